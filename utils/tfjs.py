@@ -1,7 +1,7 @@
-"""A TensorFlow.js graph model of an SSD (model.json and its weight shards), rebuilt as a SavedModel of the detection zoo's form.
+"""A TensorFlow.js graph model of an SSD (model.json, weight shards), rebuilt as a SavedModel as the detection zoo has it.
 
-The .js form holds the plain TensorFlow graph as JSON, and the weights of its Const nodes one after the other in the shards. It ends at
-the decoded boxes and the scores of every anchor, so the suppression of overlapping boxes is added here.
+The .js form holds the plain TensorFlow graph as JSON, and the weights of its Const nodes one after the other in the
+shards. It ends at the decoded boxes and the scores of every anchor: the suppression of overlapping boxes is added here.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import numpy as np
 
 from utils.options import InputError
 
-BOXES, SCORES = "Postprocessor/ExpandDims_1", "Postprocessor/Slice"  # (B, A, 1, 4) boxes; (B, A, 90) scores, without background
-RESIZED = "Preprocessor/map/TensorArrayStack/TensorArrayGatherV3"  # the pictures after the graph's own resizing, one by one in a loop
+BOXES = "Postprocessor/ExpandDims_1"  # (B, A, 1, 4) for A anchors
+SCORES = "Postprocessor/Slice"  # (B, A, 90), without the background class
+RESIZED = "Preprocessor/map/TensorArrayStack/TensorArrayGatherV3"  # (B, 300, 300, 3), resized one by one in a loop
 IMAGE = "image_tensor"
 RESIZED_SIZE = (300, 300)
-# as the zoo's SSDs are configured, but for the score threshold: they return boxes of any score, which costs time and helps nobody
+# as the zoo configures its SSDs, but for the score threshold: theirs, 1e-8, returns a hundred boxes of nothing
 IOU_THRESHOLD, SCORE_THRESHOLD, MAX_BOXES = 0.6, 0.01, 100
 
 
 def rebuild(folder: Path, target: Path) -> None:
-    """Reads `folder`/model.json with its shards, writes the SavedModel `target`; InputError if the graph is not the SSD expected.
+    """Reads `folder`/model.json with its shards, writes the SavedModel `target`; InputError if it is not that SSD.
 
-    Signature: `input_tensor` uint8 (1, H, W, 3) RGB of any size -> float32 `detection_boxes` (1, 100, 4) as [ymin, xmin, ymax, xmax] in
-    0..1, `detection_scores` and `detection_classes` (1, 100), `num_detections` (1,); class 1 is a person.
+    Signature: `input_tensor` uint8 (1, H, W, 3) RGB of any size -> float32 `detection_boxes` (1, 100, 4) as [ymin, xmin,
+    ymax, xmax] in 0..1, `detection_scores` and `detection_classes` (1, 100), `num_detections` (1,); a person is class 1.
     """
     import tensorflow as tf
 
@@ -108,7 +109,7 @@ def _graph_def(tf, nodes: list, weights: dict):
 
 
 def _set_attribute(target, value: dict) -> None:
-    """Fills an AttrValue from its JSON form, in which whole numbers are strings and bytes are base64 or lists of numbers."""
+    """Fills an AttrValue from its JSON form, where whole numbers are strings, and bytes base64 or lists of numbers."""
     [(kind, content)] = value.items()
     if kind == "s":
         target.s = _bytes(content)
