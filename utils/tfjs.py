@@ -1,4 +1,4 @@
-"""A TensorFlow.js graph model of an SSD (model.json, weight shards), rebuilt as a SavedModel as the detection zoo has it.
+"""A TensorFlow.js graph model of an SSD (model.json, weight shards), rebuilt as a SavedModel of the detection zoo's form.
 
 The .js form holds the plain TensorFlow graph as JSON, and the weights of its Const nodes one after the other in the
 shards. It ends at the decoded boxes and the scores of every anchor: the suppression of overlapping boxes is added here.
@@ -26,8 +26,9 @@ IOU_THRESHOLD, SCORE_THRESHOLD, MAX_BOXES = 0.6, 0.01, 100
 def rebuild(folder: Path, target: Path) -> None:
     """Reads `folder`/model.json with its shards, writes the SavedModel `target`; InputError if it is not that SSD.
 
-    Signature: `input_tensor` uint8 (1, H, W, 3) RGB of any size -> float32 `detection_boxes` (1, 100, 4) as [ymin, xmin,
-    ymax, xmax] in 0..1, `detection_scores` and `detection_classes` (1, 100), `num_detections` (1,); a person is class 1.
+    Signature: `input_tensor` uint8 (1, H, W, 3) RGB of any size -> float32 `detection_boxes` (1, 100, 4) as
+    [ymin, xmin, ymax, xmax] in 0..1, `detection_scores` and `detection_classes` (1, 100), `num_detections` (1,);
+    a person is class 1.
     """
     import tensorflow as tf
 
