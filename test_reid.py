@@ -1,0 +1,76 @@
+"""Measures a model on people it never saw: rank-1, rank-5, rank-10 and mAP after the Market-1501 protocol.
+
+    bash test_reid.sh                                             with the values at its top
+    python3 test_reid.py --model=models/reid/m0/reid_model-200.ckpt
+    python3 test_reid.py --model=models/id/m0/model.ckpt-1500    the pooled features of an ID model, L2-normalised
+
+Reads <data_dir>/bounding_box_test (the gallery) and bounding_box_query. Image size and width are those of the model.
+"""
+
+from utils.options import InputError, image_size, parser, run_main
+
+
+def parse_args(argv=None):
+    options = parser(__doc__)
+    add = options.add_argument_group("what to measure").add_argument
+    add("--model", default="newest", help="a re-id or ID checkpoint, a run folder (its suggested step), or newest for the newest below models/reid")
+    add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_test and bounding_box_query (or query)")
+    add("--untrained", action="store_true", help="measure random weights in the model's shape instead: the floor to compare with")
+    add("--image_size", type=image_size, default=None, metavar="HxW", help="pixels; only for a checkpoint that came without its args.json (256x128 then)")
+    add("--json", default=None, metavar="FILE", help="write the figures there as well")
+    return options.parse_args(argv)
+
+
+ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
+
+from pathlib import Path  # noqa: E402
+
+import tensorflow as tf  # noqa: E402
+
+from utils import checkpoint, metrics  # noqa: E402
+from utils.dataset import check_images, naming_unreadable, open_split  # noqa: E402
+from utils.embed import embed_paths, embedder  # noqa: E402
+
+
+def load_model(model, size, untrained):
+    """The network to measure, its image size and what to call it."""
+    prefix = checkpoint.newest_checkpoint() if model == "newest" else checkpoint.find_checkpoint(model)
+    tf.keras.utils.set_random_seed(0)
+    net, args = checkpoint.load_net(prefix, size, untrained)
+    return net, args["image_size"], f"random weights in the shape of {prefix}" if untrained else prefix
+
+
+def main(args):
+    net, size, name = load_model(args.model, args.image_size, args.untrained)
+    query, gallery = open_split(args.data_dir, "query"), open_split(args.data_dir, "test")
+    check_images([*query.paths, *gallery.paths])
+    embed = embedder(net)
+    with naming_unreadable([*query.paths, *gallery.paths]):
+        query_embeddings = embed_paths(embed, query.paths, size, said_as="query")  # (Q, E)
+        gallery_embeddings = embed_paths(embed, gallery.paths, size, said_as="gallery")  # (G, E)
+    try:
+        figures = metrics.evaluate(
+            query_embeddings, query.identities, query.cameras, gallery_embeddings, gallery.identities, gallery.cameras)
+    except ValueError as error:
+        raise InputError(
+            f"{error}: check that {query.folder} and {gallery.folder} show the same people, each from two cameras or more "
+            "(the camera is read from the file name, as in 0002_c1s1_000451_03.jpg)"
+        ) from None
+    print_table(name, args.data_dir, figures)
+    if args.json:
+        checkpoint.write_json(Path(args.json), {"model": name, "data_dir": args.data_dir, **figures})
+
+
+def print_table(name, data_dir, figures):
+    print(f"\n{name} on {data_dir}")
+    print(
+        f"{figures['queries']} queries ({figures['unmatched']} without a match in another camera, left out of all figures), gallery of "
+        f"{figures['gallery']} with {figures['distractors']} distractors, {figures['junk']} junk ignored"
+    )
+    rows = (("rank-1", "rank1"), ("rank-5", "rank5"), ("rank-10", "rank10"), ("mAP (Market-1501, trapezoid)", "mAP"), ("mAP (step)", "mAP_step"), ("mINP", "mINP"))
+    for label, key in rows:
+        print(f"  {label:<30}{figures[key]:6.2f} %")
+
+
+if __name__ == "__main__":
+    run_main(main, ARGS)

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Measures rank-1, rank-5, rank-10 and mAP of a model on people it never saw.
+#
+#   bash test_reid.sh                     with the values below; set model first
+#   bash test_reid.sh --model=models/reid/m1/reid_model-200.ckpt
+set -euo pipefail
+cd "$(dirname "$0")"
+
+model=newest                              # newest below models/reid, a run folder (its suggested step), or a checkpoint
+data_dir=data/Market-1501-v15.09.15       # holds bounding_box_test and bounding_box_query
+
+python=.venv/bin/python
+[ -x "$python" ] || python=python3
+
+exec "$python" test_reid.py \
+  --model="$model" \
+  --data_dir="$data_dir" \
+  "$@"

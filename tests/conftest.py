@@ -1,0 +1,61 @@
+"""What the tests share: small drawn data sets and a way to run scripts as a user does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def draw_set(data_dir, identities=8, test_identities=6, per_camera=3, size=(64, 32), seed=0):
+    """A data set in Market-1501's layout: an identity is a shirt and trousers of its own colour, a camera a brightness. Learnt in seconds."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    folders = {name: Path(data_dir) / f"bounding_box_{name}" for name in ("train", "test", "query")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+
+    def picture(colours, camera):
+        image = rng.integers(60, 120, (height, width, 3)).astype(np.float32)
+        left = int(rng.integers(2, width // 4))
+        image[height // 8: height // 2, left: left + width // 2] = colours[0]
+        image[height // 2: -height // 8, left: left + width // 2] = colours[1]
+        return np.clip(image * (0.7 + 0.3 * camera) + rng.normal(0, 10, image.shape), 0, 255).astype(np.uint8)
+
+    for identity in range(1, identities + test_identities + 1):
+        colours = rng.integers(0, 256, (2, 3))
+        for camera in (1, 2):
+            for number in range(per_camera):
+                name = f"{identity:04d}_c{camera}s1_{number:06d}_01.jpg"
+                split = "train" if identity <= identities else "query" if number == 0 else "test"
+                cv2.imwrite(str(folders[split] / name), picture(colours, camera))
+    for name in ("-1_c1s1_000001_01.jpg", "0000_c1s1_000001_01.jpg", "0000_c2s1_000002_01.jpg"):
+        cv2.imwrite(str(folders["test"] / name), picture(rng.integers(0, 256, (2, 3)), 1))
+    return str(data_dir)
+
+
+@pytest.fixture(scope="session")
+def tiny_set(tmp_path_factory):
+    return draw_set(tmp_path_factory.mktemp("tiny") / "set")
+
+
+def run(*command, timeout=300, **environment):
+    """Runs a command in the project's folder; the finished process with its output as text."""
+    command = [str(word) for word in command]
+    if command[0].endswith(".py"):
+        command.insert(0, sys.executable)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}, check=False
+    )
+
+
+def refusal(finished) -> str:
+    """The one sentence with which a script refused, after checking that it did so properly."""
+    assert finished.returncode not in (0, 1), finished.stdout + finished.stderr
+    assert "Traceback" not in finished.stderr, finished.stderr
+    return finished.stderr.strip().splitlines()[-1]

@@ -1,0 +1,104 @@
+"""The network against tf.keras.applications, and BatchNorm folding against the network it came from."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from utils import resnet
+from utils.options import InputError
+
+
+@pytest.fixture(scope="module")
+def keras_resnet():
+    """Keras' own ResNet-50 under random weights, its BatchNorm statistics included."""
+    net = tf.keras.applications.ResNet50(weights=None, include_top=False, input_shape=(128, 64, 3))
+    rng = np.random.default_rng(0)
+    for layer in net.layers:
+        if layer.name.endswith("_bn"):
+            gamma, beta, mean, variance = layer.get_weights()
+            shape = gamma.shape
+            layer.set_weights([rng.uniform(0.3, 0.6, shape), rng.normal(0, 0.1, shape), rng.normal(0, 0.1, shape), rng.uniform(0.5, 2, shape)])
+    return net
+
+
+def pictures(count, seed=1):
+    return np.random.default_rng(seed).integers(0, 256, (count, 128, 64, 3), dtype=np.uint8)
+
+
+def randomise_batchnorm(net, seed=2):
+    rng = np.random.default_rng(seed)
+    for layer in net.layers:
+        if layer.name.endswith("_bn"):
+            shape = layer.get_weights()[0].shape
+            layer.set_weights([rng.uniform(0.3, 0.6, shape), rng.normal(0, 0.1, shape), rng.normal(0, 0.1, shape), rng.uniform(0.5, 2, shape)])
+
+
+def test_equal_weights_give_the_outputs_of_keras(keras_resnet):
+    net = resnet.build_pooled_net((128, 64), width=1.0)
+    resnet.copy_backbone(keras_resnet, net)
+    images = pictures(3)
+    prepared = tf.keras.applications.resnet.preprocess_input(images.astype("float32"))
+    pooled = keras_resnet(prepared, training=False).numpy().max(axis=(1, 2))
+    ours = tf.keras.Model(net.input, net.get_layer(resnet.POOL_LAYER).output)(images, training=False).numpy()
+    assert pooled.max() > 0.1  # a dead network would agree with everything
+    np.testing.assert_allclose(ours, pooled, atol=1e-4 * max(1, pooled.max()))
+    np.testing.assert_allclose(net(images).numpy(), pooled / np.linalg.norm(pooled, axis=1, keepdims=True), atol=1e-4)
+
+
+def test_a_full_width_network_has_the_weights_of_keras(keras_resnet):
+    theirs = {layer.name: [w.shape for w in layer.get_weights()] for layer in keras_resnet.layers if layer.weights}
+    net = resnet.build_pooled_net((128, 64))
+    assert {layer.name: [w.shape for w in layer.get_weights()] for layer in net.layers if layer.weights} == theirs
+
+
+def test_imagenet_weights_come_through_the_library(monkeypatch, keras_resnet):
+    asked = []
+
+    def applications_resnet50(**options):
+        asked.append(options)
+        return keras_resnet
+
+    monkeypatch.setattr(tf.keras.applications, "ResNet50", applications_resnet50)
+    net = resnet.build_id_net(5, (64, 32))
+    head = net.get_layer(resnet.ID_LAYER).get_weights()[0].copy()
+    resnet.load_imagenet_weights(net)
+    assert asked == [{"weights": "imagenet", "include_top": False}]
+    np.testing.assert_array_equal(net.get_layer("conv5_block3_3_conv").get_weights()[0], keras_resnet.get_layer("conv5_block3_3_conv").get_weights()[0])
+    np.testing.assert_array_equal(net.get_layer(resnet.ID_LAYER).get_weights()[0], head)
+
+
+def test_imagenet_weights_out_of_reach_are_said_in_one_sentence(monkeypatch):
+    def applications_resnet50(**options):
+        raise Exception("URL fetch failure on https://example.org/w.h5: None -- no route\nmore")
+
+    with pytest.raises(InputError, match="width 1.0 only"):
+        resnet.load_imagenet_weights(resnet.build_id_net(3, (64, 32), width=0.25))
+    monkeypatch.setattr(tf.keras.applications, "ResNet50", applications_resnet50)
+    with pytest.raises(InputError, match="no route.*pretrained=none") as error:
+        resnet.load_imagenet_weights(resnet.build_id_net(3, (64, 32)))
+    assert "\n" not in str(error.value)
+
+
+def test_embeddings_have_norm_one_and_a_fresh_layer_keeps_the_ranking():
+    pooled_net = resnet.build_pooled_net((128, 64), width=0.125)
+    net = resnet.build_embedding_net((128, 64), width=0.125, embedding_size=512)
+    randomise_batchnorm(pooled_net)
+    resnet.copy_backbone(pooled_net, net)
+    images = pictures(6)
+    embeddings, pooled = net(images).numpy(), pooled_net(images).numpy()
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(embeddings @ embeddings.T, pooled @ pooled.T, atol=1e-4)
+
+
+def test_folding_batchnorm_changes_nothing_but_the_layers():
+    net = resnet.build_embedding_net((64, 32), width=0.125, embedding_size=64)
+    randomise_batchnorm(net)
+    folded = resnet.fold_batchnorm(net)
+    assert not [layer for layer in folded.layers if layer.name.endswith("_bn")]
+    images = pictures(4)[:, :64, :32]
+    np.testing.assert_allclose(folded(images).numpy(), net(images, training=False).numpy(), atol=1e-5)
+
+
+def test_normalisation_is_part_of_the_network():
+    images = np.array([[[[10, 20, 30]]]], dtype=np.uint8)  # RGB
+    np.testing.assert_allclose(resnet.Normalise()(images).numpy()[0, 0, 0], [30 - 103.939, 20 - 116.779, 10 - 123.68], atol=1e-4)

@@ -1,0 +1,219 @@
+"""Retrains an ID model with triplet loss and offline batch-hard mining, so that pictures of one person lie close and others apart.
+
+    bash train_reid.sh                                           with the values at its top
+    python3 train_reid.py --id_model=models/id/m1                from the step that train_id suggests
+    python3 train_reid.py --id_model=models/id/m1/model.ckpt-1500
+    python3 train_reid.py --restore=True --id=0                  goes on with models/reid/m0
+
+Reads <data_dir>/bounding_box_train. Writes models/reid/m<N>/: reid_model-<step>.ckpt, args.json, validation.json and the TensorBoard runs
+train and val. Image size and width are those of the ID model.
+"""
+
+import time
+
+from utils.options import (
+    InputError, add_augmentation_options, add_run_options, augmentation, non_negative_float, non_negative_int, parser, positive_float,
+    positive_int, run_main,
+)
+
+
+def parse_args(argv=None):
+    options = parser(__doc__)
+    add_run_options(options, "reid", 25000, 200, "25000 is what In Defense of the Triplet Loss (Hermans et al. 2017) trains")
+    add = options.add_argument_group("data").add_argument
+    add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_train")
+    add("--val_identities", type=non_negative_int, default=None,
+        help="identities held out for validation; by default those that the ID model has never seen either (its own val_identities)")
+    add_augmentation_options(options)
+    add = options.add_argument_group("network").add_argument
+    add("--id_model", default="models/id/m0",
+        help="where the convolutions come from: a run folder (its suggested step) or a checkpoint such as models/id/m1/model.ckpt-1500")
+    add("--embedding_size", type=positive_int, default=2048, help="numbers of an embedding; fewer make matching faster and a little less exact")
+    add = options.add_argument_group("triplets").add_argument
+    add("--margin", type=positive_float, default=0.1,
+        help="how much more similar the positive must be than the negative; up (0.3) when most triplets have no loss, down when the embeddings collapse")
+    add("--num_images", type=positive_int, default=5000,
+        help="N, images embedded for each mining: more gives harder triplets and takes longer (5000: the setting of 'Re-ID done right' re-makes)")
+    add("--k", type=positive_int, default=16, help="batches between two minings: less keeps triplets hard for the current network, more saves time")
+    add("--sample_num", type=positive_int, default=5,
+        help="the pair is drawn from this many hardest positives and negatives; up when wrong labels or a collapse spoil training, 1 is the very hardest")
+    add("--batch_size", type=positive_int, default=24, help="triplets a step, three pictures each; 24 are the 72 pictures of Hermans et al. 2017")
+    add = options.add_argument_group("optimisation").add_argument
+    add("--learning_rate", type=positive_float, default=1e-4,
+        help="highest rate of Adam; down when the loss sits at the margin. Hermans et al. use 3e-4 from ImageNet; an ID model is nearer to its goal")
+    add("--warmup_steps", type=non_negative_int, default=500, help="steps over which the rate rises from 0: the new layer settles first")
+    add("--decay_start", type=non_negative_int, default=15000, help="step from which the rate falls along a cosine to 0 at num_steps (Hermans et al.: 15000)")
+    add("--weight_decay", type=non_negative_float, default=0.0, help="factor on half the squared kernels, added to the loss (Hermans et al.: none)")
+    return options.parse_args(argv)
+
+
+ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from utils import checkpoint, resnet  # noqa: E402
+from utils.dataset import check_images, hold_out_identities, naming_unreadable, open_split, training_batches  # noqa: E402
+from utils.embed import embed_paths, embedder, evaluate_within  # noqa: E402
+from utils.grid import triplet_grid  # noqa: E402
+from utils.losses import triplet_loss, weight_decay  # noqa: E402
+from utils.mining import draw_pool, mine_triplets  # noqa: E402
+from utils.run import Run, Steps, WarmupCosine, check_finite, suggest_rank1  # noqa: E402
+
+
+def inherit(args, run):
+    """Takes image size, width and validation identities from the run that is continued, or from the ID model; the ID checkpoint or None."""
+    if args.restore:
+        start, before = None, checkpoint.read_args(run.prefix(run.find_restored()))
+    else:
+        start = checkpoint.find_checkpoint(args.id_model, checkpoint.ID_PATTERN)
+        _, before = checkpoint.load_net(start)
+    args.image_size, args.width = before["image_size"], before["width"]
+    if args.val_identities is None:
+        args.val_identities = before.get("val_identities") or 50
+    if args.val_identities < 2:
+        raise InputError("val_identities must be 2 or more: validation compares people with each other")
+    if not args.restore and args.val_identities > before.get("val_identities", 0):
+        print("note: the ID model was trained on validation identities, so validation figures will look better than they are")
+    run.args.update(vars(args))
+    return start
+
+
+def split(data_dir, val_identities, seed):
+    """The pictures of bounding_box_train as two labelled sets (paths, identities, cameras): to train on, and of held-out identities."""
+    data = open_split(data_dir, "train")
+    check_images(data.paths)
+    shown = data.people()
+    paths, identities, cameras = np.array(data.paths)[shown], data.identities[shown], data.cameras[shown]  # (N,) each
+    held_out = hold_out_identities(identities, val_identities, seed)
+    kinds, first, counts = np.unique(identities[~held_out], return_index=True, return_counts=True)
+    alone = first[counts == 1]
+    if len(alone) == len(kinds):
+        raise InputError(f"no identity in {data.folder} has two pictures, so no triplet can be made: add pictures")
+    if len(alone):
+        print(f"note: {len(alone)} identities have one picture only and serve as negatives, such as {paths[~held_out][alone[0]]}")
+    print(f"{data.folder}: {np.sum(~held_out)} pictures of {len(kinds)} identities to train on, {held_out.sum()} of {val_identities} others to validate on")
+    return tuple(column[~held_out] for column in (paths, identities, cameras)), tuple(column[held_out] for column in (paths, identities, cameras))
+
+
+def build_train_step(net, optimizer, args):
+    kernels = [weight for name, weight in checkpoint.named_weights(net).items() if name.endswith("/kernel")]
+
+    @tf.function(reduce_retracing=True)
+    def train_step(images):
+        """(3 * T, H, W, 3) uint8: T anchors, then T positives, then T negatives -> loss, similarities, all (T,)."""
+        with tf.GradientTape() as tape:
+            embeddings = net(images, training=True)  # (3 * T, E)
+            losses, positive, negative = triplet_loss(*tf.split(embeddings, 3), args.margin)
+            total = tf.reduce_mean(losses) + args.weight_decay * weight_decay(kernels)
+        optimizer.apply_gradients(zip(tape.gradient(total, net.trainable_variables), net.trainable_variables))
+        return losses, positive, negative
+
+    return train_step
+
+
+def mine(embed, train_set, args, rng):
+    """Steps 1 to 5 of the recipe: triplets as three (batch_size * k,) index arrays into the training set, and what the pool looked like."""
+    paths, identities, _ = train_set
+    pool = draw_pool(len(paths), args.num_images, rng)  # (N,)
+    embeddings = embed_paths(embed, paths[pool], args.image_size)  # (N, E)
+    try:
+        triplets = mine_triplets(embeddings, identities[pool], args.batch_size * args.k, args.sample_num, rng)
+    except ValueError:
+        raise InputError(f"no two of {len(pool)} images drawn show one identity: raise num_images, or add pictures for each identity") from None
+    positive, negative = (np.sum(embeddings[triplets[0]] * embeddings[other], axis=1) for other in triplets[1:])  # (T,) each
+    spread = 1 - float(np.sum(embeddings.mean(axis=0) ** 2))  # 1 less the mean similarity of any two: 0 when all are the same
+    figures = {"mining/positive_similarity": positive.mean(), "mining/negative_similarity": negative.mean(), "embedding_spread": spread}
+    hardest = np.argsort(positive - negative)[:8]
+    pictures = triplet_grid([paths[pool[index[hardest]]] for index in triplets], positive[hardest], negative[hardest])
+    return [pool[index] for index in triplets], figures, pictures
+
+
+def triplet_batches(paths, triplets, args, seed):
+    """Mined triplets as k batches (3 * T, H, W, 3) uint8, T = batch_size: anchors, then positives, then negatives."""
+    order = np.stack(triplets).reshape(3, args.k, args.batch_size).transpose(1, 0, 2).ravel()  # (k * 3 * T,) indices into paths
+    batches = training_batches(
+        paths[order], np.zeros(len(order)), args.image_size, 3 * args.batch_size, seed, augmentation(args), shuffle=False)
+    return (images for images, _ in batches)
+
+
+def warn_of_collapse(spread, active, step):
+    """Says it in words when the embeddings shrink to one point: the loss then sits at the margin for ever."""
+    if spread < 0.02 and active > 0.9:
+        print(
+            f"step {step}: the embeddings are collapsing (two pictures of anybody are {1 - spread:.3f} similar, {100 * active:.0f} % of the triplets "
+            "have loss): stop, and start again with a lower learning_rate, a larger sample_num or a smaller margin"
+        )
+
+
+def validate(embed, val_set, args) -> dict:
+    """Loss of triplets mined among the held-out identities, and rank-1 and mAP with one query a camera."""
+    paths, identities, cameras = val_set
+    embeddings = embed_paths(embed, paths, args.image_size)  # (M, E)
+    anchors, positives, negatives = mine_triplets(embeddings, identities, len(paths), args.sample_num, np.random.default_rng(args.seed))
+    losses, _, _ = triplet_loss(embeddings[anchors], embeddings[positives], embeddings[negatives], args.margin)
+    figures = evaluate_within(embeddings, identities, cameras)
+    return {"loss": float(np.mean(losses)), "rank1": figures["rank1"], "mAP": figures["mAP"]}
+
+
+def main(args):
+    tf.keras.utils.set_random_seed(args.seed)
+    run = Run(args.models_dir, "reid", checkpoint.REID_PATTERN, vars(args), args.keep)
+    start = inherit(args, run)
+    if run.first_step >= args.num_steps:
+        print(f"{run.folder} has made its {run.first_step} steps already: raise num_steps to go on")
+        return
+
+    # Data: some identities are kept apart, because what counts is how well people are told apart who were never trained on.
+    train_set, val_set = split(args.data_dir, args.val_identities, args.seed)
+
+    # Network: the convolutions of the ID model under a new embedding layer.
+    net = resnet.build_embedding_net(args.image_size, args.width, args.embedding_size)
+    schedule = WarmupCosine(args.learning_rate, args.warmup_steps, args.decay_start, args.num_steps)
+    optimizer = tf.keras.optimizers.Adam(schedule)
+    optimizer.build(net.trainable_variables)
+    if args.restore:
+        run.restore(net, optimizer)
+    else:
+        checkpoint.load_backbone(net, start)
+        run.start_new({"started_from": start})
+        print(f"starting from the convolutions of {start}, with a new embedding layer")
+    train_step, embed = build_train_step(net, optimizer, args), embedder(net)
+
+    # Training: mine batch_size * k triplets, train on them once, mine again with what was learnt.
+    with naming_unreadable([*train_set[0], *val_set[0]]), Steps(run.first_step, args.num_steps, 3 * args.batch_size) as steps:
+        for step in steps:
+            begun = time.monotonic()
+            if (step - 1 - run.first_step) % args.k == 0:
+                rng = np.random.default_rng([args.seed, step])
+                triplets, mined, hardest = mine(embed, train_set, args, rng)
+                batches = triplet_batches(train_set[0], triplets, args, int(rng.integers(2**31)))
+                mining_seconds, training_seconds = time.monotonic() - begun, 0.0
+                begun = time.monotonic()
+            losses, positive, negative = (values.numpy() for values in train_step(next(batches)))  # (T,) each
+            steps.took(time.monotonic() - begun)
+            training_seconds += time.monotonic() - begun
+            loss, active = float(losses.mean()), float((losses > 0).mean())
+            check_finite(loss, step, run)
+            steps.show(loss=loss, active=active, spread=mined["embedding_spread"])
+            if step % args.log_every == 0 or steps.ending:
+                run.log(run.train_writer, step, {
+                    "loss": loss, "active_triplets": active, "positive_similarity": positive.mean(), "negative_similarity": negative.mean(),
+                    "learning_rate": schedule(step), "images_per_second": steps.images_per_second, **mined,
+                    "seconds/mining": mining_seconds, "seconds/training": training_seconds})
+                warn_of_collapse(mined["embedding_spread"], active, step)
+            if step % args.save_every == 0 or steps.ending:
+                figures = validate(embed, val_set, args)
+                run.log(run.val_writer, step, figures)
+                run.show_picture("hardest triplets: anchor, positive, negative", step, hardest)
+                suggested = run.save(net, optimizer, step, figures, suggest_rank1)
+                print(f"step {step}: validation loss {figures['loss']:.4f}, rank-1 {figures['rank1']:.1f} %; saved {run.prefix(step)}")
+    if steps.stopped:
+        run.say_how_to_go_on("train_reid")
+        return
+    best = run.prefix(suggested["step"])
+    print(f"suggested: {best} ({suggested['why']})\nnext: bash test_reid.sh --model={best}")
+
+
+if __name__ == "__main__":
+    run_main(main, ARGS)

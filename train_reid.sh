@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Retrains an ID model with triplet loss and offline batch-hard mining.
+#
+#   bash train_reid.sh                    with the values below; set id_model first
+#   bash train_reid.sh --margin=0.3       any option after the name overrides them; --help lists all of them
+#
+# Result: models/reid/m<N>/reid_model-<step>.ckpt. Watch it with: cd models; tensorboard --logdir=.
+# The values are meant for Market-1501 on one GPU. How long that takes and how far it comes was not measured.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+restore=False                             # True goes on with models/reid/m$id; False starts the next free m<N>
+id=0                                      # number of the run to restore
+id_model=models/id/m0                     # the run (its suggested step), or a checkpoint: models/id/m1/model.ckpt-1500
+data_dir=data/Market-1501-v15.09.15       # holds bounding_box_train
+margin=0.1                                # how much more similar the positive must be than the negative
+batch_size=24                             # triplets a step
+k=16                                      # batches between two minings
+num_images=5000                           # N, images that each mining searches
+sample_num=5                              # hardest positives and negatives that the pair is drawn from
+embedding_size=2048                       # numbers of an embedding
+num_steps=25000                           # steps in all
+learning_rate=0.0001                      # highest rate of Adam
+warmup_steps=500                          # steps until that rate is reached
+decay_start=15000                         # step from which it falls along a cosine
+save_every=200                            # steps between two checkpoints
+keep=5                                    # newest checkpoints to keep
+
+python=.venv/bin/python
+[ -x "$python" ] || python=python3
+
+exec "$python" train_reid.py \
+  --restore="$restore" \
+  --id="$id" \
+  --id_model="$id_model" \
+  --data_dir="$data_dir" \
+  --margin="$margin" \
+  --batch_size="$batch_size" \
+  --k="$k" \
+  --num_images="$num_images" \
+  --sample_num="$sample_num" \
+  --embedding_size="$embedding_size" \
+  --num_steps="$num_steps" \
+  --learning_rate="$learning_rate" \
+  --warmup_steps="$warmup_steps" \
+  --decay_start="$decay_start" \
+  --save_every="$save_every" \
+  --keep="$keep" \
+  "$@"

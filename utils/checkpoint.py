@@ -1,0 +1,231 @@
+"""TensorFlow checkpoints that any TensorFlow from 2.12 (Keras 2) to 2.21 (Keras 3) writes and reads.
+
+The keys are `<layer>/<weight>`, the same under every Keras, and not Keras' object paths, which changed with Keras 3.
+A checkpoint is two files, `<prefix>.data-00000-of-00001` and `<prefix>.index`. The index appears last and by a rename, so a prefix with
+an index is whole. Beside the checkpoints of a run lies `args.json` with the options that later scripts inherit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from utils import resnet
+from utils.options import InputError
+
+ID_PATTERN = "model.ckpt-{step}"
+REID_PATTERN = "reid_model-{step}.ckpt"
+STATE_PATTERN = "training_state-{step}"  # optimiser and step counter: for going on with a run, never needed on a device
+ARGS_FILE = "args.json"
+VALIDATION_FILE = "validation.json"
+
+
+# ---- names on disk -------------------------------------------------------------------------------------------------------------------
+
+def steps_in(folder, pattern: str) -> list:
+    """The steps of the whole checkpoints in a folder, ascending."""
+    name = re.compile(re.escape(pattern).replace(r"\{step\}", r"(\d+)") + r"\.index")
+    matches = (name.fullmatch(path.name) for path in Path(folder).glob("*.index"))
+    return sorted(int(match.group(1)) for match in matches if match)
+
+
+def newest_checkpoint(folder="models/reid", pattern: str = REID_PATTERN) -> str:
+    """The prefix of the checkpoint that was written last in `folder` or in a run folder m<N> below it."""
+    found = []
+    for run in [Path(folder), *Path(folder).glob("m*")]:
+        for step in steps_in(run, pattern):
+            prefix = run / pattern.format(step=step)
+            found.append((prefix.with_name(prefix.name + ".index").stat().st_mtime_ns, step, str(prefix)))
+    if not found:
+        raise InputError(f"no checkpoint {pattern.format(step='<step>')} in {folder}: train one with bash train_{'id' if pattern == ID_PATTERN else 'reid'}.sh, or name its path")
+    return max(found)[2]
+
+
+def find_checkpoint(path, pattern: str = "") -> str:
+    """The prefix that a user means: that of a checkpoint, or of a run folder's suggested checkpoint, or else of its newest.
+
+    pattern: the kind of checkpoint to look for in a folder; both kinds if empty.
+    """
+    if not Path(path).is_dir():
+        return strip_suffix(path)
+    suggested = read_validation(path)["suggested"]
+    if suggested and Path(path, suggested["checkpoint"] + ".index").is_file():
+        return str(Path(path, suggested["checkpoint"]))
+    patterns = [pattern] if pattern else [kind for kind in (REID_PATTERN, ID_PATTERN) if steps_in(path, kind)]
+    return newest_checkpoint(path, *patterns[:1])
+
+
+def strip_suffix(path) -> str:
+    """A prefix from whatever a user names: the prefix itself, or one of its files as a shell completes it."""
+    return re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(path))
+
+
+def delete(prefix) -> None:
+    """Removes a checkpoint, its index first, so that what an interruption leaves behind is never taken for whole."""
+    for path in [Path(f"{prefix}.index"), *Path(prefix).parent.glob(Path(prefix).name + ".data-*")]:
+        path.unlink(missing_ok=True)
+
+
+# ---- variables <-> files -------------------------------------------------------------------------------------------------------------
+
+def named_weights(net: tf.keras.Model) -> dict:
+    """{'<layer>/<weight>': tf.Variable}, in the network's own order."""
+    return {
+        f"{layer.name}/{_base_name(weight)}": _variable(weight)
+        for layer in net.layers
+        for weight in layer.weights
+    }
+
+
+def _base_name(weight):
+    return weight.name.split("/")[-1].split(":")[0]  # Keras 2 says 'conv1_conv/kernel:0' where Keras 3 says 'kernel'
+
+
+def _variable(weight):
+    return weight if isinstance(weight, tf.Variable) else weight.value
+
+
+def save_weights(net: tf.keras.Model, prefix) -> None:
+    """Writes all weights of a network under `prefix`, whole or not at all."""
+    save_variables(named_weights(net), prefix)
+
+
+def load_weights(net: tf.keras.Model, prefix) -> None:
+    """Reads all weights of a network; InputError if the file lacks one or a shape differs, and then nothing was changed."""
+    load_variables(named_weights(net), prefix)
+
+
+def load_backbone(net: tf.keras.Model, prefix) -> None:
+    """Reads the convolutions and BatchNorms alone; the head keeps its own weights. InputError as in load_weights."""
+    heads = (f"{resnet.EMBEDDING_LAYER}/", f"{resnet.ID_LAYER}/")
+    load_variables({name: v for name, v in named_weights(net).items() if not name.startswith(heads)}, prefix)
+
+
+def save_variables(variables: dict, prefix) -> None:
+    """Writes {name: tf.Variable} under `prefix` through temporary names; the index is renamed last."""
+    prefix = Path(prefix)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    half_written = prefix.with_name(f"half-written-{os.getpid()}-{prefix.name}")
+    try:
+        tf.train.Checkpoint(weights=dict(variables)).write(str(half_written))
+        for suffix in (".data-00000-of-00001", ".index"):
+            os.replace(f"{half_written}{suffix}", f"{prefix}{suffix}")
+    finally:
+        for left_over in prefix.parent.glob(half_written.name + "*"):
+            left_over.unlink()
+
+
+def load_variables(variables: dict, prefix) -> None:
+    """Reads {name: tf.Variable} from `prefix`, after checking that every name is there in the right shape."""
+    stored = read_weights(prefix)
+    for name, variable in variables.items():
+        if name not in stored:
+            raise InputError(f"checkpoint {prefix} has no weight {name}: it is of another kind of model")
+        if stored[name].shape != tuple(variable.shape):
+            raise InputError(
+                f"checkpoint {prefix} does not fit: {name} is {_shape(stored[name].shape)} there and "
+                f"{_shape(variable.shape)} here; width, embedding_size and the training identities must be those it was trained with"
+            )
+    for name, variable in variables.items():
+        variable.assign(stored[name])
+
+
+def read_weights(prefix) -> dict:
+    """{'<layer>/<weight>': numpy array} of a checkpoint; InputError if it is not there, half-written or foreign."""
+    if not Path(f"{prefix}.index").is_file():
+        beside = sorted({strip_suffix(path.name) for path in Path(prefix).parent.glob("*.index")})
+        there = f"there is {', '.join(beside[:5])}" if beside else "no checkpoint lies in that folder"
+        raise InputError(f"no checkpoint {prefix}: {there}")
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        stored = {}
+        for key in reader.get_variable_to_shape_map():
+            if key.startswith("weights/"):
+                name = key[len("weights/"):-len("/.ATTRIBUTES/VARIABLE_VALUE")]
+                stored[name.replace(".S", "/").replace("..", ".")] = reader.get_tensor(key)  # TensorFlow's escapes, undone
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise InputError(f"checkpoint {prefix} can't be read ({str(error).splitlines()[0]}): copy both of its files again") from None
+    if not stored:
+        raise InputError(f"checkpoint {prefix} was not written by this project's training scripts")
+    return stored
+
+
+def _shape(shape):
+    return "x".join(str(size) for size in shape) or "a single number"
+
+
+# ---- networks from files -------------------------------------------------------------------------------------------------------------
+
+def read_args(prefix) -> dict:
+    """The options of the run that wrote a checkpoint, {} where args.json did not come along (a bare scp of the checkpoint)."""
+    path = Path(prefix).parent / ARGS_FILE
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): restore it, or delete it to give the options by hand") from None
+
+
+def load_net(prefix, image_size=None, untrained=False):
+    """The network of any checkpoint, as something that embeds: (net: (B, H, W, 3) uint8 RGB -> (B, E) float32 of norm 1, args).
+
+    A re-id checkpoint gives its embedding network; an ID checkpoint its pooled features. Width and embedding size are read off the
+    weights themselves; the image size [H, W] stands in args.json, or is given where that did not come along (256x128 if neither).
+    untrained: the same network with random weights instead, the floor that a figure is compared with.
+    """
+    prefix = strip_suffix(prefix)
+    stored = read_weights(prefix)
+    args = read_args(prefix)
+    trained_at = args.get("image_size")
+    if image_size and trained_at and list(image_size) != list(trained_at):
+        raise InputError(
+            f"checkpoint {prefix} was trained at {trained_at[0]}x{trained_at[1]} pixels, not {image_size[0]}x{image_size[1]}: leave image_size out"
+        )
+    args["image_size"] = list(image_size or trained_at or (256, 128))
+    if "conv1_conv/kernel" not in stored:
+        raise InputError(f"checkpoint {prefix} holds no ResNet-50 of this project: name a model.ckpt-<step> or reid_model-<step>.ckpt")
+    args["width"] = stored["conv1_conv/kernel"].shape[-1] / resnet.STEM_FILTERS
+    embedding = stored.get(f"{resnet.EMBEDDING_LAYER}/kernel")
+    if embedding is not None:
+        args["embedding_size"] = int(embedding.shape[-1])
+        net = resnet.build_embedding_net(args["image_size"], args["width"], args["embedding_size"])
+    else:
+        net = resnet.build_pooled_net(args["image_size"], args["width"])
+    if not untrained:
+        load_weights(net, prefix)
+    return net, args
+
+
+def load_embedding_net(prefix, image_size=None):
+    """As load_net, for re-id checkpoints only: what pipeline.py freezes."""
+    net, args = load_net(prefix, image_size)
+    if "embedding_size" not in args or net.name != "embedding_net":
+        raise InputError(f"checkpoint {prefix} is an ID model: train a re-id model from it with bash train_reid.sh first")
+    return net, args
+
+
+def read_validation(folder) -> dict:
+    """validation.json of a run folder: {'suggested': {'step', 'checkpoint', 'why'} or None, 'history': [{'step', 'loss', ...}]}."""
+    try:
+        return json.loads((Path(folder) / VALIDATION_FILE).read_text())
+    except (FileNotFoundError, ValueError):
+        return {"suggested": None, "history": []}
+
+
+def write_json(path, content) -> None:
+    """Writes a small JSON file whole or not at all."""
+    path = Path(path)
+    half_written = path.with_name(f"half-written-{os.getpid()}-{path.name}")
+    half_written.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
+    os.replace(half_written, path)
+
+
+def _plain(value):
+    """numpy numbers and paths as JSON knows them."""
+    return value.item() if isinstance(value, np.generic) else str(value)

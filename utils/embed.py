@@ -1,0 +1,48 @@
+"""Embeddings of many pictures with one network, and the protocol that turns them into rank-k and mAP."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from utils import metrics
+from utils.dataset import image_batches
+
+BATCH = 64
+
+
+def embedder(net):
+    """A network as a compiled function in inference mode: (B, H, W, 3) uint8 RGB -> (B, E) float32."""
+    shape = (None, *net.input_shape[1:])
+    return tf.function(lambda images: net(images, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)])
+
+
+def embed_paths(embed, paths, image_size, said_as=None) -> np.ndarray:
+    """(N, E) float32, the embeddings of N files in their order. said_as: what to call them on the progress line, None for silence."""
+    embeddings, begun, shown, done = [], time.monotonic(), time.monotonic(), 0
+    for images in image_batches(paths, image_size, BATCH):  # (B, H, W, 3) uint8
+        embeddings.append(embed(images).numpy())  # (B, E)
+        done += len(images)
+        now = time.monotonic()
+        if said_as and now - shown > 5:
+            rate, shown = done / (now - begun), now
+            print(f"{said_as}: {done}/{len(paths)} pictures, {rate:.0f} a second, {(len(paths) - done) / rate:.0f} s left", flush=True)
+            sys.stdout.flush()
+    return np.concatenate(embeddings)
+
+
+def evaluate_within(embeddings, identities, cameras) -> dict:
+    """Figures of one labelled set without a query folder: one picture of each identity and camera asks, all others answer.
+
+    (N, E), (N,), (N,) -> as metrics.evaluate. Where the set was filmed by one camera alone, every picture counts as its own camera.
+    """
+    if len(np.unique(cameras)) < 2:
+        cameras = np.arange(len(cameras))
+    _, queries = np.unique(np.stack([identities, cameras]), axis=1, return_index=True)
+    gallery = np.setdiff1d(np.arange(len(identities)), queries) if len(queries) < len(identities) else queries
+    return metrics.evaluate(
+        embeddings[queries], identities[queries], cameras[queries], embeddings[gallery], identities[gallery], cameras[gallery]
+    )

@@ -1,0 +1,50 @@
+"""Offline batch-hard mining of triplets, in numpy alone: arrays in, index arrays out.
+
+The steps are those of the README: a pool of images (draw_pool), embedded by the caller with the current network, then queries, and for
+each query a positive and a negative drawn from the sample_num hardest of the pool (mine_triplets).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+BLOCK = 256  # queries compared with the pool at a time: 256 x 12,936 similarities of float32 are 13 MB
+
+
+def draw_pool(num_available: int, num_images: int, rng: np.random.Generator) -> np.ndarray:
+    """Step 1: min(num_images, num_available) different indices into the training set, (N,) int, ascending."""
+    return np.sort(rng.choice(num_available, min(num_images, num_available), replace=False))
+
+
+def mine_triplets(embeddings, identities, num_queries: int, sample_num: int, rng: np.random.Generator):
+    """Steps 2 to 5: three (num_queries,) int arrays of indices into the pool, anchors, positives and negatives.
+
+    embeddings (N, E) float of norm 1, identities (N,) int. An image whose identity has no second image in the pool is never a query. Queries
+    are drawn without repetition until all have been drawn, then again. ValueError where the pool allows no triplet at all.
+    """
+    embeddings, identities = np.asarray(embeddings), np.asarray(identities)
+    _, identity_of, counts = np.unique(identities, return_inverse=True, return_counts=True)
+    eligible = np.flatnonzero(counts[identity_of] > 1)
+    if len(eligible) == 0 or len(counts) < 2:
+        raise ValueError("a pool needs an identity with two images and a second identity")
+    rounds = -(-num_queries // len(eligible))
+    anchors = np.concatenate([rng.permutation(eligible) for _ in range(rounds)])[:num_queries]
+    positives, negatives = np.empty_like(anchors), np.empty_like(anchors)
+    for start in range(0, num_queries, BLOCK):
+        rows = anchors[start:start + BLOCK]
+        similarity = embeddings[rows] @ embeddings.T  # (rows, N)
+        same = identities[rows][:, None] == identities[None, :]  # (rows, N)
+        for row, anchor in enumerate(rows):
+            candidates = np.flatnonzero(same[row])
+            candidates = candidates[candidates != anchor]
+            positives[start + row] = _draw_hardest(candidates, similarity[row, candidates], sample_num, rng)
+            candidates = np.flatnonzero(~same[row])
+            negatives[start + row] = _draw_hardest(candidates, -similarity[row, candidates], sample_num, rng)
+    return anchors, positives, negatives
+
+
+def _draw_hardest(candidates, easiness, sample_num, rng):
+    """One of the sample_num candidates with the least easiness, each as likely as the others."""
+    if len(candidates) > sample_num:
+        candidates = candidates[np.argpartition(easiness, sample_num - 1)[:sample_num]]
+    return candidates[rng.integers(len(candidates))]

@@ -1,0 +1,162 @@
+"""ResNet-50 v1 for re-identification: the network of tf.keras.applications with a width multiplier, and two heads.
+
+Maths, layer names and weights are those of tf.keras.applications.ResNet50 (He et al. 2015, arXiv 1512.03385): with equal weights the
+outputs agree. The input is always uint8 RGB and the normalisation is the first layer, so it is done exactly once in training, in
+testing and in every exported model.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from utils.options import InputError
+
+# Stage, filters of its 3x3 convolutions at width 1.0, blocks, stride of its first block.
+STAGES = (("conv2", 64, 3, 1), ("conv3", 128, 4, 2), ("conv4", 256, 6, 2), ("conv5", 512, 3, 2))
+STEM_FILTERS = 64
+EMBEDDING_LAYER = "embedding"
+ID_LAYER = "logits"
+POOL_LAYER = "max_pool"
+
+# Keras' own epsilon for this network; its momentum of 0.99 is not taken over: after a few hundred steps the moving statistics would
+# still be far behind the weights, and embeddings in inference mode would look untrained.
+EPSILON = 1.001e-5
+MOMENTUM = 0.9
+
+# Mean of ImageNet in the BGR order that the published weights were trained with, 0..255.
+IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+class Normalise(tf.keras.layers.Layer):
+    """(B, H, W, 3) uint8 RGB -> float32 BGR less the ImageNet mean: what tf.keras.applications.resnet.preprocess_input does."""
+
+    def call(self, images):
+        return tf.reverse(tf.cast(images, tf.float32), axis=[-1]) - tf.constant(IMAGENET_MEAN_BGR)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class UnitLength(tf.keras.layers.Layer):
+    """(B, E) -> (B, E) with Euclidean norm 1 in each row, so that similarity is a dot product in [-1, 1]."""
+
+    def call(self, vectors):
+        return tf.math.l2_normalize(vectors, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def build_id_net(num_classes: int, image_size=(256, 128), width: float = 1.0) -> tf.keras.Model:
+    """(B, H, W, 3) uint8 RGB -> (B, num_classes) float32 logits, one for each training identity.
+
+    image_size is (height, width) in pixels; width scales the number of filters of every convolution.
+    """
+    images, pooled = _backbone(image_size, width, batchnorm=True)
+    # Small weights: the first steps then move the classifier instead of shaking the pretrained convolutions.
+    head = tf.keras.layers.Dense(num_classes, kernel_initializer=tf.keras.initializers.RandomNormal(stddev=0.01), name=ID_LAYER)
+    return tf.keras.Model(images, head(pooled), name="id_net")
+
+
+def build_embedding_net(image_size=(256, 128), width: float = 1.0, embedding_size: int = 2048) -> tf.keras.Model:
+    """(B, H, W, 3) uint8 RGB -> (B, embedding_size) float32 embeddings of norm 1."""
+    return _embedding_net(image_size, width, embedding_size, batchnorm=True)
+
+
+def build_pooled_net(image_size=(256, 128), width: float = 1.0) -> tf.keras.Model:
+    """(B, H, W, 3) uint8 RGB -> (B, 2048 * width) float32: the pooled features of norm 1, what an ID network knows without its head."""
+    images, pooled = _backbone(image_size, width, batchnorm=True)
+    return tf.keras.Model(images, UnitLength(name="unit_length")(pooled), name="pooled_net")
+
+
+def fold_batchnorm(net: tf.keras.Model) -> tf.keras.Model:
+    """The same function as the given embedding network, without BatchNorm layers: each is folded into the convolution before it.
+
+    In inference BatchNorm is a fixed scale and shift a channel: gamma / sqrt(variance + epsilon) goes into the kernel, the rest into the bias.
+    """
+    size, width, embedding_size = net.input_shape[1:3], width_of(net), net.output_shape[-1]
+    folded = _embedding_net(size, width, embedding_size, batchnorm=False)
+    for layer in folded.layers:
+        if isinstance(layer, tf.keras.layers.Conv2D):
+            kernel, bias = net.get_layer(layer.name).get_weights()
+            gamma, beta, mean, variance = net.get_layer(layer.name.replace("_conv", "_bn")).get_weights()
+            scale = gamma / (variance + EPSILON) ** 0.5  # (filters,)
+            layer.set_weights([kernel * scale, (bias - mean) * scale + beta])
+        elif layer.name == EMBEDDING_LAYER:
+            layer.set_weights(net.get_layer(EMBEDDING_LAYER).get_weights())
+    return folded
+
+
+def width_of(net: tf.keras.Model) -> float:
+    """The width multiplier a network was built with."""
+    return net.get_layer("conv1_conv").filters / STEM_FILTERS
+
+
+def load_imagenet_weights(net: tf.keras.Model) -> None:
+    """Copies the ImageNet convolutions of tf.keras.applications into a network of width 1.0; the head keeps its own weights.
+
+    The library's own loader downloads them once (94 MB, into ~/.keras/models) and checks them. InputError where that is impossible.
+    """
+    if width_of(net) != 1.0:
+        raise InputError(f"ImageNet weights exist for width 1.0 only, not {width_of(net):g}: set width=1.0 or pretrained=none")
+    try:
+        source = tf.keras.applications.ResNet50(weights="imagenet", include_top=False)
+    except Exception as error:  # Keras raises bare Exception for a failed download
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the ImageNet weights could not be had ({reason}): connect once and run bash setup.sh imagenet, or put "
+            "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 of the Keras releases into ~/.keras/models, or start from random weights with pretrained=none"
+        ) from None
+    copy_backbone(source, net)
+
+
+def copy_backbone(source: tf.keras.Model, target: tf.keras.Model) -> None:
+    """Copies all convolutions and BatchNorms by layer name; both networks must have the same width."""
+    for layer in target.layers:
+        if layer.weights and layer.name not in (EMBEDDING_LAYER, ID_LAYER):
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+
+
+def _embedding_net(image_size, width, embedding_size, batchnorm):
+    images, pooled = _backbone(image_size, width, batchnorm)
+    # Orthogonal rows keep the angles between pooled features: a fresh embedding layer starts with the ranking of the ID network.
+    dense = tf.keras.layers.Dense(embedding_size, kernel_initializer=tf.keras.initializers.Orthogonal(), name=EMBEDDING_LAYER)
+    return tf.keras.Model(images, UnitLength(name="unit_length")(dense(pooled)), name="embedding_net")
+
+
+def _backbone(image_size, width, batchnorm):
+    """The convolutions and global max pooling: (B, H, W, 3) uint8 -> (B, 2048 * width) float32, none of it below 0."""
+    layers = tf.keras.layers
+    images = layers.Input((*image_size, 3), dtype="uint8", name="images")
+    x = Normalise(name="normalise")(images)  # (B, H, W, 3) float32 BGR, about -124..151
+    x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
+    x = _convolve(x, int(STEM_FILTERS * width), 7, 2, "conv1", batchnorm, padding="valid")
+    x = layers.ReLU(name="conv1_relu")(x)  # (B, H/2, W/2, 64 * width)
+    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
+    x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)  # (B, H/4, W/4, 64 * width)
+    for stage, filters, blocks, stride in STAGES:
+        for block in range(1, blocks + 1):
+            x = _bottleneck(x, int(filters * width), stride if block == 1 else 1, f"{stage}_block{block}", batchnorm, shortcut=block == 1)
+    return images, layers.GlobalMaxPooling2D(name=POOL_LAYER)(x)  # (B, H/32, W/32, C) -> (B, C), C = 2048 * width
+
+
+def _bottleneck(x, filters, stride, name, batchnorm, shortcut):
+    """One residual block: 1x1, 3x3, 1x1 convolutions beside a shortcut; the stride sits in the first 1x1, as in Keras."""
+    layers = tf.keras.layers
+    straight = _convolve(x, 4 * filters, 1, stride, f"{name}_0", batchnorm) if shortcut else x
+    x = layers.ReLU(name=f"{name}_1_relu")(_convolve(x, filters, 1, stride, f"{name}_1", batchnorm))
+    x = layers.ReLU(name=f"{name}_2_relu")(_convolve(x, filters, 3, 1, f"{name}_2", batchnorm))
+    # Each block starts as its shortcut alone (gamma 0), which lets a network from random weights learn within a few hundred steps.
+    x = _convolve(x, 4 * filters, 1, 1, f"{name}_3", batchnorm, gamma="zeros")
+    return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([straight, x]))
+
+
+def _convolve(x, filters, kernel, stride, name, batchnorm, padding="same", gamma="ones"):
+    x = tf.keras.layers.Conv2D(
+        filters, kernel, strides=stride, padding=padding, kernel_initializer="he_normal", name=f"{name}_conv"
+    )(x)
+    if batchnorm:
+        x = tf.keras.layers.BatchNormalization(
+            momentum=MOMENTUM, epsilon=EPSILON, gamma_initializer=gamma, name=f"{name}_bn"
+        )(x)
+    return x

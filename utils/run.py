@@ -1,0 +1,257 @@
+"""One training run: its folder models/<kind>/m<N>, args.json, TensorBoard curves, the step loop, saving, stopping and going on.
+
+A run folder holds the checkpoints, `args.json` (every option, and what the run started from), `validation.json` (one row a validation, and
+the suggested step) and the TensorBoard runs `train` and `val`.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+from utils import checkpoint
+from utils.options import InputError
+
+# Options that may change when a run is continued; with any other the weights would no longer fit, or the curves would not be comparable.
+SHAPES = ("image_size", "width", "embedding_size", "val_identities", "val_images", "seed")
+
+
+class Run:
+    """The folder of one run. `first_step` is 0 for a new run, else the step that was restored.
+
+    kind: 'id' or 'reid', also the name of the folder; pattern: the name of its checkpoints; keep: how many of them stay, the suggested one aside.
+    """
+
+    def __init__(self, models_dir, kind: str, pattern: str, args: dict, keep: int):
+        self.parent, self.pattern, self.keep = Path(models_dir) / kind, pattern, keep
+        self.args = dict(args)
+        self.first_step, self.history = 0, []
+        self.folder = None
+
+    # ---- starting ----
+
+    def start_new(self, facts: dict) -> None:
+        """Makes the next free folder m<N>; facts: what else belongs into args.json, such as where the weights came from."""
+        self.parent.mkdir(parents=True, exist_ok=True)
+        taken = [int(path.name[1:]) for path in self.parent.glob("m*") if path.name[1:].isdigit()]
+        self.folder = self.parent / f"m{max(taken, default=-1) + 1}"
+        self.folder.mkdir()  # fails rather than shares a folder with a run that was started this very moment
+        self._open(facts)
+
+    def find_restored(self) -> int:
+        """The step to go on from in models/<kind>/m<id>; InputError if there is no such run or it was trained differently."""
+        self.folder = self.parent / f"m{self.args['id']}"
+        if not self.folder.is_dir():
+            runs = ", ".join(sorted(path.name for path in self.parent.glob("m*"))) or "none yet"
+            raise InputError(f"no run {self.folder} to restore (there is: {runs}): set id to one of them, or restore=False for a new run")
+        with_state = set(checkpoint.steps_in(self.folder, checkpoint.STATE_PATTERN))
+        steps = [step for step in checkpoint.steps_in(self.folder, self.pattern) if step in with_state]
+        if not steps:
+            raise InputError(f"{self.folder} holds no checkpoint to go on from: start a new run with restore=False")
+        before = checkpoint.read_args(self.prefix(steps[-1]))
+        for name in SHAPES:
+            asked = self.args.get(name)  # None: the script inherits it
+            if asked is not None and before.get(name, asked) != asked:
+                raise InputError(
+                    f"{self.folder} was trained with {name}={before[name]}, not {asked}: set it back, or start a new run "
+                    "with restore=False"
+                )
+        changed = [f"{name}: {before.get(name)} -> {value}" for name, value in sorted(self.args.items()) if value is not None and before.get(name) != value]
+        if changed:
+            print("options that differ from before: " + "; ".join(changed))
+        self.history = [row for row in checkpoint.read_validation(self.folder)["history"] if row["step"] <= steps[-1]]
+        self.first_step = steps[-1]
+        return self.first_step
+
+    def restore(self, net, optimizer) -> None:
+        """Loads weights and optimiser of the step that find_restored named."""
+        checkpoint.load_weights(net, self.prefix(self.first_step))
+        checkpoint.load_variables(optimizer_variables(optimizer), self._state(self.first_step))
+        facts = checkpoint.read_args(self.prefix(self.first_step))
+        self._open({name: value for name, value in facts.items() if name not in self.args})
+
+    def _open(self, facts):
+        facts = {**facts, "tensorflow": tf.__version__, "python": platform.python_version(), "git": git_state()}
+        checkpoint.write_json(self.folder / checkpoint.ARGS_FILE, {**self.args, **facts})
+        self.train_writer = tf.summary.create_file_writer(str(self.folder / "train"))
+        self.val_writer = tf.summary.create_file_writer(str(self.folder / "val"))
+        rows = [f"| {name} | {value} |" for name, value in sorted({**self.args, **facts}.items())]
+        with self.train_writer.as_default(step=self.first_step):
+            tf.summary.text("options", "\n".join(["| option | value |", "| --- | --- |", *rows]))
+        print(f"run {self.folder}" + (f", going on from step {self.first_step}" if self.first_step else "") + f" (TensorFlow {tf.__version__})")
+
+    # ---- during ----
+
+    def prefix(self, step: int) -> str:
+        """The checkpoint of a step, such as models/reid/m0/reid_model-200.ckpt."""
+        return str(self.folder / self.pattern.format(step=step))
+
+    def log(self, writer, step: int, values: dict) -> None:
+        """Scalars into TensorBoard; writer is train_writer or val_writer."""
+        with writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        writer.flush()
+
+    def show_picture(self, name: str, step: int, picture) -> None:
+        """A picture (H, W, 3) uint8 RGB into TensorBoard's images."""
+        with self.train_writer.as_default(step=step):
+            tf.summary.image(name, picture[None])
+        self.train_writer.flush()
+
+    def save(self, net, optimizer, step: int, validation: dict, suggest) -> dict:
+        """Writes the checkpoint of a step and its validation row, deletes what is neither among the newest `keep` nor suggested; the suggestion.
+
+        suggest: rows with a checkpoint -> (row, why), such as suggest_flat below.
+        """
+        checkpoint.save_weights(net, self.prefix(step))
+        checkpoint.save_variables(optimizer_variables(optimizer), self._state(step))
+        self.history.append({"step": step, **validation})
+        saved = checkpoint.steps_in(self.folder, self.pattern)
+        row, why = suggest([row for row in self.history if row["step"] in saved])
+        suggestion = {"step": row["step"], "checkpoint": self.pattern.format(step=row["step"]), "why": why}
+        checkpoint.write_json(self.folder / checkpoint.VALIDATION_FILE, {"suggested": suggestion, "history": self.history})
+        for old in saved[:-self.keep]:
+            if old != row["step"]:
+                checkpoint.delete(self.prefix(old))
+        for old in checkpoint.steps_in(self.folder, checkpoint.STATE_PATTERN)[:-1]:
+            checkpoint.delete(self._state(old))  # going on needs the newest only
+        return suggestion
+
+    def _state(self, step):
+        return str(self.folder / checkpoint.STATE_PATTERN.format(step=step))
+
+    # ---- ending ----
+
+    def say_how_to_go_on(self, script: str) -> None:
+        """After Ctrl-C: where the weights lie and how training goes on."""
+        number = self.folder.name[1:]
+        print(f"stopped and saved. Go on with: bash {script}.sh --restore=True --id={number} (or set restore=True and id={number} in it)")
+
+
+def suggest_flat(rows: list) -> tuple:
+    """Where the validation loss flattened: the first row that has made 98 % of the way from the first row's loss to the lowest."""
+    lowest = min(row["loss"] for row in rows)
+    enough = lowest + 0.02 * (rows[0]["loss"] - lowest)
+    row = next(row for row in rows if row["loss"] <= enough)
+    return row, f"validation loss {row['loss']:.4f} is within 2 % of the way to the lowest, {lowest:.4f}"
+
+
+def suggest_rank1(rows: list) -> tuple:
+    """The row with the highest validation rank-1, of several the one with the lowest loss."""
+    row = max(rows, key=lambda row: (row["rank1"], -row["loss"]))
+    return row, f"highest validation rank-1, {row['rank1']:.1f} %"
+
+
+class WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
+    """Learning rate: linear from 0 to `peak` over warmup_steps, then `peak`, then from decay_start down half a cosine to 0 at num_steps."""
+
+    def __init__(self, peak, warmup_steps, decay_start, num_steps):
+        self.peak, self.warmup_steps, self.decay_start, self.num_steps = peak, warmup_steps, decay_start, num_steps
+
+    def __call__(self, step):
+        step = tf.cast(step, tf.float32)
+        rise = tf.minimum(1.0, (step + 1) / max(1, self.warmup_steps))
+        fallen = tf.clip_by_value((step - self.decay_start) / max(1, self.num_steps - self.decay_start), 0.0, 1.0)
+        return self.peak * rise * 0.5 * (1 + tf.cos(math.pi * fallen))
+
+    def get_config(self):
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps, "decay_start": self.decay_start, "num_steps": self.num_steps}
+
+
+def optimizer_variables(optimizer) -> dict:
+    """{name: tf.Variable} of a built optimiser, by position: Keras 2 and 3 name them differently."""
+    variables = [getattr(variable, "value", variable) for variable in optimizer.variables]
+    return {f"optimizer/{index:04d}": v() if callable(v) else v for index, v in enumerate(variables)}
+
+
+class Steps:
+    """Yields first + 1 ... last; shows progress with rate and time left, and on Ctrl-C or SIGTERM ends after the step under way.
+
+    `with Steps(...) as steps: for step in steps:`; `steps.ending` is True in the body of the last step, whatever ended it. A second
+    Ctrl-C stops at once.
+    """
+
+    def __init__(self, first: int, last: int, images_per_step: int):
+        self.first, self.last, self.images_per_step = first, last, images_per_step
+        self.step, self.stopped, self.text = first, False, ""
+        self.seconds, self.counted = 0.0, 0  # spent in steps, without validation and mining
+
+    def __enter__(self):
+        self.handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.shown = 0.0
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number, frame):
+        if self.stopped:
+            raise KeyboardInterrupt
+        self.stopped = True
+        print("\nfinishing this step and saving; once more to stop at once", flush=True)
+
+    @property
+    def ending(self):
+        return self.stopped or self.step >= self.last
+
+    @property
+    def images_per_second(self):
+        return self.counted * self.images_per_step / self.seconds if self.seconds else 0.0
+
+    def __iter__(self):
+        while not self.ending:
+            self.step += 1
+            yield self.step
+
+    def took(self, seconds: float) -> None:
+        """Reports the time of one training step; the rate is a mean that forgets old steps, the first one (compilation) at once."""
+        if self.step == self.first + 1:
+            self.second_step = time.monotonic()
+            return
+        self.seconds, self.counted = 0.98 * self.seconds + seconds, 0.98 * self.counted + 1
+
+    def show(self, **values) -> None:
+        """A progress line, at most one in two seconds on a terminal and one in ten in a log; the last step is always shown."""
+        now, terminal = time.monotonic(), sys.stdout.isatty()
+        if now - self.shown < (2 if terminal else 10) and not self.ending:
+            return
+        self.shown = now
+        rate = self.images_per_second
+        left = (self.last - self.step) * (now - self.second_step) / max(1, self.step - self.first - 1)  # with validation and mining
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+        print(f"step {self.step}/{self.last}  {shown}  {rate:.0f} images/s  {clock(left)} left" if rate else f"step {self.step}/{self.last}  {shown}", flush=True)
+
+
+def clock(seconds: float) -> str:
+    """90 -> '1:30', 4000 -> '1:06:40'."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def check_finite(loss: float, step: int, run: Run) -> None:
+    """Ends a run whose loss is no longer a number, before a broken checkpoint is written."""
+    if not math.isfinite(loss):
+        raise InputError(
+            f"the loss of step {step} is {loss}: lower learning_rate; the checkpoints in {run.folder} are from before and are sound"
+        )
+
+
+def git_state() -> str:
+    """'<commit>' or '<commit> with changes' of this working copy, 'unknown' outside git."""
+    folder = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        return commit + (" with changes" if dirty else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
