@@ -1,4 +1,4 @@
-"""A TensorFlow.js graph model of an SSD (model.json, weight shards), rebuilt as a SavedModel of the detection zoo's form.
+"""A TensorFlow.js graph model of an SSD (model.json, weight shards), rebuilt as a SavedModel as of the detection zoo.
 
 The .js form holds the plain TensorFlow graph as JSON, and the weights of its Const nodes one after the other in the
 shards. It ends at the decoded boxes and the scores of every anchor: the suppression of overlapping boxes is added here.

@@ -1,0 +1,61 @@
+"""Embeds people with the frozen re-id net: any number of them, through a net that takes a fixed number at a time."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from utils.frozen import PREPARE, load_frozen
+from utils.options import InputError
+
+
+class Embedder:
+    """The frozen re-id net. image_size: its (height, width) in pixels; batch: how many pictures it takes at a time."""
+
+    def __init__(self, folder="models/frozen/reid"):
+        self.manifest, self._signature, self._loaded = load_frozen(folder, "reid")
+        inputs = self.manifest["inputs"]
+        outputs = self.manifest["outputs"]
+        if list(inputs) != ["images"] or inputs["images"]["dtype"] != "uint8" or len(inputs["images"]["shape"]) != 4:
+            raise InputError(f"{folder} does not take uint8 pictures named 'images': {PREPARE}")
+        if "embeddings" not in outputs or len(outputs["embeddings"]["shape"]) != 2:
+            raise InputError(f"{folder} does not return 'embeddings': {PREPARE}")
+        self.batch, *size, channels = inputs["images"]["shape"]
+        if min(self.batch, *size) < 1 or channels != 3 or self.manifest.get("image_size") != size:
+            raise InputError(f"{folder} does not have the fixed input that its manifest.json speaks of: {PREPARE}")
+        self.image_size = tuple(size)
+        self.embedding_size = outputs["embeddings"]["shape"][1]
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """images (N, H, W, 3) uint8 RGB of image_size, N from 0 up -> (N, E) float32 with norm 1."""
+        assert images.dtype == np.uint8 and images.shape[1:] == (*self.image_size, 3), (images.dtype, images.shape)
+        embeddings = np.empty((len(images), self.embedding_size), np.float32)
+        for start in range(0, len(images), self.batch):
+            some = images[start : start + self.batch]
+            full = np.zeros((self.batch, *self.image_size, 3), np.uint8)  # the last run is filled up with black
+            full[: len(some)] = some
+            found = self._signature(images=tf.constant(full))["embeddings"].numpy()
+            embeddings[start : start + len(some)] = found[: len(some)]
+        return embeddings
+
+
+def crop_people(frame: np.ndarray, boxes: np.ndarray, image_size) -> np.ndarray:
+    """frame (H, W, 3) uint8 BGR, boxes (N, 4) [ymin, xmin, ymax, xmax] in 0..1 -> the people (N, h, w, 3) uint8 RGB.
+
+    image_size is (h, w). A box that reaches over the edge is cut there; one without a pixel inside takes the nearest.
+    """
+    height, width = frame.shape[:2]
+    crops = np.empty((len(boxes), *image_size, 3), np.uint8)
+    for index, (top, left, bottom, right) in enumerate(boxes):
+        y0, y1 = _pixels(top, bottom, height)
+        x0, x1 = _pixels(left, right, width)
+        person = cv2.resize(frame[y0:y1, x0:x1], (image_size[1], image_size[0]), interpolation=cv2.INTER_LINEAR)
+        crops[index] = cv2.cvtColor(person, cv2.COLOR_BGR2RGB)
+    return crops
+
+
+def _pixels(start: float, end: float, size: int):
+    """A stretch in 0..1 -> first pixel and the one after the last, both inside, at least one pixel apart."""
+    first = min(max(int(np.floor(start * size)), 0), size - 1)
+    return first, min(max(int(np.ceil(end * size)), first + 1), size)
