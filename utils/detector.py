@@ -38,7 +38,7 @@ def detector_input(folder, signature) -> str:
 
 
 class Detector:
-    """People in frames, by a frozen detector with a manifest, or with frozen=False by a zoo's SavedModel as it comes."""
+    """People in frames, by a frozen detector with a manifest, or with frozen=False by a zoo's as it comes."""
 
     def __init__(self, folder="models/frozen/obj", threshold: float = 0.5, frozen: bool = True):
         """threshold: the score from 0 to 1 below which a box is dropped."""
