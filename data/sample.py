@@ -1,0 +1,181 @@
+"""Draws a person re-identification data set: people in the clothes of a street, seen by several cameras. Needs no download and no TensorFlow.
+
+    python3 data/sample.py --output data/quick_run                 the set that quick_run.sh trains on, about half a minute on two cores
+    python3 data/sample.py --output data/drawn --identities 750 --cameras 8 --image_size 256x128
+
+Writes Market-1501's layout: bounding_box_train, bounding_box_test and bounding_box_query with names such as 0007_c3s1_000412_01.jpg. Identities
+of the test folders are not in bounding_box_train; each query is met again by every other camera; 0000 are distractors (people nobody asks for), -1
+is junk (boxes that miss most of a test identity). sample.json keeps the options: drawn again with the same, the set is left as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `python3 data/sample.py` finds data and utils
+
+from utils.options import InputError, image_size, non_negative_int, parser, positive_int, run_main  # noqa: E402
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    options = parser(__doc__)
+    add = options.add_argument
+    add("--output", required=True, metavar="FOLDER", help="where the set goes; a folder that this script did not make is never written to")
+    add("--identities", type=positive_int, default=240, help="people in bounding_box_train")
+    add("--test_identities", type=positive_int, default=60, help="other people, in bounding_box_test and bounding_box_query")
+    add("--images_per_camera", type=positive_int, default=2, help="pictures of a training identity by each camera; test identities have one more, the query")
+    add("--cameras", type=positive_int, default=6, help="cameras; every identity passes all of them; 2 or more")
+    add("--distractors", type=non_negative_int, default=60, help="pictures of people without an identity (0000) in bounding_box_test")
+    add("--junk", type=non_negative_int, default=40, help="badly cut pictures of test identities (-1) in bounding_box_test")
+    add("--image_size", type=image_size, default=[128, 64], metavar="HxW", help="pixels of each picture, height first")
+    add("--seed", type=non_negative_int, default=0, help="another seed draws other people; the same seed draws the same pictures, on any number of processes")
+    add("--processes", type=non_negative_int, default=0, help="drawing processes; 0 means one for each CPU core")
+    return options.parse_args(argv)
+
+
+ARGS = parse_args() if __name__ == "__main__" else None  # before NumPy and OpenCV are imported: --help answers at once
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+
+from data.people import random_identity  # noqa: E402
+from data.scenes import random_camera, take_picture  # noqa: E402
+
+FOLDERS = ("bounding_box_train", "bounding_box_test", "bounding_box_query")
+CAMERA, IDENTITY, PICTURE, STRANGER = range(4)  # each kind of random numbers has its own stream, so one never shifts another
+
+
+def generator(seed: int, *key) -> np.random.Generator:
+    return np.random.default_rng([seed, *key])
+
+
+def make_cameras(count: int, seed: int) -> list:
+    return [random_camera(generator(seed, CAMERA, camera)) for camera in range(count)]
+
+
+def draw_people(identities: int, images_per_identity: int, image_size=(128, 64), cameras: int = 4, seed: int = 0):
+    """Yields (identity from 0, camera from 0, (H, W, 3) uint8 RGB); the pictures of an identity go round the cameras."""
+    views = make_cameras(cameras, seed)
+    for identity in range(identities):
+        person = random_identity(generator(seed, IDENTITY, identity))
+        for number in range(images_per_identity):
+            camera = number % cameras
+            yield identity, camera, take_picture(person, views[camera], image_size, generator(seed, PICTURE, identity, number))
+
+
+# ---- the set: one task is one identity, or one distractor --------------------------------------------------------------------------
+
+def plan(args) -> list:
+    """All tasks: (identity number, name in the file, [(folder, camera, badly cut)]) with 0 in the name for a distractor."""
+    tasks, last = [], args.identities + args.test_identities
+    for identity in range(1, last + 1):
+        if identity <= args.identities:
+            pictures = [(FOLDERS[0], camera, False) for camera in range(args.cameras) for _ in range(args.images_per_camera)]
+        else:
+            pictures = [(FOLDERS[1], camera, False) for camera in range(args.cameras) for _ in range(args.images_per_camera)]
+            pictures += [(FOLDERS[2], camera, False) for camera in range(args.cameras)]
+        tasks.append((identity, identity, pictures))
+    for number in range(args.junk):
+        tasks[args.identities + number % args.test_identities][2].append((FOLDERS[1], number % args.cameras, True))
+    for number in range(args.distractors):
+        tasks.append((last + 1 + number, 0, [(FOLDERS[1], number % args.cameras, False)]))
+    return tasks
+
+
+def draw_task(task) -> int:
+    """Draws and writes the pictures of one task; how many."""
+    (identity, name, pictures), folder, cameras, size, seed = task
+    cv2.setNumThreads(1)  # the processes are the threads
+    views = make_cameras(cameras, seed)
+    person = random_identity(generator(seed, IDENTITY, identity) if name else generator(seed, STRANGER, identity))
+    for number, (split, camera, badly_cut) in enumerate(pictures):
+        image = take_picture(person, views[camera], size, generator(seed, PICTURE, identity, number), badly_cut)
+        shown = "-1" if badly_cut else f"{name:04d}"
+        path = Path(folder) / split / f"{shown}_c{camera + 1}s1_{identity:06d}_{number:02d}.jpg"
+        written, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 92])
+        assert written
+        path.write_bytes(data.tobytes())
+    return len(pictures)
+
+
+def draw_set(args, folder: Path) -> None:
+    """Fills `folder`, telling how far it is every few seconds."""
+    for split in FOLDERS:
+        (folder / split).mkdir(parents=True)
+    tasks = [(task, str(folder), args.cameras, args.image_size, args.seed) for task in plan(args)]
+    total, done, started, told = sum(len(task[0][2]) for task in tasks), 0, time.time(), time.time()
+    processes = args.processes or os.cpu_count() or 1
+    # "spawn": a fork of a process that has TensorFlow's threads running (a test, a notebook) may hang
+    with multiprocessing.get_context("spawn").Pool(processes) if processes > 1 else _InThisProcess() as pool:
+        for count in pool.imap_unordered(draw_task, tasks):
+            done += count
+            if time.time() - told > 3 or done == total:
+                told = time.time()
+                print(f"  drawn {done} of {total} pictures in {told - started:.0f} s", flush=True)
+
+
+class _InThisProcess:
+    imap_unordered = staticmethod(map)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+# ---- where it goes -----------------------------------------------------------------------------------------------------------------
+
+def description(args) -> dict:
+    """What decides about every pixel of the set: the options and the drawing itself."""
+    drawing = hashlib.sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in ("people.py", "scenes.py", "sample.py")))
+    options = {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "processes")}
+    return {**options, "drawing": drawing.hexdigest()[:16]}
+
+
+def is_there(output: Path, wanted: dict) -> bool:
+    """True if `output` holds the wanted set, False if it may be (re)made; InputError if it holds something of the user's."""
+    if not output.exists():
+        return False
+    if not output.is_dir():
+        raise InputError(f"--output {output} is a file: name a folder")
+    try:
+        return json.loads((output / "sample.json").read_text()) == wanted
+    except (OSError, ValueError):
+        if any(output.iterdir()):
+            raise InputError(f"--output {output} holds files that this script did not draw: name an empty or new folder") from None
+        return False
+
+
+def main(args) -> None:
+    if args.cameras < 2 or args.cameras > 99:
+        raise InputError(f"--cameras {args.cameras}: a match needs a second camera, and names have room for 99: give 2 to 99")
+    if args.identities + args.test_identities > 9999:
+        raise InputError("--identities and --test_identities together exceed 9999, the most that Market's names have room for: lower them")
+    output, wanted = Path(args.output), description(args)
+    if is_there(output, wanted):
+        print(f"{output}: there already, drawn with the same options")
+        return
+    part = output.parent / f".{output.name}.{os.getpid()}.part"  # beside the goal: the rename stays on one disk
+    try:
+        draw_set(args, part)
+        (part / "sample.json").write_text(json.dumps(wanted, indent=2) + "\n")
+        if output.exists():
+            shutil.rmtree(output)
+        part.rename(output)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    counts = ", ".join(f"{len(list((output / split).iterdir()))} in {split}" for split in FOLDERS)
+    print(f"{output}: {args.identities} + {args.test_identities} identities, {args.cameras} cameras: {counts}")
+
+
+if __name__ == "__main__":
+    run_main(main, ARGS)

@@ -1,0 +1,131 @@
+"""data/sample.py: the drawn set is in Market-1501's layout, the same for the same seed, and not solvable by comparing pixels."""
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data.sample import FOLDERS, draw_people, draw_task, main, parse_args, plan
+from tests.conftest import refusal, run
+
+NAME = re.compile(r"(-1|\d{4})_c(\d+)s(\d+)_(\d{6})_(\d{2})\.jpg")
+SMALL = ["--identities=3", "--test_identities=4", "--cameras=3", "--images_per_camera=2", "--distractors=5", "--junk=4", "--image_size=64x32"]
+
+
+def names(folder):
+    return {split: sorted(path.name for path in (Path(folder) / split).iterdir()) for split in FOLDERS}
+
+
+def parts(name):
+    """(identity, camera) of a file name."""
+    match = NAME.fullmatch(name)
+    assert match, name
+    return int(match.group(1)), int(match.group(2))
+
+
+@pytest.fixture(scope="module")
+def small_set(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sample") / "set"
+    main(parse_args(["--output", str(folder), "--processes=1", *SMALL]))
+    return folder
+
+
+def test_layout_and_names(small_set):
+    train, test, query = ([parts(name) for name in names(small_set)[split]] for split in FOLDERS)
+    assert len(train) == 3 * 3 * 2 and {identity for identity, _ in train} == {1, 2, 3}
+    assert {identity for identity, _ in test} == {-1, 0, 4, 5, 6, 7} and len(test) == 4 * 3 * 2 + 5 + 4
+    assert sum(identity == 0 for identity, _ in test) == 5 and sum(identity == -1 for identity, _ in test) == 4
+    assert sorted(query) == [(identity, camera) for identity in (4, 5, 6, 7) for camera in (1, 2, 3)]
+    for identity, camera in query:  # a match in another camera
+        assert any(other == identity and elsewhere != camera for other, elsewhere in test)
+    image = cv2.imread(str(next((small_set / FOLDERS[0]).iterdir())))
+    assert image.shape == (64, 32, 3)
+    assert json.loads((small_set / "sample.json").read_text())["cameras"] == 3
+
+
+def test_same_seed_same_pictures_on_any_number_of_processes(small_set, tmp_path):
+    main(parse_args(["--output", str(tmp_path / "again"), "--processes=2", *SMALL]))
+    assert names(small_set) == names(tmp_path / "again")
+    for split in FOLDERS:
+        for name in names(small_set)[split]:
+            assert (small_set / split / name).read_bytes() == (tmp_path / "again" / split / name).read_bytes(), name
+    main(parse_args(["--output", str(tmp_path / "other"), "--processes=1", "--seed=1", *SMALL]))
+    name = names(small_set)[FOLDERS[0]][0]
+    assert (small_set / FOLDERS[0] / name).read_bytes() != (tmp_path / "other" / FOLDERS[0] / name).read_bytes()
+
+
+def test_draw_people():
+    drawn = list(draw_people(2, 5, image_size=(96, 48), cameras=2, seed=3))
+    assert [(identity, camera) for identity, camera, _ in drawn] == [(i, n % 2) for i in range(2) for n in range(5)]
+    assert all(image.shape == (96, 48, 3) and image.dtype == np.uint8 for _, _, image in drawn)
+    again = list(draw_people(2, 5, image_size=(96, 48), cameras=2, seed=3))
+    assert all(np.array_equal(one[2], other[2]) for one, other in zip(drawn, again))
+
+
+def test_left_alone_when_there_and_redrawn_when_asked_for_other(tmp_path, capsys):
+    options = ["--output", str(tmp_path / "set"), "--processes=1", *SMALL]
+    main(parse_args(options))
+    marker = tmp_path / "set" / FOLDERS[0] / "mine.jpg"
+    marker.write_bytes(b"")
+    main(parse_args(options))
+    assert "there already" in capsys.readouterr().out and marker.exists()
+    main(parse_args([*options, "--seed=2"]))
+    assert not marker.exists() and json.loads((tmp_path / "set" / "sample.json").read_text())["seed"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]  # nothing half-made is left behind
+
+
+def test_refuses_a_foreign_folder(tmp_path):
+    (tmp_path / "holiday.jpg").write_bytes(b"precious")
+    message = refusal(run("data/sample.py", "--output", tmp_path, *SMALL))
+    assert str(tmp_path) in message and (tmp_path / "holiday.jpg").read_bytes() == b"precious"
+    assert "cameras" in refusal(run("data/sample.py", "--output", tmp_path / "new", "--cameras=1"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(task):
+        draw_task(task)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("data.sample.draw_task", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        main(parse_args(["--output", str(tmp_path / "set"), "--processes=1", *SMALL]))
+    assert not list(tmp_path.iterdir())
+
+
+def rank1(queries, gallery):
+    """Share of queries whose nearest picture from another camera shows their identity; junk (-1) is left out. [(identity, camera, vector)]"""
+    vectors = np.array([vector for _, _, vector in gallery])
+    identities, cameras = (np.array([row[column] for row in gallery]) for column in (0, 1))
+    hits = []
+    for identity, camera, vector in queries:
+        distance = ((vectors - vector) ** 2).sum(1)
+        distance[(identities == -1) | ((identities == identity) & (cameras == camera))] = np.inf
+        hits.append(identities[distance.argmin()] == identity)
+    return np.mean(hits)
+
+
+def test_not_trivial(tmp_path):
+    """Nearest neighbour on the 16x8 raw pixels of the default test set, across cameras, is right in less than 35 % of the queries."""
+    args = parse_args(["--output", str(tmp_path)])
+    for split in FOLDERS:
+        (tmp_path / split).mkdir()
+    for task in plan(args)[args.identities:]:  # the test identities and distractors of the default set
+        draw_task((task, str(tmp_path), args.cameras, args.image_size, args.seed))
+
+    def reduced(split):
+        rows = []
+        for path in sorted((tmp_path / split).iterdir()):
+            image = cv2.imread(str(path))
+            small = cv2.resize(image, (image.shape[1] // 8, image.shape[0] // 8), interpolation=cv2.INTER_AREA)
+            rows.append((*parts(path.name), small.astype(np.float32).ravel()))
+        return rows
+
+    queries, gallery = reduced(FOLDERS[2]), reduced(FOLDERS[1])
+    assert len(queries) == args.test_identities * args.cameras
+    share = rank1(queries, gallery)
+    print(f"nearest neighbour on 8x-reduced pixels: {100 * share:.1f} % rank-1 of {len(queries)} queries")
+    assert 0.02 < share < 0.35
