@@ -76,7 +76,7 @@ def delete(prefix) -> None:
 def named_weights(net: tf.keras.Model) -> dict:
     """{'<layer>/<weight>': tf.Variable}, in the network's own order."""
     return {
-        f"{layer.name}/{_base_name(weight)}": _variable(weight)
+        f"{layer.name}/{_base_name(weight)}": as_variable(weight)
         for layer in net.layers
         for weight in layer.weights
     }
@@ -86,7 +86,8 @@ def _base_name(weight):
     return weight.name.split("/")[-1].split(":")[0]  # Keras 2 says 'conv1_conv/kernel:0' where Keras 3 says 'kernel'
 
 
-def _variable(weight):
+def as_variable(weight) -> tf.Variable:
+    """The tf.Variable behind a weight of Keras 2 (itself) or Keras 3 (its value)."""
     return weight if isinstance(weight, tf.Variable) else weight.value
 
 
@@ -148,7 +149,7 @@ def read_weights(prefix) -> dict:
             if key.startswith("weights/"):
                 name = key[len("weights/"):-len("/.ATTRIBUTES/VARIABLE_VALUE")]
                 stored[name.replace(".S", "/").replace("..", ".")] = reader.get_tensor(key)  # TensorFlow's escapes, undone
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:  # TensorFlow raises all four for damage
         raise InputError(f"checkpoint {prefix} can't be read ({str(error).splitlines()[0]}): copy both of its files again") from None
     if not stored:
         raise InputError(f"checkpoint {prefix} was not written by this project's training scripts")

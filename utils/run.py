@@ -168,8 +168,7 @@ class WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
 
 def optimizer_variables(optimizer) -> dict:
     """{name: tf.Variable} of a built optimiser, by position: Keras 2 and 3 name them differently."""
-    variables = [getattr(variable, "value", variable) for variable in optimizer.variables]
-    return {f"optimizer/{index:04d}": v() if callable(v) else v for index, v in enumerate(variables)}
+    return {f"optimizer/{index:04d}": checkpoint.as_variable(v) for index, v in enumerate(optimizer.variables)}
 
 
 class Steps:
