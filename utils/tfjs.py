@@ -100,7 +100,7 @@ def _read_weights(folder: Path, manifest: list) -> dict:
 def _graph_def(tf, nodes: list, weights: dict):
     graph = tf.compat.v1.GraphDef()
     for node in nodes:
-        added = graph.node.add(name=node["name"], op=node["op"], input=node["input"])
+        added = graph.node.add(name=node["name"], op=node["op"], input=node.get("input", []))
         for key, value in node.get("attr", {}).items():
             if node["op"] == "Const" and key == "value":
                 added.attr[key].tensor.CopyFrom(tf.make_tensor_proto(weights[node["name"]]))

@@ -1,0 +1,112 @@
+"""Small models with the signatures of the real ones: detectors to which red is a person, and untrained re-id nets."""
+
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from utils.checkpoint import save_weights
+from utils.resnet import build_embedding_net
+
+STRIPS = 12  # the detectors look for one person in each of as many upright strips
+BOXES = 100  # and return as many boxes as the zoo's
+
+
+def red_boxes(images):
+    """(1, H, W, 3) uint8 RGB -> the zoo's outputs: a person (0.9) round the red of each strip, a car (0.8) over all."""
+    image = tf.cast(images[0], tf.int32)
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    red = (image[..., 0] > 180) & (image[..., 1] < 90) & (image[..., 2] < 90)  # (H, W)
+    boxes, scores = [tf.constant([0.0, 0.0, 1.0, 1.0])], [tf.constant(0.8)]
+    for strip in range(STRIPS):
+        left, right = strip * width // STRIPS, (strip + 1) * width // STRIPS
+        rows = tf.where(tf.reduce_any(red[:, left:right], axis=1))[:, 0]
+        columns = tf.where(tf.reduce_any(red[:, left:right], axis=0))[:, 0] + tf.cast(left, tf.int64)
+        found = tf.size(rows) > 0
+        edges = [(rows, tf.reduce_min, 0, height), (columns, tf.reduce_min, 0, width)]
+        edges += [(rows, tf.reduce_max, 1, height), (columns, tf.reduce_max, 1, width)]
+        box = [
+            tf.cast(reduce(some) + more, tf.float32) / tf.cast(size, tf.float32) for some, reduce, more, size in edges
+        ]
+        boxes.append(tf.where(found, tf.stack(box), tf.zeros(4)))
+        scores.append(tf.where(found, 0.9, 0.0))
+    empty = BOXES - len(boxes)
+    classes = [3.0] + [1.0] * STRIPS + [1.0] * empty
+    return {
+        "detection_boxes": tf.pad(tf.stack(boxes), [[0, empty], [0, 0]])[tf.newaxis],
+        "detection_scores": tf.pad(tf.stack(scores), [[0, empty]])[tf.newaxis],
+        "detection_classes": tf.constant([classes]),
+        "num_detections": tf.constant([float(BOXES)]),
+    }
+
+
+def write_tf1_detector(folder) -> None:
+    """As the TF1 zoo exports: `inputs` uint8 (N, H, W, 3), loops of TensorFlow 1, weights inside the graph."""
+    v1 = tf.compat.v1
+    v1.disable_control_flow_v2()
+    try:
+        with tf.Graph().as_default(), v1.Session() as session:
+            images = v1.placeholder(tf.uint8, [None, None, None, 3], name="image_tensor")
+            looped = tf.map_fn(lambda image: image, images)  # Enter, Merge, Switch, Exit, TensorArrays
+            outputs = red_boxes(looped)
+            info = v1.saved_model.utils.build_tensor_info
+            signature = v1.saved_model.build_signature_def(
+                {"inputs": info(images)},
+                {name: info(tensor) for name, tensor in outputs.items()},
+                "tensorflow/serving/predict",
+            )
+            builder = v1.saved_model.builder.SavedModelBuilder(str(folder))
+            builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
+            builder.save()
+    finally:
+        v1.enable_control_flow_v2()
+
+
+def write_tf2_detector(folder, scale=1.0) -> None:
+    """As the TF2 zoo exports: `input_tensor` uint8 (1, H, W, 3), loops of TensorFlow 2, weights in variables."""
+
+    class Module(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = tf.Variable(scale)  # of the scores
+
+        @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8, name="input_tensor")])
+        def detect(self, input_tensor):
+            outputs = red_boxes(tf.map_fn(lambda image: image, input_tensor))
+            outputs["detection_scores"] *= self.scale
+            return {**outputs, "raw_detection_boxes": outputs["detection_boxes"]}
+
+    module = Module()
+    tf.saved_model.save(module, str(folder), signatures=module.detect)
+
+
+def write_model(folder, function, *specs) -> None:
+    """A SavedModel of any function of tensors."""
+    module = tf.Module()
+    module.serve = tf.function(function, input_signature=list(specs))
+    tf.saved_model.save(module, str(folder), signatures=module.serve)
+
+
+def write_checkpoint(folder, size=(64, 32), embedding_size=32, seed=0):
+    """An untrained re-id checkpoint whose BatchNorms do something; returns (prefix, net)."""
+    tf.keras.utils.set_random_seed(seed)
+    net = build_embedding_net(size, 0.25, embedding_size)
+    rng = np.random.default_rng(seed)
+    for layer in net.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            shape = layer.get_weights()[0].shape
+            ranges = [(0.5, 1.5), (-0.3, 0.3), (-0.3, 0.3), (0.5, 2.0)]  # gamma, beta, mean, variance
+            layer.set_weights([rng.uniform(*some, shape) for some in ranges])
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = folder / "reid_model-1.ckpt"
+    save_weights(net, prefix)
+    (folder / "args.json").write_text(json.dumps({"image_size": list(size), "width": 0.25}))
+    return str(prefix), net
+
+
+def picture(people, size=(120, 240)) -> np.ndarray:
+    """(H, W, 3) uint8 BGR, grey with a red rectangle for each (top, left, bottom, right) in pixels."""
+    frame = np.full((*size, 3), 128, np.uint8)
+    for top, left, bottom, right in people:
+        frame[top:bottom, left:right] = (0, 0, 255)
+    return frame
