@@ -20,7 +20,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from utils import trt
 from utils.checkpoint import load_embedding_net, strip_suffix
 from utils.detector import PERSON, Detector, detector_input
-from utils.frozen import describe, gpu_name, load_saved_model, swap_in, write_manifest
+from utils.frozen import FORMAT, describe, gpu_name, load_saved_model, swap_in, write_manifest
 from utils.options import InputError
 from utils.reid_net import Embedder
 from utils.resnet import fold_batchnorm
@@ -96,7 +96,7 @@ def _freeze(function, target, about, example, compare, precision, engine, min_pa
     with _scratch(target) as scratch:
         plain = scratch / PLAIN
         _save_as_constants(function, plain)
-        about = {**about, **describe(load_saved_model(plain)[1]), "colour_order": "RGB"}
+        about = {"format": FORMAT, **about, **describe(load_saved_model(plain)[1]), "colour_order": "RGB"}
         manifest = _write(plain, {**about, "engine": "tensorflow", "precision": "FP32"}, compare)
         _check_parity(manifest, min_parity)
         found = {"version": None, "reason": "asked for"} if engine == "tensorflow" else trt.probe()

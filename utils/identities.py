@@ -53,6 +53,7 @@ class Identities:
         boxes (N, 4) [ymin, xmin, ymax, xmax]; embeddings (N, E) float32 of norm 1. Frames without people count too.
         """
         boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        embeddings = np.asarray(embeddings, np.float32)
         assert len(boxes) == len(embeddings), (len(boxes), len(embeddings))
         self._frame += 1
         similarity = self._similarity(embeddings)
@@ -90,7 +91,7 @@ class Identities:
 
     def _add(self, box, embedding) -> Person:
         self.count += 1
-        person = Person(self.count, np.asarray(embedding), box, self._frame)
+        person = Person(self.count, embedding, box, self._frame)
         self.people.append(person)
         return person
 
