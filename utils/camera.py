@@ -73,8 +73,8 @@ class Camera:
         if "://" in source:
             return self._open_stream(source)
         path = Path(source)
-        if path.is_dir():
-            return self._open_folder(path)
+        if path.is_dir() or path.suffix.lower() in PICTURES:
+            return self._open_pictures(path)
         if not path.is_file():
             raise InputError(f"there is no source {source}: name a camera (0, csi://0), a URL, a video or a folder")
         return self._open_file(path)
@@ -121,11 +121,13 @@ class Camera:
         self.length = length if length > 0 else None
         return frame
 
-    def _open_folder(self, folder: Path) -> np.ndarray:
+    def _open_pictures(self, place: Path) -> np.ndarray:
         self.live, self.rate = False, PICTURE_RATE
-        self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+        self._paths = [place]
+        if place.is_dir():
+            self._paths = sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURES)
         if not self._paths:
-            raise InputError(f"{folder} holds no pictures ({', '.join(PICTURES)}): name another folder or a video")
+            raise InputError(f"{place} holds no pictures ({', '.join(PICTURES)}): name another folder or a video")
         self.length = len(self._paths)
         return self._picture(self._paths[0])
 
@@ -144,7 +146,7 @@ class Camera:
     def _picture(self, path: Path) -> np.ndarray:
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
-            raise InputError(f"{path} cannot be read as a picture: remove it from the folder, or copy it again")
+            raise InputError(f"{path} cannot be read as a picture: remove it, or copy it again")
         return picture
 
     def __iter__(self):
@@ -165,7 +167,8 @@ class Camera:
             read, frame = self._capture.read()
             if not read:
                 return
-            yield _three_channels(frame)
+            if frame is not None and frame.size:
+                yield _three_channels(frame)
 
     def release(self) -> None:
         """Lets go of the device; a CSI camera that is not released stays blocked until its daemon is restarted."""

