@@ -18,23 +18,21 @@ from utils.options import InputError, fraction, non_negative_int, parser, run_ma
 def parse_args():
     options = parser(__doc__)
     add = options.add_argument
-    add("--source", default=None, help="0 or /dev/video0, csi://0, rtsp://..., http://..., a video or a folder of"
-        " pictures; not given: csi://0 on a Jetson, else 0")  # fmt: skip
-    add("--obj", default="models/frozen/obj", help="frozen detector")
-    add(
-        "--reid",
-        default="models/frozen/reid",
-        help="frozen re-id net; its manifest says how many people it takes at once",
+    source = (
+        "0 or /dev/video0, csi://0, rtsp://..., http://..., a video, a folder; if not given csi://0 on a Jetson, else 0"
     )
-    add("--output", default=None, help="video to write, .mp4 or .avi; not given: none")
-    add("--tracks", default=None, help="text file to write, as MOTChallenge has it: frame, identity, left, top, width,"
-        " height, score, -1, -1, -1, all counted from 1; not given: none")  # fmt: skip
-    add("--summary", default=None, help="JSON file to write the figures printed at the end to; not given: none")
+    add("--source", default=None, help=source)
+    add("--obj", default="models/frozen/obj", help="frozen detector")
+    add("--reid", default="models/frozen/reid", help="frozen re-id net; it says how many people it takes at once")
+    add("--output", default=None, help="video to write, .mp4 or .avi")
+    tracks = "text file to write in MOTChallenge's form: frame, identity, left, top, width, height, score, -1, -1, -1"
+    add("--tracks", default=None, help=tracks)
+    add("--summary", default=None, help="JSON file for the figures that are printed at the end")
     add("--max_frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the source's end")
-    add("--detection_threshold", type=fraction, default=0.5, help="score from 0 to 1 below which a box is no person;"
-        " lower finds more people, and more that are none")  # fmt: skip
-    add("--similarity_threshold", type=fraction, default=0.6, help="similarity from 0 to 1 below which a person is new;"
-        " raise it if different people get one number, lower it if one person gets many")  # fmt: skip
+    detection = "score from 0 to 1 below which a box is no person; lower finds more people, and more that are none"
+    add("--detection_threshold", type=fraction, default=0.5, help=detection)
+    similarity = "below which a person is new, 0 to 1; raise it if two people get one number, lower it if one gets many"
+    add("--similarity_threshold", type=fraction, default=0.6, help=similarity)
     add("--headless", action="store_true", help="no window, even if there is a screen")
     return options.parse_args()
 

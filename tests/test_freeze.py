@@ -73,13 +73,12 @@ def test_frozen_graph_holds_neither_variables_nor_batchnorm(reid):
     assert not [name for name in operations if "BatchNorm" in name or "ReadVariable" in name]
 
 
-def test_too_little_parity_replaces_nothing(checkpoint, tmp_path):
-    freeze_reid(checkpoint[0], tmp_path / "reid", people, batch=2)
-    before = (tmp_path / "reid" / "manifest.json").read_text()
+def test_too_little_parity_replaces_nothing(checkpoint, reid):
+    folder, manifest = reid
     with pytest.raises(InputError, match="smallest cosine .* is 1.0000, below 1.1; nothing was replaced"):
-        freeze_reid(checkpoint[0], tmp_path / "reid", people, batch=4, min_parity=1.1)
-    assert (tmp_path / "reid" / "manifest.json").read_text() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["reid"]  # no temporary folder stays
+        freeze_reid(checkpoint[0], folder, people, batch=2, min_parity=1.1)
+    assert json.loads((folder / "manifest.json").read_text()) == manifest
+    assert [path.name for path in folder.parent.iterdir()] == ["reid"]  # no temporary folder stays
 
 
 @pytest.mark.parametrize("write, name", [(write_tf1_detector, "inputs"), (write_tf2_detector, "input_tensor")])
@@ -96,10 +95,20 @@ def test_detectors_of_both_zoos(write, name, tmp_path):
     np.testing.assert_allclose(boxes, [[0.2, 62 / 240, 0.7, 78 / 240]], atol=1e-6)
 
 
-def test_no_people_to_compare_on(tmp_path):
-    write_tf2_detector(tmp_path / "zoo")
-    manifest = freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES[2:])
-    assert manifest["parity"]["min"] is None and manifest["parity"]["score_difference"] == 0
+def test_detections_compared():
+    def detections(*rows):  # (box, score, class)
+        boxes, scores, classes = zip(*rows)
+        return np.array(boxes, np.float32), np.array(scores, np.float32), np.array(classes, np.float32)
+
+    left, moved, right = [0, 0, 1, 0.5], [0, 0.1, 1, 0.6], [0, 0.6, 1, 1]
+    wanted = [detections((left, 0.9, 1), (right, 0.8, 3), (right, 0.1, 1))]  # a person, a car, and hardly a person
+    found = [detections((right, 0.8, 1), (moved, 0.7, 1), (left, 0.9, 3))]
+    parity = freeze._compare_detections(wanted, found)
+    assert (parity["boxes"], parity["pictures"]) == (1, 1)
+    assert parity["min"] == parity["mean"] == pytest.approx(0.4 / 0.6)
+    assert parity["score_difference"] == pytest.approx(0.6)  # the lowest of three: 0.1 and 0.7
+    nobody = freeze._compare_detections([detections((left, 0.2, 1))], found)
+    assert nobody["min"] is None and nobody["boxes"] == 0
 
 
 def test_place_that_cannot_be_written(checkpoint, tmp_path):
