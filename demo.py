@@ -31,8 +31,11 @@ def parse_args():
     add("--max_frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the source's end")
     detection = "score from 0 to 1 below which a box is no person; lower finds more people, and more that are none"
     add("--detection_threshold", type=fraction, default=0.5, help=detection)
-    similarity = "below which a person is new, 0 to 1; raise it if two people get one number, lower it if one gets many"
-    add("--similarity_threshold", type=fraction, default=0.6, help=similarity)
+    similarity = (
+        "below which a person is new, 0 to 1; raise it if two people get one number, lower it if one gets many; "
+        "if not given, what training measured (one in a hundred pairs of different people exceeds it)"
+    )
+    add("--similarity_threshold", type=fraction, default=None, help=similarity)
     add("--headless", action="store_true", help="no window, even if there is a screen")
     return options.parse_args()
 
@@ -101,6 +104,18 @@ class Figures:
         print(f"frame {done}, {rate:.1f} frames/s{left}", flush=True)
 
 
+def choose_threshold(asked, manifest) -> float:
+    """The similarity below which a person is new: as asked, else as training measured, else a guess that is named."""
+    if asked is not None:
+        return asked
+    measured = manifest.get("threshold")
+    if measured is None:
+        print("similarity threshold: 0.6, a guess, as the model came without a measured one; set --similarity_threshold")
+        return 0.6
+    print(f"similarity threshold: {measured:.3f}, measured in training")
+    return measured
+
+
 def main(args) -> None:
     stop = Stop()
     let_gpu_memory_grow()
@@ -110,7 +125,7 @@ def main(args) -> None:
     with Camera(args.source or default_source()) as camera:
         detector = Detector(args.obj, args.detection_threshold)
         embedder = Embedder(args.reid)
-        identities = Identities(args.similarity_threshold)
+        identities = Identities(choose_threshold(args.similarity_threshold, embedder.manifest))
         warm_up(camera, detector, embedder)
         length = camera.length and min(camera.length, args.max_frames or camera.length)
         outputs = open_outputs(args, camera)

@@ -60,7 +60,7 @@ from pathlib import Path  # noqa: E402
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from utils.checkpoint import newest_checkpoint  # noqa: E402
+from utils.checkpoint import find_checkpoint, newest_checkpoint  # noqa: E402
 from utils.freeze import freeze_detector, freeze_reid  # noqa: E402
 from utils.frozen import let_gpu_memory_grow  # noqa: E402
 
@@ -108,7 +108,7 @@ def prepare_detector(args) -> None:
 
 
 def prepare_reid(args) -> None:
-    checkpoint = args.checkpoints[0] if args.checkpoints else newest_checkpoint()
+    checkpoint = find_checkpoint(args.checkpoints[0]) if args.checkpoints else newest_checkpoint()
     target = Path(args.output) / "reid"
     begun = time.monotonic()
     print(f"reid: freezing {checkpoint} ...", flush=True)

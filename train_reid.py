@@ -57,6 +57,7 @@ from utils.dataset import check_images, hold_out_identities, naming_unreadable, 
 from utils.embed import embed_paths, embedder, evaluate_within  # noqa: E402
 from utils.grid import triplet_grid  # noqa: E402
 from utils.losses import triplet_loss, weight_decay  # noqa: E402
+from utils.metrics import strict_threshold  # noqa: E402
 from utils.mining import draw_pool, mine_triplets  # noqa: E402
 from utils.run import Run, Steps, WarmupCosine, check_finite, suggest_rank1  # noqa: E402
 
@@ -147,13 +148,14 @@ def warn_of_collapse(spread, active, step):
 
 
 def validate(embed, val_set, args) -> dict:
-    """Loss of triplets mined among the held-out identities, and rank-1 and mAP with one query a camera."""
+    """Loss of triplets mined among the held-out identities, rank-1 and mAP with one query a camera, and the demo's first threshold."""
     paths, identities, cameras = val_set
     embeddings = embed_paths(embed, paths, args.image_size)  # (M, E)
     anchors, positives, negatives = mine_triplets(embeddings, identities, len(paths), args.sample_num, np.random.default_rng(args.seed))
     losses, _, _ = triplet_loss(embeddings[anchors], embeddings[positives], embeddings[negatives], args.margin)
     figures = evaluate_within(embeddings, identities, cameras)
-    return {"loss": float(np.mean(losses)), "rank1": figures["rank1"], "mAP": figures["mAP"]}
+    threshold = strict_threshold(embeddings, identities, cameras)
+    return {"loss": float(np.mean(losses)), "rank1": figures["rank1"], "mAP": figures["mAP"], "threshold": threshold}
 
 
 def main(args):

@@ -23,14 +23,14 @@ def saved(tmp_path):
     """A re-id checkpoint with its args.json, and the network that wrote it."""
     net = embedding_net()
     prefix = str(tmp_path / "reid_model-200.ckpt")
-    checkpoint.save_weights(net, prefix)
-    checkpoint.write_json(tmp_path / "args.json", {"image_size": list(SIZE), "width": 0.125, "embedding_size": 32})
+    checkpoint.save_weights(net, prefix, {"image_size": list(SIZE), "width": 0.125, "embedding_size": 32, "step": 200})
     return prefix, net
 
 
-def test_a_checkpoint_is_two_files_and_gives_the_same_network(saved, tmp_path):
+def test_all_that_a_checkpoint_needs_carries_its_prefix(saved, tmp_path):
     prefix, net = saved
-    assert sorted(os.listdir(tmp_path)) == ["args.json", "reid_model-200.ckpt.data-00000-of-00001", "reid_model-200.ckpt.index"]
+    suffixes = [".data-00000-of-00001", ".index", ".json"]
+    assert sorted(os.listdir(tmp_path)) == [f"reid_model-200.ckpt{suffix}" for suffix in suffixes]
     loaded, args = checkpoint.load_embedding_net(prefix)
     assert args["image_size"] == list(SIZE) and args["width"] == 0.125 and args["embedding_size"] == 32
     np.testing.assert_array_equal(loaded(PICTURES), net(PICTURES))
@@ -43,9 +43,11 @@ def test_keys_are_layer_and_weight_and_nothing_else(saved):
     assert len(stored) == len(net.weights)
 
 
-def test_a_bare_checkpoint_from_scp_still_loads(saved, tmp_path):
+def test_without_its_json_a_checkpoint_needs_the_image_size_and_nothing_else(saved, tmp_path):
     prefix, net = saved
-    os.unlink(tmp_path / "args.json")
+    os.unlink(f"{prefix}.json")
+    with pytest.raises(InputError, match="reid_model-200.ckpt.json did not come along.*image_size"):
+        checkpoint.load_embedding_net(prefix)
     loaded, args = checkpoint.load_embedding_net(prefix + ".index", image_size=SIZE)
     assert args == {"image_size": list(SIZE), "width": 0.125, "embedding_size": 32}
     np.testing.assert_array_equal(loaded(PICTURES), net(PICTURES))
@@ -114,9 +116,14 @@ def test_missing_damaged_and_foreign_checkpoints_are_refused(saved, tmp_path):
 
 
 def test_broken_args_are_named(saved, tmp_path):
-    (tmp_path / "args.json").write_text('{"image_size": [64, ')
-    with pytest.raises(InputError, match="args.json is not valid JSON"):
+    (tmp_path / "reid_model-200.ckpt.json").write_text('{"image_size": [64, ')
+    with pytest.raises(InputError, match="reid_model-200.ckpt.json is not valid JSON"):
         checkpoint.load_net(saved[0])
+
+
+def test_args_json_of_the_run_serves_where_the_checkpoint_has_none_of_its_own(saved, tmp_path):
+    os.rename(f"{saved[0]}.json", tmp_path / "args.json")
+    assert checkpoint.load_net(saved[0])[1]["image_size"] == list(SIZE)
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint_alone(saved, tmp_path, monkeypatch):

@@ -101,3 +101,17 @@ def test_no_query_with_a_match_is_an_error():
     one = np.ones((1, 2))
     with pytest.raises(ValueError, match="another camera"):
         metrics.evaluate(one, np.array([1]), np.array([1]), one, np.array([1]), np.array([1]))
+
+
+def test_the_strict_threshold_lets_one_pair_in_a_hundred_pass():
+    rng = np.random.default_rng(4)
+    embeddings = rng.normal(size=(60, 5))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    identities, cameras = rng.integers(0, 12, 60), rng.integers(0, 3, 60)
+    threshold = metrics.strict_threshold(embeddings, identities, cameras)
+    pairs = [
+        float(np.dot(embeddings[i], embeddings[j]))
+        for i in range(60) for j in range(60) if identities[i] != identities[j] and cameras[i] != cameras[j]
+    ]  # fmt: skip
+    assert np.mean(np.array(pairs) > threshold) == pytest.approx(0.01, abs=0.002)
+    assert metrics.strict_threshold(embeddings, identities, np.ones(60)) < 1  # one camera: its own pairs count

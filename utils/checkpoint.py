@@ -2,7 +2,8 @@
 
 The keys are `<layer>/<weight>`, the same under every Keras, and not Keras' object paths, which changed with Keras 3.
 A checkpoint is two files, `<prefix>.data-00000-of-00001` and `<prefix>.index`. The index appears last and by a rename, so a prefix with
-an index is whole. Beside the checkpoints of a run lies `args.json` with the options that later scripts inherit.
+an index is whole. `<prefix>.json` beside them is the run's args.json and the step's validation figures once more: what later scripts
+inherit, in a file that `scp <prefix>*` takes along.
 """
 
 from __future__ import annotations
@@ -62,12 +63,12 @@ def find_checkpoint(path, pattern: str = "") -> str:
 
 def strip_suffix(path) -> str:
     """A prefix from whatever a user names: the prefix itself, or one of its files as a shell completes it."""
-    return re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(path))
+    return re.sub(r"\.(index|json|data-\d+-of-\d+)$", "", str(path))
 
 
 def delete(prefix) -> None:
     """Removes a checkpoint, its index first, so that what an interruption leaves behind is never taken for whole."""
-    for path in [Path(f"{prefix}.index"), *Path(prefix).parent.glob(Path(prefix).name + ".data-*")]:
+    for path in [Path(f"{prefix}.index"), Path(f"{prefix}.json"), *Path(prefix).parent.glob(Path(prefix).name + ".data-*")]:
         path.unlink(missing_ok=True)
 
 
@@ -91,8 +92,10 @@ def as_variable(weight) -> tf.Variable:
     return weight if isinstance(weight, tf.Variable) else weight.value
 
 
-def save_weights(net: tf.keras.Model, prefix) -> None:
-    """Writes all weights of a network under `prefix`, whole or not at all."""
+def save_weights(net: tf.keras.Model, prefix, about=None) -> None:
+    """Writes all weights of a network under `prefix`, whole or not at all; about: a dict to lie beside them as <prefix>.json."""
+    if about is not None:
+        write_json(f"{prefix}.json", about)
     save_variables(named_weights(net), prefix)
 
 
@@ -163,21 +166,22 @@ def _shape(shape):
 # ---- networks from files -------------------------------------------------------------------------------------------------------------
 
 def read_args(prefix) -> dict:
-    """The options of the run that wrote a checkpoint, {} where args.json did not come along (a bare scp of the checkpoint)."""
-    path = Path(prefix).parent / ARGS_FILE
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}): restore it, or delete it to give the options by hand") from None
+    """The options of the run that wrote a checkpoint, from <prefix>.json or else args.json; {} where neither came along."""
+    for path in (Path(f"{prefix}.json"), Path(prefix).parent / ARGS_FILE):
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            raise InputError(f"{path} is not valid JSON ({error}): copy it again") from None
+    return {}
 
 
 def load_net(prefix, image_size=None, untrained=False):
     """The network of any checkpoint, as something that embeds: (net: (B, H, W, 3) uint8 RGB -> (B, E) float32 of norm 1, args).
 
     A re-id checkpoint gives its embedding network; an ID checkpoint its pooled features. Width and embedding size are read off the
-    weights themselves; the image size [H, W] stands in args.json, or is given where that did not come along (256x128 if neither).
+    weights themselves; the image size [H, W] stands in <prefix>.json, or is given where that did not come along.
     untrained: the same network with random weights instead, the floor that a figure is compared with.
     """
     prefix = strip_suffix(prefix)
@@ -188,7 +192,9 @@ def load_net(prefix, image_size=None, untrained=False):
         raise InputError(
             f"checkpoint {prefix} was trained at {trained_at[0]}x{trained_at[1]} pixels, not {image_size[0]}x{image_size[1]}: leave image_size out"
         )
-    args["image_size"] = list(image_size or trained_at or (256, 128))
+    if not (image_size or trained_at):
+        raise InputError(f"{prefix}.json did not come along with the checkpoint: copy it too, or give image_size, such as 256x128")
+    args["image_size"] = list(image_size or trained_at)
     if "conv1_conv/kernel" not in stored:
         raise InputError(f"checkpoint {prefix} holds no ResNet-50 of this project: name a model.ckpt-<step> or reid_model-<step>.ckpt")
     args["width"] = stored["conv1_conv/kernel"].shape[-1] / resnet.STEM_FILTERS

@@ -50,6 +50,17 @@ def evaluate(query_embeddings, query_identities, query_cameras, gallery_embeddin
     return figures
 
 
+def strict_threshold(embeddings, identities, cameras, false_accepts: float = 0.01) -> float:
+    """The similarity that only this share of pairs of different people, seen by different cameras, exceeds.
+
+    (N, E) of norm 1, (N,), (N,); pairs within one camera count where there is no other. From a few hundred pictures: N x N in memory.
+    """
+    different = identities[:, None] != identities[None, :]
+    across = cameras[:, None] != cameras[None, :]
+    pairs = different & across if (different & across).any() else different
+    return float(np.quantile((embeddings @ embeddings.T)[pairs], 1 - false_accepts))
+
+
 def positive_ranks(positive_similarity, negative_similarity) -> np.ndarray:
     """The places, from 0 and ascending, of P positives among all P + M images; a negative that ties with a positive ranks before it."""
     ascending = np.sort(positive_similarity)

@@ -111,7 +111,8 @@ class Run:
 
         suggest: rows with a checkpoint -> (row, why), such as suggest_flat below.
         """
-        checkpoint.save_weights(net, self.prefix(step))
+        about = {**checkpoint.read_args(self.folder / "any"), "step": step, "validation": validation}
+        checkpoint.save_weights(net, self.prefix(step), about)
         checkpoint.save_variables(optimizer_variables(optimizer), self._state(step))
         self.history.append({"step": step, **validation})
         saved = checkpoint.steps_in(self.folder, self.pattern)

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# The whole chain on people drawn by the computer, then on real footage: draw, train ID, train re-id, test, freeze, demo.
+#
+#   bash quick_run.sh                     needs nothing but Python; sets up what is missing
+#   bash quick_run.sh --seed=1            options after the name go to both training scripts
+#
+# Under 10 minutes on two CPU cores once the downloads are there. Ends with a table, and writes the same to models/quick_run.json.
+# Everything else it makes lies in data/quick_run and models/quick_run; your own models are left alone.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+identities=240                            # people drawn to train on; 60 others are drawn to test on
+image_size=128x64                         # pixels: half of the full recipe
+width=0.25                                # a quarter of ResNet-50's filters
+val_identities=20                         # people that both trainings leave to validation
+
+id_steps=480
+id_batch_size=32
+id_learning_rate=0.001
+id_warmup_steps=60
+
+reid_steps=300
+reid_batch_size=16                        # triplets a step
+reid_k=12                                 # steps between two minings
+reid_num_images=768                       # images that each mining searches
+reid_margin=0.3
+reid_learning_rate=0.0003
+reid_decay_start=200
+
+data_dir=data/quick_run
+models_dir=models/quick_run
+rm -rf "$models_dir"                      # what the last quick run trained
+SECONDS=0
+
+bash setup.sh python detector footage
+python=.venv/bin/python
+[ -x "$python" ] || python=python3
+
+step() {
+  printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"
+}
+
+step "1/6 drawing people"
+"$python" data/sample.py --output "$data_dir" --identities "$identities" --image_size "$image_size"
+
+step "2/6 training the ID model"
+"$python" train_id.py \
+  --models_dir="$models_dir" \
+  --data_dir="$data_dir" \
+  --pretrained=none \
+  --image_size="$image_size" \
+  --width="$width" \
+  --val_identities="$val_identities" \
+  --batch_size="$id_batch_size" \
+  --num_steps="$id_steps" \
+  --save_every=120 \
+  --learning_rate="$id_learning_rate" \
+  --warmup_steps="$id_warmup_steps" \
+  --pad_crop=5 \
+  "$@"
+
+step "3/6 training the re-id model"
+"$python" train_reid.py \
+  --models_dir="$models_dir" \
+  --data_dir="$data_dir" \
+  --id_model="$models_dir/id/m0" \
+  --margin="$reid_margin" \
+  --batch_size="$reid_batch_size" \
+  --k="$reid_k" \
+  --num_images="$reid_num_images" \
+  --num_steps="$reid_steps" \
+  --save_every=100 \
+  --learning_rate="$reid_learning_rate" \
+  --warmup_steps=20 \
+  --decay_start="$reid_decay_start" \
+  --pad_crop=5 \
+  "$@"
+
+step "4/6 testing on people never trained on"
+test_reid() {
+  "$python" test_reid.py --data_dir="$data_dir" "$@"
+}
+test_reid --model="$models_dir/id/m0" --untrained --json="$models_dir/untrained.json"
+test_reid --model="$models_dir/id/m0" --json="$models_dir/id.json"
+test_reid --model="$models_dir/reid/m0" --json="$models_dir/reid.json"
+
+step "5/6 freezing detector and re-id net"
+parts=(obj)
+if [ ! -d models/downloads/detector/saved_model ]; then
+  echo "no detector could be fetched (see above): freezing the re-id net alone, and no demo"
+  parts=()
+fi
+"$python" pipeline.py "${parts[@]}" "$models_dir/reid/m0" --output="$models_dir/frozen"
+
+step "6/6 recognising people in real footage"
+if [ -d "$models_dir/frozen/obj" ] && [ -f models/downloads/vtest.avi ]; then
+  "$python" demo.py \
+    --source=models/downloads/vtest.avi \
+    --obj="$models_dir/frozen/obj" \
+    --reid="$models_dir/frozen/reid" \
+    --output="$models_dir/demo.mp4" \
+    --tracks="$models_dir/tracks.txt" \
+    --summary="$models_dir/demo.json" \
+    --headless
+else
+  echo "detector or footage could not be fetched (see above): no demo"
+fi
+
+"$python" -m utils.quick_table --folder="$models_dir" --json=models/quick_run.json --seconds="$SECONDS"

@@ -1,0 +1,56 @@
+"""The closing table of quick_run.sh, and the same as JSON: reads what the steps before wrote.
+
+python3 -m utils.quick_table --folder=models/quick_run --json=models/quick_run.json --seconds=480
+"""
+
+import json
+from pathlib import Path
+
+from utils.options import parser, positive_int, run_main
+
+ROWS = (
+    ("untrained", "random weights"),
+    ("id", "after ID training (pooled features)"),
+    ("reid", "after re-id training (embeddings)"),
+)
+FIGURES = ("rank1", "rank5", "mAP")
+
+
+def parse_args(argv=None):
+    options = parser(__doc__)
+    options.add_argument("--folder", default="models/quick_run", help="what the steps of quick_run.sh wrote")
+    options.add_argument("--json", default="models/quick_run.json", help="file to write")
+    options.add_argument("--seconds", type=positive_int, required=True, help="how long the whole run took")
+    return options.parse_args(argv)
+
+
+def read(path):
+    return json.loads(Path(path).read_text()) if Path(path).is_file() else None
+
+
+def main(args):
+    folder = Path(args.folder)
+    result = {}
+    print("\npeople never trained on, across cameras     rank-1   rank-5     mAP")
+    for name, label in ROWS:
+        figures = read(folder / f"{name}.json")
+        result[name] = {figure: round(figures[figure], 2) for figure in FIGURES}
+        print(f"  {label:<40}" + "".join(f"{figures[figure]:7.1f} %" for figure in FIGURES))
+    parity = read(folder / "frozen" / "reid" / "manifest.json")["parity"]
+    result["parity"] = {"min": parity["min"], "mean": parity["mean"]}
+    print(f"frozen against trained: cosine at least {parity['min']:.6f}, mean {parity['mean']:.6f}")
+    demo = read(folder / "demo.json")
+    result["demo"] = {"fps": demo["fps"], "video": demo["video"]} if demo else None
+    if demo:
+        print(f"demo: {demo['fps']:.1f} frames a second, {demo['identities']} identities; look at {demo['video']}")
+    else:
+        print("demo: not run, detector or footage is missing")
+    result["seconds"] = args.seconds
+    print(f"all of it took {args.seconds // 60} min {args.seconds % 60} s; figures: {args.json}")
+    Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
+
+
+ARGS = parse_args() if __name__ == "__main__" else None
+
+if __name__ == "__main__":
+    run_main(main, ARGS)
