@@ -1,18 +1,22 @@
-"""Measures on real pedestrians what a network has learned elsewhere: cuts people out of footage, and asks who is who some seconds later.
+"""Measures on real pedestrians what a network has learned elsewhere: cuts people out of footage, and asks who is who
+some seconds later.
 
-    python3 benchmarks/real_people.py models/id/m0 models/reid/m0            run folders or checkpoints, as many as wanted
+    python3 benchmarks/real_people.py models/id/m0 models/reid/m0     run folders or checkpoints, as many as wanted
     python3 benchmarks/real_people.py models/reid/m0 --json real_people.json
 
-The SSD detector finds people in each frame; boxes that overlap from frame to frame make a track. So identity comes from continuity alone and never
-from appearance, which is what is measured. Where two people could be mixed up (they pass each other), the track ends. Queries are the first
-second of each track, the gallery is what comes later: at least --gap_seconds later for the query's own track. Two figures for each method:
+The SSD detector finds people in each frame; boxes that overlap from frame to frame make a track. So identity comes
+from continuity alone and never from appearance, which is what is measured. Where two people could be mixed up (they
+pass each other), the track ends. Queries are the first second of each track, the gallery is what comes later: at least
+--gap_seconds later for the query's own track. Two figures for each method:
 
-  together  the gallery's other people are those that were in the picture at the same time as the query's person, so they are surely others
-  all       every other track counts as another person. Someone who left and came back has two tracks, so nobody can reach 100 % here; it
-            is the same for every method, and the gallery is larger
+  together  the gallery's other people are those that were in the picture at the same time as the query's person, so
+            they are surely others
+  all       every other track counts as another person. Someone who left and came back has two tracks, so nobody can
+            reach 100 % here; it is the same for every method, and the gallery is larger
 
-Nothing is trained on the footage. Compared with: colour histograms of stripes (the classic that needs no learning), and the network before any
-training. On vtest.avi, about 30 tracks of a dozen people: differences of a few points are noise (the table tells the standard error).
+Nothing is trained on the footage. Compared with: colour histograms of stripes (the classic that needs no learning),
+and the network before any training. On vtest.avi, about 30 tracks of a dozen people: differences of a few points are
+noise (the table tells the standard error).
 """
 
 import json
@@ -27,18 +31,52 @@ from utils.options import InputError, fraction, image_size, parser, positive_flo
 def parse_args(argv=None):
     options = parser(__doc__)
     add = options.add_argument
-    add("checkpoints", nargs="*", help="ID or re-id checkpoints or run folders; without any, only the histograms are measured")
+    add(
+        "checkpoints",
+        nargs="*",
+        help="ID or re-id checkpoints or run folders; without any, only the histograms are measured",
+    )
     add("--video", default="models/downloads/vtest.avi", help="footage of people walking, one fixed camera")
-    add("--detector", default="models/downloads/detector/saved_model", help="SavedModel of a COCO detector of the TensorFlow zoo's form")
+    add(
+        "--detector",
+        default="models/downloads/detector/saved_model",
+        help="SavedModel of a COCO detector of the TensorFlow zoo's form",
+    )
     add("--min_score", type=fraction, default=0.5, help="detections below this score, 0 to 1, are dropped")
     add("--min_overlap", type=fraction, default=0.4, help="intersection over union by which a box continues a track")
-    add("--clear", type=fraction, default=0.5, help="a track ends where a second candidate overlaps by more than this share of the best")
+    add(
+        "--clear",
+        type=fraction,
+        default=0.5,
+        help="a track ends where a second candidate overlaps by more than this share of the best",
+    )
     add("--query_seconds", type=positive_float, default=1.0, help="queries are taken from the first seconds of a track")
-    add("--gap_seconds", type=positive_float, default=2.0, help="the query's own track counts from so many seconds after the query")
+    add(
+        "--gap_seconds",
+        type=positive_float,
+        default=2.0,
+        help="the query's own track counts from so many seconds after the query",
+    )
     add("--min_seconds", type=positive_float, default=3.0, help="shorter tracks are left out")
-    add("--every", type=positive_int, default=2, help="every so many-th box of a track is used; neighbouring frames look alike")
-    add("--image_size", type=image_size, default=None, metavar="HxW", help="pixels, for checkpoints whose args.json is missing")
-    add("--crops", default=None, metavar="FOLDER", help="also write one strip of pictures per track there, to see what was measured")
+    add(
+        "--every",
+        type=positive_int,
+        default=2,
+        help="every so many-th box of a track is used; neighbouring frames look alike",
+    )
+    add(
+        "--image_size",
+        type=image_size,
+        default=None,
+        metavar="HxW",
+        help="pixels, for checkpoints whose args.json is missing",
+    )
+    add(
+        "--crops",
+        default=None,
+        metavar="FOLDER",
+        help="also write one strip of pictures per track there, to see what was measured",
+    )
     add("--json", default=None, metavar="FILE", help="also write the figures there")
     return options.parse_args(argv)
 
@@ -53,7 +91,8 @@ from utils.metrics import positive_ranks, score_query  # noqa: E402
 CROP = (128, 64)  # pixels at which crops are kept for the histograms and the strips
 
 
-# ---- tracks ----------------------------------------------------------------------------------------------------------------------------
+# ---- tracks ----------------------------------------------------------------------------------------------------------
+
 
 def frames(video):
     """Yields (H, W, 3) uint8 BGR; InputError if there is not a single frame."""
@@ -66,7 +105,10 @@ def frames(video):
         yield frame
     capture.release()
     if not count:
-        raise InputError(f"--video {video} can't be read as video: run bash setup.sh for the sample footage, or name a file that OpenCV can decode")
+        raise InputError(
+            f"--video {video} can't be read as video: run bash setup.sh for the sample footage, or name a file that "
+            "OpenCV can decode"
+        )
 
 
 def detect(video, folder, min_score) -> list:
@@ -96,7 +138,9 @@ def expected(track, frame) -> np.ndarray:
 
 
 def link(detections, min_overlap, clear, patience=3) -> list:
-    """Tracks, each a list of (frame, (4,) box). A track ends when it is lost for more than `patience` frames or no longer unmistakable."""
+    """Tracks, each a list of (frame, (4,) box). A track ends when it is lost for more than `patience` frames or no
+    longer unmistakable.
+    """
     ended, alive = [], []
     for frame, boxes in enumerate(detections):
         ended += [track for track in alive if frame - track[-1][0] > patience]
@@ -125,7 +169,7 @@ def cut(frame, box) -> np.ndarray:
     """The box's part of a frame (H, W, 3) BGR as RGB."""
     height, width = frame.shape[:2]
     top, left, bottom, right = (int(round(value)) for value in box * [height, width, height, width])
-    return np.ascontiguousarray(frame[max(0, top): max(top + 2, bottom), max(0, left): max(left + 2, right), ::-1])
+    return np.ascontiguousarray(frame[max(0, top) : max(top + 2, bottom), max(0, left) : max(left + 2, right), ::-1])
 
 
 def collect(video, tracks, every) -> tuple:
@@ -140,7 +184,8 @@ def collect(video, tracks, every) -> tuple:
     return crops, np.array([number for number, _, _ in wanted]), np.array([frame for _, frame, _ in wanted])
 
 
-# ---- what makes vectors of crops -------------------------------------------------------------------------------------------------------
+# ---- what makes vectors of crops -------------------------------------------------------------------------------------
+
 
 def scaled(crops, size) -> np.ndarray:
     """(N, H, W, 3) uint8, with the interpolation that the demo uses."""
@@ -148,14 +193,15 @@ def scaled(crops, size) -> np.ndarray:
 
 
 def histograms(crops, stripes=8) -> np.ndarray:
-    """(N, E) of norm 1: in each of 8 horizontal stripes hue x saturation (12 x 4) and value (12), the margins at both sides left out.
+    """(N, E) of norm 1: in each of 8 horizontal stripes hue x saturation (12 x 4) and value (12), the margins at both
+    sides left out.
 
     Square roots make the dot product the Bhattacharyya coefficient, the usual measure between histograms.
     """
     vectors = []
     for picture in scaled(crops, CROP):
         hsv, parts = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV), []
-        for stripe in np.split(hsv[:, CROP[1] // 8: -CROP[1] // 8], stripes):
+        for stripe in np.split(hsv[:, CROP[1] // 8 : -CROP[1] // 8], stripes):
             stripe = np.ascontiguousarray(stripe)
             parts.append(cv2.calcHist([stripe], [0, 1], None, [12, 4], [0, 180, 0, 256]).ravel())
             parts.append(cv2.calcHist([stripe], [2], None, [12], [0, 256]).ravel())
@@ -174,15 +220,20 @@ def network_vectors(crops, prefix, size, untrained) -> tuple:
     net, args = checkpoint.load_net(prefix, size, untrained=untrained)
     embed = tf.function(lambda images: net(images, training=False))
     pictures = scaled(crops, args["image_size"])
-    vectors = np.concatenate([embed(tf.constant(pictures[start: start + 64])).numpy() for start in range(0, len(pictures), 64)])
+    vectors = np.concatenate(
+        [embed(tf.constant(pictures[start : start + 64])).numpy() for start in range(0, len(pictures), 64)]
+    )
     shape = f"width {args['width']:g}, {args['image_size'][0]}x{args['image_size'][1]}"
     return vectors, f"untrained network ({shape})" if untrained else str(prefix)
 
 
-# ---- figures ---------------------------------------------------------------------------------------------------------------------------
+# ---- figures ---------------------------------------------------------------------------------------------------------
+
 
 def measure(vectors, tracks_of, frames_of, early, together, gap) -> dict:
-    """One method's figures. together (T, T) bool: tracks seen in one frame, or None to count every other track as another person."""
+    """One method's figures. together (T, T) bool: tracks seen in one frame, or None to count every other track as
+    another person.
+    """
     scores, owners, people = [], [], []
     for query in np.flatnonzero(early):
         own = tracks_of[query]
@@ -197,11 +248,23 @@ def measure(vectors, tracks_of, frames_of, early, together, gap) -> dict:
             owners.append(own)
             people.append(1 + len(np.unique(tracks_of[negative])))
     if not scores:
-        raise InputError("no query has both a later picture of its own track and another track to compare with: use longer footage or lower --min_seconds")
+        raise InputError(
+            "no query has both a later picture of its own track and another track to compare with: use longer footage "
+            "or lower --min_seconds"
+        )
     scores, owners = 100 * np.array(scores, float), np.array(owners)
-    of_track = np.array([scores[owners == own, 0].mean() for own in np.unique(owners)])  # neighbouring frames are no independent trials
-    return dict(rank1=scores[:, 0].mean(), rank5=scores[:, 1].mean(), mAP=scores[:, 2].mean(), rank1_error=of_track.std() / len(of_track) ** 0.5,
-                queries=len(scores), identities=len(of_track), candidates=float(np.mean(people)))
+    of_track = np.array(
+        [scores[owners == own, 0].mean() for own in np.unique(owners)]
+    )  # neighbouring frames are no independent trials
+    return dict(
+        rank1=scores[:, 0].mean(),
+        rank5=scores[:, 1].mean(),
+        mAP=scores[:, 2].mean(),
+        rank1_error=of_track.std() / len(of_track) ** 0.5,
+        queries=len(scores),
+        identities=len(of_track),
+        candidates=float(np.mean(people)),
+    )
 
 
 def write_strips(crops, tracks_of, folder) -> None:
@@ -210,7 +273,10 @@ def write_strips(crops, tracks_of, folder) -> None:
     for track in np.unique(tracks_of):
         places = np.flatnonzero(tracks_of == track)
         chosen = places[np.linspace(0, len(places) - 1, 10).astype(int)]
-        cv2.imwrite(str(Path(folder) / f"track_{track:03d}.png"), np.hstack(scaled([crops[place] for place in chosen], CROP))[..., ::-1])
+        cv2.imwrite(
+            str(Path(folder) / f"track_{track:03d}.png"),
+            np.hstack(scaled([crops[place] for place in chosen], CROP))[..., ::-1],
+        )
 
 
 def main(args):
@@ -225,7 +291,10 @@ def main(args):
     tracks = link(detect(args.video, args.detector, args.min_score), args.min_overlap, args.clear)
     tracks = [track for track in tracks if track[-1][0] - track[0][0] >= args.min_seconds * rate]
     if len(tracks) < 2:
-        raise InputError(f"{args.video} gives {len(tracks)} tracks of {args.min_seconds:g} s or more, and a comparison needs 2: lower --min_seconds")
+        raise InputError(
+            f"{args.video} gives {len(tracks)} tracks of {args.min_seconds:g} s or more, and a comparison needs 2: "
+            "lower --min_seconds"
+        )
     crops, tracks_of, frames_of = collect(args.video, tracks, args.every)
     seen = [{frame for frame, _ in track} for track in tracks]
     together = np.array([[bool(one & other) for other in seen] for one in seen])  # (T, T)
@@ -254,11 +323,17 @@ def main(args):
     print(f"{args.video}: {len(tracks)} tracks of {args.min_seconds:g} s or more, {len(crops)} crops")
     for protocol in ("together", "all"):
         first = next(iter(report["methods"].values()))[protocol]
-        print(f"\n{protocol}: {first['queries']} queries of {first['identities']} tracks, {first['candidates']:.1f} tracks to choose from on average")
+        print(
+            f"\n{protocol}: {first['queries']} queries of {first['identities']} tracks, "
+            f"{first['candidates']:.1f} tracks to choose from on average"
+        )
         print(f"{'method':<50} rank-1 (std. error)  rank-5     mAP")
         for name, figures in report["methods"].items():
             row = figures[protocol]
-            print(f"{name:<50} {row['rank1']:6.1f} ({row['rank1_error']:4.1f})       {row['rank5']:6.1f}  {row['mAP']:6.1f}")
+            print(
+                f"{name:<50} {row['rank1']:6.1f} ({row['rank1_error']:4.1f})       {row['rank5']:6.1f}  "
+                f"{row['mAP']:6.1f}"
+            )
     if args.json:
         Path(args.json).write_text(json.dumps(report, indent=2, default=float) + "\n")
 

@@ -1,97 +1,37 @@
-"""Draws one walking person: an identity is an outfit on a body, a picture of it is a pose seen from somewhere.
+"""Draws one walking person: a pose of an identity, seen from somewhere.
 
-`random_identity(rng)` decides what a person looks like wherever it is seen; `draw_person(picture, mask, person, pose, ...)` paints that
-person into a picture. The body is a small skeleton in three dimensions, so that front, side and back, strides and cameras on a mast all come from
-one description. Trunk, skirts and hair are stacks of rows ("columns"), arms and legs are tapered rods ("limbs"), far parts are painted first.
+The body is a small skeleton in three dimensions, so that front, side and back, strides and cameras on a mast all come
+from one description. Trunk, skirts and hair are stacks of rows ("columns"), arms and legs are tapered rods ("limbs");
+far parts come first.
 
-Lengths are in body heights: y upwards from the ground, x to the person's left, z to where the person faces. Colours are RGB in 0..1.
+Lengths are in body heights: y upwards from the ground, x to the person's left, z to where the person faces. Colours
+are RGB in 0..1.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 
-# What people wear: (colour 0..255, how often in tops and coats, how often in trousers and skirts)
-CLOTH = {
-    "black": ((20, 20, 23), 15, 16), "charcoal": ((52, 52, 57), 8, 8), "grey": ((112, 113, 116), 7, 5), "light grey": ((176, 177, 180), 5, 3),
-    "white": ((232, 231, 228), 8, 5), "navy": ((27, 33, 62), 10, 7), "denim": ((72, 100, 142), 4, 13), "dark denim": ((42, 54, 84), 2, 11),
-    "light denim": ((130, 158, 190), 2, 7), "blue": ((40, 78, 160), 6, 2), "light blue": ((150, 190, 222), 5, 0), "beige": ((196, 178, 146), 5, 6),
-    "khaki": ((130, 116, 84), 3, 5), "brown": ((84, 58, 42), 5, 3), "olive": ((72, 76, 50), 4, 3), "burgundy": ((96, 24, 38), 4, 2),
-    "red": ((198, 32, 36), 7, 2), "pink": ((224, 142, 168), 3, 0.5), "orange": ((226, 116, 36), 2, 0.3), "yellow": ((226, 196, 60), 2, 0.3),
-    "green": ((44, 118, 66), 4, 1.5), "teal": ((34, 112, 122), 2, 0.5), "purple": ((92, 54, 122), 3, 1),
-}  # fmt: skip
-SKIN = ((236, 200, 176), (222, 178, 148), (198, 150, 116), (150, 104, 76), (98, 66, 50), (66, 46, 38))
-HAIR = ((18, 16, 16), (44, 32, 26), (82, 58, 40), (130, 96, 58), (190, 156, 104), (120, 118, 116), (200, 198, 194), (120, 56, 34))
-NOISE_SIZE = 512
-
-
-@lru_cache(maxsize=None)
-def noise(sigma: float) -> np.ndarray:
-    """(1024, 1024) float32 smooth noise of mean 0 and deviation 1, `sigma` in pixels; a window of up to 512 may start anywhere below
-    (512, 512). The same in every process."""
-    rough = np.random.default_rng(int(sigma * 1000)).standard_normal((NOISE_SIZE, NOISE_SIZE)).astype(np.float32)
-    pad = int(3 * sigma) + 1
-    smooth = cv2.GaussianBlur(np.pad(rough, pad, mode="wrap"), (0, 0), sigma)[pad:-pad, pad:-pad]
-    smooth = (smooth - smooth.mean()) / smooth.std()
-    return np.pad(smooth, ((0, NOISE_SIZE), (0, NOISE_SIZE)), mode="wrap")
-
-
-def choose(rng, **weights) -> str:
-    """One of the names, as often as its weight says."""
-    share = np.array(list(weights.values()), float)
-    return list(weights)[rng.choice(len(share), p=share / share.sum())]
-
-
-def random_colour(rng, column: int) -> np.ndarray:
-    """(3,) a cloth colour, each garment with a dye of its own; `column` 1 for tops, 2 for trousers and skirts."""
-    colour = CLOTH[choose(rng, **{name: row[column] for name, row in CLOTH.items()})][0]
-    dye = np.array(colour, np.float32) / 255 * rng.uniform(0.8, 1.2) + rng.normal(0, 0.02, 3)
-    return np.clip(dye, 0.03, 0.97).astype(np.float32)
-
-
-def random_cloth(rng, column: int, patterns: dict) -> SimpleNamespace:
-    """A piece of clothing: base and second colour, pattern and its period (body heights), folds and weave."""
-    colour, second = random_colour(rng, column), random_colour(rng, 1)
-    pattern = choose(rng, **patterns)
-    if np.abs(colour - second).sum() < 0.4:  # a pattern that nobody can see is none
-        second = np.clip(colour + (0.35 if colour.mean() < 0.5 else -0.35), 0, 1)
-    return SimpleNamespace(colour=colour, second=second, pattern=pattern, period=rng.uniform(0.025, 0.07), folds=rng.uniform(0.05, 0.22),
-                           weave=rng.uniform(0, 0.08), edge=rng.uniform(0.1, 0.4), inner=random_colour(rng, 1), gap=rng.uniform(0.12, 0.5),
-                           print_at=rng.choice([0.0, np.pi]), phase=rng.uniform(0, 1))  # fmt: skip
-
-
-def random_identity(rng) -> SimpleNamespace:
-    """Everything that stays with a person: clothes, body, hair, skin, shoes, what is carried."""
-    female = rng.random() < 0.5
-    top = choose(rng, tshirt=22, shirt=16, jacket=30, hoodie=12, coat=14 if female else 9, puffer=10, vest=4, dress=8 if female else 0)
-    bottom = choose(rng, trousers=70, shorts=10, skirt=10 if female else 0, leggings=14 if female else 1, wide=8)
-    upper = random_cloth(rng, 1, dict(plain=42, stripes=11, check=6, sleeves=11, yoke=8, band=7, mottle=4, print=10, hem=5))
-    lower = random_cloth(rng, 2, dict(plain=78, faded=14, seam=6, check=2))
-    open_front = top in ("jacket", "coat", "hoodie", "vest", "shirt") and rng.random() < 0.45
-    hair = choose(rng, bald=6, short=30 if female else 62, long=38 if female else 4, curly=12, tail=14 if female else 1)
-    cover = choose(rng, none=80, cap=8, beanie=6, hood=5 if top in ("hoodie", "puffer", "coat") else 0, scarf=3 if female else 0)
-    return SimpleNamespace(
-        female=female, top=top, bottom=bottom, upper=upper, lower=lower, open_front=open_front, hair=hair, cover=cover,
-        build=float(np.clip(rng.normal(0.95 if female else 1.05, 0.11), 0.78, 1.4)), legs=rng.uniform(0.48, 0.55), head=rng.uniform(0.92, 1.12),
-        bulk=dict(puffer=0.03, coat=0.018, jacket=0.014, hoodie=0.014).get(top, 0.0) * rng.uniform(0.6, 1.4), hem=rng.uniform(0.24, 0.42),
-        skirt_hem=rng.uniform(0.2, 0.42), flare=rng.uniform(1.0, 1.7), belly=max(0.0, rng.normal(0, 0.02)), trouser=rng.uniform(0.9, 1.3),
-        skin=np.array(SKIN[rng.choice(6, p=[0.26, 0.26, 0.18, 0.12, 0.1, 0.08])], np.float32) / 255 * rng.uniform(0.93, 1.06),
-        hair_colour=np.array(HAIR[rng.choice(8, p=[0.28, 0.22, 0.16, 0.1, 0.08, 0.07, 0.05, 0.04])], np.float32) / 255 * rng.uniform(0.85, 1.15),
-        cover_colour=random_colour(rng, 1), beard=not female and rng.random() < 0.25, hood=top in ("hoodie", "puffer", "coat") and rng.random() < 0.6,
-        shoes=random_colour(rng, 2) if rng.random() < 0.75 else np.array([0.88, 0.88, 0.87], np.float32), boots=rng.random() < 0.12,
-        bag=choose(rng, none=55, backpack=19, shoulder=16, hand=10), bag_colour=random_colour(rng, 1), bag_side=rng.choice([-1, 1]),
-        bag_size=rng.uniform(0.75, 1.2), scarf=rng.random() < 0.08, scarf_colour=random_colour(rng, 1), gait=rng.uniform(0.75, 1.2))  # fmt: skip
+from data.wardrobe import NOISE_SIZE, choose, cloth_colour, noise, plain
 
 
 def random_pose(rng, heading: float) -> SimpleNamespace:
-    """A moment of walking (or standing); `heading` in radians: 0 faces the camera, pi / 2 walks to the right, pi walks away."""
+    """A moment of walking (or standing); `heading` in radians: 0 faces the camera, pi / 2 walks to the right, pi walks
+    away.
+    """
     arms = [choose(rng, swing=68, pocket=12, front=9, phone=5, bent=6) for _ in range(2)]
-    return SimpleNamespace(heading=heading, phase=rng.uniform(0, 2 * np.pi), stride=0.1 if rng.random() < 0.15 else rng.uniform(0.55, 1.15), arms=arms,
-                           lean=rng.normal(0, 0.02), turn=rng.normal(0, 0.25), paper=rng.random() < 0.08, swing=rng.uniform(0.5, 1.2))  # fmt: skip
+    return SimpleNamespace(
+        heading=heading,
+        phase=rng.uniform(0, 2 * np.pi),
+        stride=0.1 if rng.random() < 0.15 else rng.uniform(0.55, 1.15),
+        arms=arms,
+        lean=rng.normal(0, 0.02),
+        turn=rng.normal(0, 0.25),
+        paper=rng.random() < 0.08,
+        swing=rng.uniform(0.5, 1.2),
+    )
 
 
 def skeleton(person, pose) -> dict:
@@ -99,20 +39,33 @@ def skeleton(person, pose) -> dict:
     joints, wide = {}, person.build
     for side, sign in enumerate((1, -1)):
         swing = np.sin(pose.phase + (0 if sign > 0 else np.pi)) * 0.42 * pose.stride * person.gait
-        lift = max(0.0, np.cos(pose.phase + (0 if sign > 0 else np.pi))) * 0.8 * pose.stride  # the knee bends on the way forward
+        lift = (
+            max(0.0, np.cos(pose.phase + (0 if sign > 0 else np.pi))) * 0.8 * pose.stride
+        )  # the knee bends on the way forward
         hip = np.array([0.052 * sign * wide, person.legs, 0.0])
         thigh, shin = person.legs * 0.47, person.legs * 0.46
         knee = hip + thigh * np.array([0.02 * sign, -np.cos(swing + lift * 0.35), np.sin(swing + lift * 0.35)])
         ankle = knee + shin * np.array([0, -np.cos(swing - lift * 0.5), np.sin(swing - lift * 0.5)])
-        joints.update({f"hip{side}": hip, f"knee{side}": knee, f"ankle{side}": ankle, f"toe{side}": ankle + np.array([0.02 * sign, -0.02, 0.09])})
+        joints.update(
+            {
+                f"hip{side}": hip,
+                f"knee{side}": knee,
+                f"ankle{side}": ankle,
+                f"toe{side}": ankle + np.array([0.02 * sign, -0.02, 0.09]),
+            }
+        )
         shoulder = np.array([(0.112 + person.bulk * 0.4) * sign * wide, 0.805, pose.lean])
         kind, back = pose.arms[side], -swing * pose.swing
         out = 0.16 + person.bulk * 2
         if kind in ("swing", "pocket"):
             back = back if kind == "swing" else back * 0.2
-            elbow = shoulder + 0.17 * np.array([out * sign, -np.cos(back), np.sin(back) - (0.2 if kind == "pocket" else 0)])
+            elbow = shoulder + 0.17 * np.array(
+                [out * sign, -np.cos(back), np.sin(back) - (0.2 if kind == "pocket" else 0)]
+            )
             bend = back + (0.35 if kind == "swing" else 0.55)
-            hand = elbow + 0.16 * np.array([0.05 * sign if kind == "swing" else -0.25 * sign, -np.cos(bend), np.sin(bend)])
+            hand = elbow + 0.16 * np.array(
+                [0.05 * sign if kind == "swing" else -0.25 * sign, -np.cos(bend), np.sin(bend)]
+            )
         else:
             elbow = shoulder + 0.165 * np.array([out * sign, -0.95, 0.25])
             reach = {"front": (-0.45, 0.25, 0.85), "bent": (-0.1, 0.05, 1.0), "phone": (-0.1, 1.0, 0.15)}[kind]
@@ -125,13 +78,22 @@ class Painter:
     """Paints shapes given in body heights into `picture` (H, W, 3) float32 0..1 and marks them in `mask` (H, W) uint8."""
 
     def __init__(self, picture, mask, foot, height, heading, tilt, light, rng):
-        self.picture, self.mask, self.foot, self.height, self.heading, self.light = picture, mask, foot, height, heading, light
+        self.picture, self.mask, self.foot, self.height, self.heading, self.light = (
+            picture,
+            mask,
+            foot,
+            height,
+            heading,
+            light,
+        )
         self.sin_tilt, self.cos_tilt = np.sin(tilt), np.cos(tilt)
         self.noise_at = rng.integers(0, NOISE_SIZE, (64, 2))
         self.painted = 0
 
     def project(self, point):
-        """(column, row, nearness) of a body point; what is higher is nearer to a camera on a mast, and so a little larger."""
+        """(column, row, nearness) of a body point; what is higher is nearer to a camera on a mast, and so a little
+        larger.
+        """
         x, y, z = point
         near = z * np.cos(self.heading) - x * np.sin(self.heading)
         across = x * np.cos(self.heading) + z * np.sin(self.heading)
@@ -145,10 +107,19 @@ class Painter:
         top, bottom = max(0, int(top)), min(rows, int(bottom) + 2)
         if left >= right or top >= bottom:
             return None
-        return left, top, right, bottom, np.arange(left, right, dtype=np.float32)[None], np.arange(top, bottom, dtype=np.float32)[:, None]
+        return (
+            left,
+            top,
+            right,
+            bottom,
+            np.arange(left, right, dtype=np.float32)[None],
+            np.arange(top, bottom, dtype=np.float32)[:, None],
+        )
 
     def _fill(self, window, inside, across, along, angle, cloth):
-        """Colours the `inside` pixels of a window: `across` -1..1 over the part, `along` body heights from its start, `angle` around the body."""
+        """Colours the `inside` pixels of a window: `across` -1..1 over the part, `along` body heights from its start,
+        `angle` around the body.
+        """
         left, top, right, bottom, _, _ = window
         if not inside.any():
             return
@@ -182,16 +153,22 @@ class Painter:
         away = np.hypot(xx - along * dx, yy - along * dy)
         across = np.clip((xx - along * dx) / np.maximum(radius, 0.5), -1, 1)
         full = np.linalg.norm(np.subtract(end, start))
-        self._fill(window, away <= radius, across, along * full + offset, self.heading + np.arcsin(across), cloth)
+        self._fill(window, away <= radius, across, along * full + offset, np.arcsin(across) - self.heading, cloth)
 
     def column(self, heights, half_x, half_z, cloth, centre=(0.0, 0.0), round_top=0.0):
-        """A stack of ellipses: `half_x`, `half_z` (half widths sideways and front to back) at `heights`, from the top down."""
+        """A stack of ellipses: `half_x`, `half_z` (half widths sideways and front to back) at `heights`, from the top
+        down.
+        """
         points = [self.project((centre[0], y, centre[1])) for y in heights]
         turn_c, turn_s = np.cos(self.heading), np.sin(self.heading)
         half = np.hypot(np.multiply(half_x, turn_c), np.multiply(half_z, turn_s)) * self.height
         rows, columns = np.array([p[1] for p in points]), np.array([p[0] for p in points])
-        rows = rows + np.linspace(-1, 1, len(rows)) * self.sin_tilt * np.mean(half_z) * self.height  # a tilted view sees the near rim lower
-        window = self._window((columns - half).min(), rows[0] - round_top * self.height, (columns + half).max(), rows[-1])
+        rows = (
+            rows + np.linspace(-1, 1, len(rows)) * self.sin_tilt * np.mean(half_z) * self.height
+        )  # a tilted view sees the near rim lower
+        window = self._window(
+            (columns - half).min(), rows[0] - round_top * self.height, (columns + half).max(), rows[-1]
+        )
         if window is None:
             return
         xx, yy = window[4], window[5]
@@ -200,55 +177,14 @@ class Painter:
         inside = (np.abs(xx - centre_x) <= width) & (yy >= rows[0]) & (yy <= rows[-1])
         across = np.clip((xx - centre_x) / np.maximum(width, 0.5), -1, 1)
         along = np.broadcast_to((yy - rows[0]) / self.height, inside.shape)
-        self._fill(window, inside, across, along, self.heading * 1.0 + np.arcsin(across) * -1.0, cloth)
-
-
-def cloth_colour(cloth, along, angle, rough) -> np.ndarray:
-    """(n, 3) colours of n points of a garment: `along` body heights from its top, `angle` around the body (0 in front), `rough` noise."""
-    colour = np.broadcast_to(cloth.colour, (len(along), 3)).copy()
-    turned = (angle + np.pi) % (2 * np.pi) - np.pi
-    kind, wave = cloth.pattern, along / cloth.period + cloth.phase
-    if kind == "stripes":
-        other = wave % 1 < 0.45
-    elif kind == "check":
-        other = (wave % 1 < 0.3) ^ ((turned * 0.12 / cloth.period) % 1 < 0.3)
-    elif kind == "yoke":
-        other = along < 0.09
-    elif kind == "band":
-        other = np.abs(along - 0.12) < 0.5 * cloth.period
-    elif kind == "mottle":
-        other = rough > 0.4
-    elif kind == "print":
-        other = (np.abs((turned - cloth.print_at + np.pi) % (2 * np.pi) - np.pi) < 0.55) & (np.abs(along - 0.11) < 0.045) & (rough > -0.6)
-    elif kind == "hem":
-        other = along > 0.27
-    elif kind == "seam":
-        other = np.abs(np.abs(turned) - np.pi / 2) < 0.25
-    elif kind == "faded":
-        colour *= (1 + 0.35 * np.cos(turned) * np.exp(-(((along - 0.14) / 0.09) ** 2)))[:, None]
-        other = None
-    else:
-        other = None
-    if other is not None:
-        colour[other] = cloth.second
-    if getattr(cloth, "open_front", False):
-        colour[np.abs(turned) < cloth.gap * (0.5 + along * 3)] = cloth.inner
-    if getattr(cloth, "straps", None) is not None:
-        colour[(np.abs(np.abs(turned) - 0.62) < 0.13) & (along < 0.17)] = cloth.straps
-    if getattr(cloth, "sling", None) is not None:
-        colour[np.abs(turned * 0.13 * cloth.sling_side * np.where(np.abs(turned) < 1.6, 1, -1) - (along - 0.13)) < 0.012] = cloth.sling
-    return colour
-
-
-def plain(colour, folds=0.06, edge=0.25, pattern="plain") -> SimpleNamespace:
-    """Skin, hair, leather: one colour."""
-    return SimpleNamespace(colour=np.asarray(colour, np.float32), second=None, pattern=pattern, period=1.0, phase=0.0, folds=folds, weave=0.02, edge=edge)
+        self._fill(window, inside, across, along, np.arcsin(across) - self.heading, cloth)
 
 
 def draw_person(picture, mask, person, pose, foot, height: float, tilt: float, light, rng) -> None:
     """Paints `person` with the feet at `foot` (column, row), `height` pixels tall, and marks it in `mask`.
 
-    tilt: how far the camera looks down, radians. light: x (from the right), z (from the camera), ambient; all shares of full light.
+    tilt: how far the camera looks down, radians. light: x (from the right), z (from the camera), ambient; all shares
+    of full light.
     """
     painter = Painter(picture, mask, foot, height, pose.heading, tilt, light, rng)
     joints = skeleton(person, pose)
@@ -305,7 +241,13 @@ def draw_arm(painter, person, pose, joints, side, skin) -> None:
     wide = (0.65 + 0.35 * person.build) * (1 + person.bulk * 9)
     short = person.top in ("tshirt", "vest") or (person.top == "dress" and person.hem < 0.33)
     if person.bag == "hand" and (side == 0) == (person.bag_side > 0):
-        painter.limb(hand + [0, -0.03, 0], hand + [0, -0.1 * person.bag_size, 0.0], 0.045, 0.055 * person.bag_size, plain(person.bag_colour, 0.12))
+        painter.limb(
+            hand + [0, -0.03, 0],
+            hand + [0, -0.1 * person.bag_size, 0.0],
+            0.045,
+            0.055 * person.bag_size,
+            plain(person.bag_colour, 0.12),
+        )
     if pose.paper and side == 0:
         painter.limb(hand + [0, -0.03, 0.02], hand + [0.0, 0.03, 0.05], 0.03, 0.03, plain((0.93, 0.93, 0.92)))
     painter.limb(hand, hand + (hand - elbow) * 0.12, 0.021, 0.018, skin)
@@ -313,7 +255,9 @@ def draw_arm(painter, person, pose, joints, side, skin) -> None:
     upper_end = shoulder + (elbow - shoulder) * (0.75 if short else 1.0)
     if short:
         painter.limb(shoulder, elbow, 0.036 * wide, 0.032 * wide, skin)
-    painter.limb(shoulder + [0, -0.012, 0], upper_end, 0.046 * wide, 0.036 * wide, skin if person.top == "vest" else sleeve)
+    painter.limb(
+        shoulder + [0, -0.012, 0], upper_end, 0.046 * wide, 0.036 * wide, skin if person.top == "vest" else sleeve
+    )
 
 
 def draw_trunk(painter, person, pose) -> None:
@@ -327,23 +271,40 @@ def draw_trunk(painter, person, pose) -> None:
     cloth.sling_side = person.bag_side
     hip_wide = 0.1 if person.female else 0.092
     if person.bottom == "skirt" and person.top != "dress":
-        painter.column([0.6, person.legs, person.skirt_hem], [0.08 * wide, 0.1 * wide, 0.1 * wide * person.flare],
-                       [0.06 * wide, 0.08 * wide, 0.08 * wide * person.flare], person.lower)  # fmt: skip
+        painter.column(
+            [0.6, person.legs, person.skirt_hem],
+            [0.08 * wide, 0.1 * wide, 0.1 * wide * person.flare],
+            [0.06 * wide, 0.08 * wide, 0.08 * wide * person.flare],
+            person.lower,
+        )
     else:
-        painter.column([0.58, person.legs - 0.02, person.legs - 0.06], [0.085 * wide, hip_wide * wide, 0.08 * wide],
-                       [0.065 * wide, 0.075 * wide, 0.05 * wide], person.lower)  # fmt: skip
-    hem = {"coat": person.hem, "dress": person.skirt_hem, "tshirt": 0.5, "shirt": 0.5}.get(person.top, 0.47) + (0.03 if person.hem > 0.36 else 0)
+        painter.column(
+            [0.58, person.legs - 0.02, person.legs - 0.06],
+            [0.085 * wide, hip_wide * wide, 0.08 * wide],
+            [0.065 * wide, 0.075 * wide, 0.05 * wide],
+            person.lower,
+        )
+    hem = {"coat": person.hem, "dress": person.skirt_hem, "tshirt": 0.5, "shirt": 0.5}.get(person.top, 0.47) + (
+        0.03 if person.hem > 0.36 else 0
+    )
     flare = 1.0 if person.top not in ("dress", "coat") else 0.85 + 0.35 * person.flare
     heights = [0.855, 0.835, 0.8, 0.7, 0.6, 0.53, hem]
     waist = 0.078 if person.female else 0.088
     half_x = np.array([0.035, 0.07, 0.108, 0.1, waist + belly, hip_wide + belly * 0.5, hip_wide * flare]) * wide + bulk
-    half_z = np.array([0.03, 0.045, 0.062, 0.075 + belly, 0.068 + belly * 2, 0.075 + belly, 0.075 * flare]) * wide + bulk
+    half_z = (
+        np.array([0.03, 0.045, 0.062, 0.075 + belly, 0.068 + belly * 2, 0.075 + belly, 0.075 * flare]) * wide + bulk
+    )
     painter.column(heights, half_x, half_z, cloth, centre=(0, pose.lean * 0.5))
     if person.bag == "shoulder":
         side, size = person.bag_side, person.bag_size
         if side * np.sin(painter.heading) < 0.4:  # otherwise the body hides it
-            painter.column([0.58, 0.57, 0.45], [0.02, 0.03, 0.035 * size], [0.05 * size, 0.07 * size, 0.075 * size], plain(person.bag_colour, 0.12),
-                           centre=(0.13 * wide * side, 0))  # fmt: skip
+            painter.column(
+                [0.58, 0.57, 0.45],
+                [0.02, 0.03, 0.035 * size],
+                [0.05 * size, 0.07 * size, 0.075 * size],
+                plain(person.bag_colour, 0.12),
+                centre=(0.13 * wide * side, 0),
+            )
 
 
 def draw_head(painter, person, pose) -> None:
@@ -360,9 +321,21 @@ def draw_head(painter, person, pose) -> None:
     oval = np.sqrt(np.clip(1 - (2 * steps - 1) ** 2, 0.02, 1)) * (1 - 0.18 * steps)
     if person.cover in ("hood", "scarf"):
         swell = 1.2
-    colour = person.cover_colour if person.cover == "scarf" else person.upper.colour if person.cover == "hood" else person.hair_colour
+    colour = (
+        person.cover_colour
+        if person.cover == "scarf"
+        else person.upper.colour
+        if person.cover == "hood"
+        else person.hair_colour
+    )
     shell = person.skin if person.hair == "bald" and person.cover not in ("hood", "scarf") else colour
-    painter.column(heights, oval * 0.056 * size * swell, oval * 0.068 * size * swell, plain(shell, 0.1 if person.hair != "curly" else 0.25), centre=(0, 0.012))
+    painter.column(
+        heights,
+        oval * 0.056 * size * swell,
+        oval * 0.068 * size * swell,
+        plain(shell, 0.1 if person.hair != "curly" else 0.25),
+        centre=(0, 0.012),
+    )
     if np.cos(painter.heading) > -0.45:  # a piece of the face is seen: a smaller oval, further forward
         face = np.linspace(0.28 if person.hair != "bald" else 0.12, 0.98, 7)
         shape = np.sqrt(np.clip(1 - (2 * face - 1) ** 2, 0.02, 1)) * (1 - 0.18 * face)
@@ -371,33 +344,63 @@ def draw_head(painter, person, pose) -> None:
         shift = 0.032 if np.cos(painter.heading) < 0.5 else 0.022
         painter.column(top + (chin - top) * face, shape * 0.047 * size, shape * 0.045 * size, skin, centre=(0, shift))
         eyes = top + (chin - top) * 0.47
-        painter.column([eyes, eyes - 0.012], [0.036 * size] * 2, [0.034 * size] * 2, plain(person.skin * 0.62), centre=(0, shift + 0.006))
+        painter.column(
+            [eyes, eyes - 0.012],
+            [0.036 * size] * 2,
+            [0.034 * size] * 2,
+            plain(person.skin * 0.62),
+            centre=(0, shift + 0.006),
+        )
         if person.beard:
-            painter.column((top + (chin - top) * face)[beard], shape[beard] * 0.046 * size, shape[beard] * 0.045 * size,
-                           plain(person.hair_colour * 1.1), centre=(0, shift + 0.004))  # fmt: skip
+            painter.column(
+                (top + (chin - top) * face)[beard],
+                shape[beard] * 0.046 * size,
+                shape[beard] * 0.045 * size,
+                plain(person.hair_colour * 1.1),
+                centre=(0, shift + 0.004),
+            )
     if person.cover in ("cap", "beanie"):
         under = 0.42 if person.cover == "beanie" else 0.36
         cap = steps[steps <= under + 0.02]
-        painter.column(top + 0.006 + (chin - top) * cap, oval[: len(cap)] * 0.061 * size, oval[: len(cap)] * 0.073 * size, plain(person.cover_colour, 0.1),
-                       centre=(0, 0.012))  # fmt: skip
+        painter.column(
+            top + 0.006 + (chin - top) * cap,
+            oval[: len(cap)] * 0.061 * size,
+            oval[: len(cap)] * 0.073 * size,
+            plain(person.cover_colour, 0.1),
+            centre=(0, 0.012),
+        )
         if person.cover == "cap" and np.cos(painter.heading) > -0.3:
             brim = top + (chin - top) * under
             painter.limb((-0.03, brim, 0.06), (0.03, brim, 0.06), 0.014, 0.014, plain(person.cover_colour * 0.8))
     painter.heading = saved
     if person.hood and person.cover != "hood":  # lies on the neck
-        painter.limb((-0.04, 0.845, -0.035), (0.04, 0.845, -0.035), 0.035, 0.035, plain(person.upper.colour * 0.9, 0.15))
+        painter.limb(
+            (-0.04, 0.845, -0.035), (0.04, 0.845, -0.035), 0.035, 0.035, plain(person.upper.colour * 0.9, 0.15)
+        )
 
 
 def draw_long_hair(painter, person, pose) -> None:
     """Hair down to the shoulder blades, or a pony tail."""
     wide = 0.056 if person.hair == "long" else 0.022
     end = 0.8 - 0.1 * (person.flare - 1)
-    painter.column([0.95, 0.9, 0.84, end], np.array([0.8, 1.05, 1.1, 0.9]) * wide, np.array([0.7, 0.9, 0.8, 0.6]) * wide * 0.8,
-                   plain(person.hair_colour, 0.15), centre=(0, -0.03))  # fmt: skip
+    painter.column(
+        [0.95, 0.9, 0.84, end],
+        np.array([0.8, 1.05, 1.1, 0.9]) * wide,
+        np.array([0.7, 0.9, 0.8, 0.6]) * wide * 0.8,
+        plain(person.hair_colour, 0.15),
+        centre=(0, -0.03),
+    )
 
 
 def draw_backpack(painter, person) -> None:
-    """A backpack: seen from behind it covers the back, from the side it sticks out, from the front only its straps show."""
+    """A backpack: seen from behind it covers the back, from the side it sticks out, from the front
+    only its straps show.
+    """
     size = person.bag_size
-    painter.column([0.82, 0.8, 0.7, 0.6, 0.82 - 0.25 * size], np.array([0.05, 0.075, 0.088, 0.09, 0.08]) * size,
-                   np.array([0.03, 0.05, 0.06, 0.065, 0.055]) * size, plain(person.bag_colour, 0.15), centre=(0, -0.1 - person.bulk))  # fmt: skip
+    painter.column(
+        [0.82, 0.8, 0.7, 0.6, 0.82 - 0.25 * size],
+        np.array([0.05, 0.075, 0.088, 0.09, 0.08]) * size,
+        np.array([0.03, 0.05, 0.06, 0.065, 0.055]) * size,
+        plain(person.bag_colour, 0.15),
+        centre=(0, -0.1 - person.bulk),
+    )

@@ -1,11 +1,13 @@
-"""Draws a person re-identification data set: people in the clothes of a street, seen by several cameras. Needs no download and no TensorFlow.
+"""Draws a person re-identification data set: people in the clothes of a street, seen by several cameras. Needs no
+download and no TensorFlow.
 
-    python3 data/sample.py --output data/quick_run                 the set that quick_run.sh trains on, about half a minute on two cores
+    python3 data/sample.py --output data/quick_run --identities 360       what quick_run.sh trains on: half a minute
     python3 data/sample.py --output data/drawn --identities 750 --cameras 8 --image_size 256x128
 
-Writes Market-1501's layout: bounding_box_train, bounding_box_test and bounding_box_query with names such as 0007_c3s1_000412_01.jpg. Identities
-of the test folders are not in bounding_box_train; each query is met again by every other camera; 0000 are distractors (people nobody asks for), -1
-is junk (boxes that miss most of a test identity). sample.json keeps the options: drawn again with the same, the set is left as it is.
+Writes Market-1501's layout: bounding_box_train, bounding_box_test and bounding_box_query with names such as
+0007_c3s1_000412_01.jpg. Identities of the test folders are not in bounding_box_train; each query is met again by every
+other camera; 0000 are distractors (people nobody asks for), -1 is junk (boxes that miss most of a test identity).
+sample.json keeps the options: drawn again with the same, the set is left as it is.
 """
 
 from __future__ import annotations
@@ -28,15 +30,45 @@ from utils.options import InputError, image_size, non_negative_int, parser, posi
 def parse_args(argv=None) -> argparse.Namespace:
     options = parser(__doc__)
     add = options.add_argument
-    add("--output", required=True, metavar="FOLDER", help="where the set goes; a folder that this script did not make is never written to")
+    add(
+        "--output",
+        required=True,
+        metavar="FOLDER",
+        help="where the set goes; a folder that this script did not make is never written to",
+    )
     add("--identities", type=positive_int, default=240, help="people in bounding_box_train")
-    add("--test_identities", type=positive_int, default=60, help="other people, in bounding_box_test and bounding_box_query")
-    add("--images_per_camera", type=positive_int, default=2, help="pictures of a training identity by each camera; test identities have one more, the query")
+    add(
+        "--test_identities",
+        type=positive_int,
+        default=60,
+        help="other people, in bounding_box_test and bounding_box_query",
+    )
+    add(
+        "--images_per_camera",
+        type=positive_int,
+        default=2,
+        help="pictures of a training identity by each camera; test identities have one more, the query",
+    )
     add("--cameras", type=positive_int, default=6, help="cameras; every identity passes all of them; 2 or more")
-    add("--distractors", type=non_negative_int, default=60, help="pictures of people without an identity (0000) in bounding_box_test")
-    add("--junk", type=non_negative_int, default=40, help="badly cut pictures of test identities (-1) in bounding_box_test")
+    add(
+        "--distractors",
+        type=non_negative_int,
+        default=60,
+        help="pictures of people without an identity (0000) in bounding_box_test",
+    )
+    add(
+        "--junk",
+        type=non_negative_int,
+        default=40,
+        help="badly cut pictures of test identities (-1) in bounding_box_test",
+    )
     add("--image_size", type=image_size, default=[128, 64], metavar="HxW", help="pixels of each picture, height first")
-    add("--seed", type=non_negative_int, default=0, help="another seed draws other people; the same seed draws the same pictures, on any number of processes")
+    add(
+        "--seed",
+        type=non_negative_int,
+        default=0,
+        help="another seed draws other people; the same seed draws the same pictures, on any number of processes",
+    )
     add("--processes", type=non_negative_int, default=0, help="drawing processes; 0 means one for each CPU core")
     return options.parse_args(argv)
 
@@ -46,11 +78,13 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before NumPy and Open
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from data.people import random_identity  # noqa: E402
-from data.scenes import random_camera, take_picture  # noqa: E402
+from data.scenes import random_camera, random_pass, take_picture  # noqa: E402
+from data.wardrobe import random_identity  # noqa: E402
 
 FOLDERS = ("bounding_box_train", "bounding_box_test", "bounding_box_query")
-CAMERA, IDENTITY, PICTURE, STRANGER = range(4)  # each kind of random numbers has its own stream, so one never shifts another
+CAMERA, IDENTITY, PICTURE, STRANGER, PASS = range(
+    5
+)  # each kind of random numbers has its own stream, so one never shifts another
 
 
 def generator(seed: int, *key) -> np.random.Generator:
@@ -68,19 +102,31 @@ def draw_people(identities: int, images_per_identity: int, image_size=(128, 64),
         person = random_identity(generator(seed, IDENTITY, identity))
         for number in range(images_per_identity):
             camera = number % cameras
-            yield identity, camera, take_picture(person, views[camera], image_size, generator(seed, PICTURE, identity, number))
+            walk = random_pass(views[camera], generator(seed, PASS, identity, camera))
+            yield (
+                identity,
+                camera,
+                take_picture(person, views[camera], walk, image_size, generator(seed, PICTURE, identity, number)),
+            )
 
 
-# ---- the set: one task is one identity, or one distractor --------------------------------------------------------------------------
+# ---- the set: one task is one identity, or one distractor ------------------------------------------------------------
+
 
 def plan(args) -> list:
-    """All tasks: (identity number, name in the file, [(folder, camera, badly cut)]) with 0 in the name for a distractor."""
+    """All tasks: (identity number, name in the file, [(folder, camera, badly cut)]) with 0 in the name for
+    a distractor.
+    """
     tasks, last = [], args.identities + args.test_identities
     for identity in range(1, last + 1):
         if identity <= args.identities:
-            pictures = [(FOLDERS[0], camera, False) for camera in range(args.cameras) for _ in range(args.images_per_camera)]
+            pictures = [
+                (FOLDERS[0], camera, False) for camera in range(args.cameras) for _ in range(args.images_per_camera)
+            ]
         else:
-            pictures = [(FOLDERS[1], camera, False) for camera in range(args.cameras) for _ in range(args.images_per_camera)]
+            pictures = [
+                (FOLDERS[1], camera, False) for camera in range(args.cameras) for _ in range(args.images_per_camera)
+            ]
             pictures += [(FOLDERS[2], camera, False) for camera in range(args.cameras)]
         tasks.append((identity, identity, pictures))
     for number in range(args.junk):
@@ -97,7 +143,8 @@ def draw_task(task) -> int:
     views = make_cameras(cameras, seed)
     person = random_identity(generator(seed, IDENTITY, identity) if name else generator(seed, STRANGER, identity))
     for number, (split, camera, badly_cut) in enumerate(pictures):
-        image = take_picture(person, views[camera], size, generator(seed, PICTURE, identity, number), badly_cut)
+        walk = random_pass(views[camera], generator(seed, PASS, identity, camera))
+        image = take_picture(person, views[camera], walk, size, generator(seed, PICTURE, identity, number), badly_cut)
         shown = "-1" if badly_cut else f"{name:04d}"
         path = Path(folder) / split / f"{shown}_c{camera + 1}s1_{identity:06d}_{number:02d}.jpg"
         written, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 92])
@@ -132,17 +179,25 @@ class _InThisProcess:
         pass
 
 
-# ---- where it goes -----------------------------------------------------------------------------------------------------------------
+# ---- where it goes ---------------------------------------------------------------------------------------------------
+
 
 def description(args) -> dict:
     """What decides about every pixel of the set: the options and the drawing itself."""
-    drawing = hashlib.sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in ("people.py", "scenes.py", "sample.py")))
+    drawing = hashlib.sha256(
+        b"".join(
+            (Path(__file__).parent / name).read_bytes()
+            for name in ("wardrobe.py", "people.py", "scenes.py", "sample.py")
+        )
+    )
     options = {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "processes")}
     return {**options, "drawing": drawing.hexdigest()[:16]}
 
 
 def is_there(output: Path, wanted: dict) -> bool:
-    """True if `output` holds the wanted set, False if it may be (re)made; InputError if it holds something of the user's."""
+    """True if `output` holds the wanted set, False if it may be (re)made; InputError if it holds something of the
+    user's.
+    """
     if not output.exists():
         return False
     if not output.is_dir():
@@ -151,15 +206,22 @@ def is_there(output: Path, wanted: dict) -> bool:
         return json.loads((output / "sample.json").read_text()) == wanted
     except (OSError, ValueError):
         if any(output.iterdir()):
-            raise InputError(f"--output {output} holds files that this script did not draw: name an empty or new folder") from None
+            raise InputError(
+                f"--output {output} holds files that this script did not draw: name an empty or new folder"
+            ) from None
         return False
 
 
 def main(args) -> None:
     if args.cameras < 2 or args.cameras > 99:
-        raise InputError(f"--cameras {args.cameras}: a match needs a second camera, and names have room for 99: give 2 to 99")
+        raise InputError(
+            f"--cameras {args.cameras}: a match needs a second camera, and names have room for 99: give 2 to 99"
+        )
     if args.identities + args.test_identities > 9999:
-        raise InputError("--identities and --test_identities together exceed 9999, the most that Market's names have room for: lower them")
+        raise InputError(
+            "--identities and --test_identities together exceed 9999, the most that Market's names have room for: "
+            "lower them"
+        )
     output, wanted = Path(args.output), description(args)
     if is_there(output, wanted):
         print(f"{output}: there already, drawn with the same options")

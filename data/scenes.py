@@ -1,4 +1,6 @@
-"""What stands around a drawn person and what a camera makes of it: grounds and walls, things in the way, light, lens, sensor, JPEG."""
+"""What stands around a drawn person and what a camera makes of it: grounds and walls, things in the way, light, lens,
+sensor, JPEG.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +9,60 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from data.people import NOISE_SIZE, choose, draw_person, noise, random_identity, random_pose
+from data.people import draw_person, random_pose
+from data.wardrobe import NOISE_SIZE, choose, noise, random_identity
 
-CANVAS = (232, 176)  # rows, columns of the scene that is painted before the box is cut out; a person in it is about 150 tall
+CANVAS = (
+    232,
+    176,
+)  # rows, columns of the scene that is painted before the box is cut out; a person in it is about 150 tall
 
 GROUNDS = {
-    "asphalt": (118, 118, 122), "concrete": (158, 154, 148), "paving": (150, 142, 132), "grass": (74, 102, 44), "brick": (140, 96, 70),
-    "plaster": (190, 182, 166), "sand": (186, 168, 132), "tiles": (176, 178, 180), "dark": (62, 62, 66), "glass": (86, 104, 116),
-}  # fmt: skip
+    "asphalt": (118, 118, 122),
+    "concrete": (158, 154, 148),
+    "paving": (150, 142, 132),
+    "grass": (74, 102, 44),
+    "brick": (140, 96, 70),
+    "plaster": (190, 182, 166),
+    "sand": (186, 168, 132),
+    "tiles": (176, 178, 180),
+    "dark": (62, 62, 66),
+    "glass": (86, 104, 116),
+}
 OUTDOOR = ("asphalt", "concrete", "paving", "grass", "brick", "sand", "dark")
 
 
 def random_camera(rng) -> SimpleNamespace:
-    """What all pictures of one camera share: cast, tone curve, height above the ground, light, sharpness, the places it looks at."""
+    """What all pictures of one camera share: cast, tone curve, height above the ground, light, sharpness, the places it
+    looks at.
+    """
     return SimpleNamespace(
-        cast=np.exp(rng.normal(0, 0.04, 3)).astype(np.float32), gamma=np.exp(rng.normal(0, 0.1)), gain=np.exp(rng.normal(0.03, 0.09)),
-        contrast=rng.uniform(0.95, 1.4), haze=max(0.0, rng.normal(0, 0.03)), saturation=rng.uniform(0.85, 1.35), tilt=rng.uniform(0.0, 0.55),
-        light_x=rng.uniform(-0.5, 0.5), ambient=rng.uniform(0.45, 0.8), shadow=rng.uniform(0, 0.5), heading=rng.uniform(0, 2 * np.pi),
-        sharpen=rng.choice([0.0, 0.4, 0.9, 1.6]), blur=rng.uniform(0.0, 0.5), noise=rng.uniform(0.002, 0.012), size=rng.uniform(0.85, 1.3),
-        quality=int(rng.integers(45, 93)), places=[random_place(rng) for _ in range(int(rng.integers(3, 6)))])  # fmt: skip
+        cast=np.exp(rng.normal(0, 0.025, 3)).astype(np.float32),
+        gamma=np.exp(rng.normal(0, 0.08)),
+        gain=np.exp(rng.normal(0.03, 0.08)),
+        contrast=rng.uniform(1.0, 1.45),
+        haze=max(0.0, rng.normal(0, 0.02)),
+        saturation=rng.uniform(0.9, 1.4),
+        tilt=rng.uniform(0.0, 0.55),
+        light_x=rng.uniform(-0.5, 0.5),
+        ambient=rng.uniform(0.45, 0.8),
+        shadow=rng.uniform(0, 0.5),
+        heading=rng.uniform(0, 2 * np.pi),
+        sharpen=rng.choice([0.0, 0.4, 0.9, 1.6]),
+        blur=rng.uniform(0.0, 0.5),
+        noise=rng.uniform(0.002, 0.012),
+        size=rng.uniform(0.85, 1.3),
+        quality=int(rng.integers(45, 93)),
+        places=[random_place(rng) for _ in range(int(rng.integers(3, 6)))],
+    )
 
 
 def random_place(rng) -> SimpleNamespace:
     """Ground and what borders on it."""
-    colours = {name: np.array(colour, np.float32) / 255 * rng.uniform(0.8, 1.15) + rng.normal(0, 0.015, 3) for name, colour in GROUNDS.items()}
+    colours = {
+        name: np.array(colour, np.float32) / 255 * rng.uniform(0.8, 1.15) + rng.normal(0, 0.015, 3)
+        for name, colour in GROUNDS.items()
+    }
     ground = choose(rng, asphalt=24, concrete=14, paving=16, grass=18, sand=4, tiles=10, dark=6, brick=2)
     return SimpleNamespace(colours=colours, ground=ground, border=str(rng.choice(list(GROUNDS))), split=rng.random())
 
@@ -45,7 +77,11 @@ def surface(kind: str, colour, shape, rng) -> np.ndarray:
     if kind in ("paving", "tiles", "brick"):
         step_y, step_x = rng.integers(6, 30, 2) if kind != "brick" else (5, 12)
         rows, columns = np.arange(height)[:, None] + y, np.arange(width)[None] + x
-        columns = columns + (rows * rng.uniform(-0.5, 0.5)).astype(int) if kind != "brick" else columns + (rows // step_y % 2) * 6
+        columns = (
+            columns + (rows * rng.uniform(-0.5, 0.5)).astype(int)
+            if kind != "brick"
+            else columns + (rows // step_y % 2) * 6
+        )
         tone = np.where((rows % step_y < 1) | (columns % step_x < 1), tone * rng.uniform(0.72, 1.15), tone)
     picture = tone[..., None] * np.asarray(colour, np.float32)
     if kind == "grass":
@@ -81,7 +117,8 @@ def thing(picture, rng) -> None:
     """A post, sign, car, window, cone or line somewhere in the picture."""
     height, width = picture.shape[:2]
     x, y = (int(v) for v in rng.uniform(0, 1, 2) * (width, height))
-    colour = tuple(float(c) for c in rng.uniform(0.1, 0.9) * rng.uniform(0.85, 1.1, 3))
+    vivid = 0.3 if rng.random() < 0.7 else 1.4  # signs and cones are loud, most things are not
+    colour = tuple(float(c) for c in np.clip(rng.uniform(0.1, 0.9) + vivid * rng.uniform(-0.35, 0.35, 3), 0, 1))
     kind = choose(rng, post=30, box=25, line=25, blob=20)
     if kind == "post":
         cv2.line(picture, (x, 0), (x + int(rng.normal(0, 8)), y), colour, int(rng.integers(2, 8)))
@@ -94,12 +131,20 @@ def thing(picture, rng) -> None:
 
 
 def occlude(picture, box, rng) -> None:
-    """Something stands between camera and person: a pole across, or a low thing before the legs. `box`: left, top, right, bottom."""
+    """Something stands between camera and person: a pole across, or a low thing before the legs. `box`: left, top,
+    right, bottom.
+    """
     left, top, right, bottom = box
     tone = rng.uniform(0.1, 0.85) * rng.uniform(0.7, 1.1, 3)
     if rng.random() < 0.5:
         x = int(rng.uniform(left, right))
-        cv2.line(picture, (x, 0), (x + int(rng.normal(0, 6)), picture.shape[0]), tuple(float(c) for c in tone), int(rng.integers(3, 12)))
+        cv2.line(
+            picture,
+            (x, 0),
+            (x + int(rng.normal(0, 6)), picture.shape[0]),
+            tuple(float(c) for c in tone),
+            int(rng.integers(3, 12)),
+        )
     else:
         y = int(bottom - rng.uniform(0.05, 0.4) * (bottom - top))
         edge = int(rng.uniform(left - 10, right - 15))
@@ -108,13 +153,15 @@ def occlude(picture, box, rng) -> None:
         area[:] = surface(str(rng.choice(list(GROUNDS))), tone, area.shape[:2], rng) if area.size else 0
 
 
-def expose(picture, camera, rng) -> np.ndarray:
-    """The picture as this camera delivers it: (h, w, 3) float32 scene -> uint8, at the size it was taken."""
-    picture = picture * camera.cast * (camera.gain * np.exp(rng.normal(0, 0.1)))
+def expose(picture, camera, exposure, rng) -> np.ndarray:
+    """The picture as this camera delivers it: (h, w, 3) float32 scene -> uint8, at the size it was taken. exposure: log
+    of its gain.
+    """
+    picture = picture * camera.cast * (camera.gain * np.exp(exposure + rng.normal(0, 0.04)))
     grey = picture @ np.array([0.3, 0.59, 0.11], np.float32)
-    picture = grey[..., None] + (picture - grey[..., None]) * (camera.saturation * np.exp(rng.normal(0, 0.1)))
+    picture = grey[..., None] + (picture - grey[..., None]) * (camera.saturation * np.exp(rng.normal(0, 0.06)))
     picture = np.clip(picture, 1e-4, None) ** (camera.gamma * np.exp(rng.normal(0, 0.06)))
-    picture = (picture - 0.42) * (camera.contrast * np.exp(rng.normal(0, 0.08))) + 0.42
+    picture = (picture - 0.42) * (camera.contrast * np.exp(rng.normal(0, 0.06))) + 0.42
     picture = picture * (1 - camera.haze) + 0.75 * camera.haze
     blur = camera.blur + (rng.uniform(0.4, 1.1) if rng.random() < 0.12 else 0.0)
     if blur > 0.25:
@@ -127,21 +174,25 @@ def expose(picture, camera, rng) -> np.ndarray:
         picture[::2] = np.roll(picture[::2], int(rng.integers(1, 3)), 1)
     y, x = rng.integers(0, NOISE_SIZE, 2)
     height, width = picture.shape[:2]
-    grain = noise(0.6)[y : y + height, x : x + width, None] + 0.5 * rng.standard_normal(picture.shape).astype(np.float32)
+    grain = noise(0.6)[y : y + height, x : x + width, None] + 0.5 * rng.standard_normal(picture.shape).astype(
+        np.float32
+    )
     picture = np.clip(picture + camera.noise * grain, 0, 1)
     taken = np.round(picture * 255).astype(np.uint8)
     quality = int(np.clip(camera.quality + rng.integers(-12, 13), 30, 96))
     return cv2.imdecode(cv2.imencode(".jpg", taken, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
 
 
-def cut_box(picture, mask, badly_cut: bool, rng) -> tuple:
-    """(left, top, right, bottom) of the box that a detector would give for the person in `mask`: a little off, sometimes without the feet."""
+def cut_box(mask, badly_cut: bool, rng) -> tuple:
+    """(left, top, right, bottom) of the box that a detector would give for the person in `mask`: a little off,
+    sometimes without the feet.
+    """
     across, down = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
     left, top, right, bottom = across[0], down[0], across[-1] + 1, down[-1] + 1
     height, width = bottom - top, max(right - left, 0.3 * (bottom - top))
-    middle = (left + right) / 2 + rng.normal(0, 0.06) * width
-    width = width * rng.uniform(0.85, 1.3)
-    top, bottom = top + height * rng.normal(-0.02, 0.03), bottom + height * rng.normal(0.0, 0.04)
+    middle = (left + right) / 2 + rng.normal(0, 0.07) * width
+    width = width * rng.uniform(0.85, 1.4)
+    top, bottom = top + height * rng.normal(-0.02, 0.04), bottom + height * rng.normal(0.01, 0.05)
     if rng.random() < 0.08:
         bottom -= height * rng.uniform(0.05, 0.2)
     if badly_cut:  # less than half of the person is in the box
@@ -152,34 +203,64 @@ def cut_box(picture, mask, badly_cut: bool, rng) -> tuple:
     return min(left, columns - 16), max(0, int(top)), max(right, left + 16), min(rows, int(bottom))
 
 
-def take_picture(person, camera, image_size, rng, badly_cut: bool = False) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: `person` somewhere before `camera`, cut out as a detector would and scaled to image_size (H, W)."""
-    rows, columns = CANVAS
-    picture = background(camera.places[rng.integers(len(camera.places))], CANVAS, rng)
-    height, foot = 150 * rng.uniform(0.95, 1.05), (columns / 2, rows - 30)
-    tilt = float(np.clip(camera.tilt + rng.normal(0, 0.08), 0, 0.7))
-    light = SimpleNamespace(x=camera.light_x * rng.uniform(0.5, 1.2), z=0.75, ambient=camera.ambient)
-    heading = camera.heading + rng.normal(0, 0.5) + (np.pi if rng.random() < 0.4 else 0)  # most walk along the path, either way
+def random_pass(camera, rng) -> SimpleNamespace:
+    """One walk past a camera: the way, the spot, the light and the distance, which its pictures share."""
+    heading = (
+        camera.heading + rng.normal(0, 0.5) + (np.pi if rng.random() < 0.4 else 0)
+    )  # most walk along the path, either way
     if rng.random() < 0.35:
         heading = rng.uniform(0, 2 * np.pi)
+    light = SimpleNamespace(x=camera.light_x * rng.uniform(0.5, 1.2), z=0.75, ambient=camera.ambient)
+    tall = camera.size * np.exp(rng.normal(np.log(80), 0.28))  # pixels that this camera has for a person
+    return SimpleNamespace(
+        heading=heading,
+        light=light,
+        tall=tall,
+        place=camera.places[rng.integers(len(camera.places))],
+        tilt=camera.tilt + rng.normal(0, 0.08),
+        exposure=rng.normal(0, 0.1),
+        spot=int(rng.integers(2**31)),
+    )
+
+
+def take_picture(person, camera, walk, image_size, rng, badly_cut: bool = False) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: `person` on a `walk` past `camera`, cut out as a detector would and scaled to image_size (H,
+    W).
+    """
+    rows, columns = CANVAS
+    stayed = rng.random() < 0.6  # since the last picture: before much the same background
+    picture = background(walk.place, CANVAS, np.random.default_rng(walk.spot) if stayed else rng)
+    picture = np.roll(picture, int(rng.normal(0, 12)), axis=1)
+    height, foot = 150 * rng.uniform(0.95, 1.05), (columns / 2, rows - 30)
+    tilt, light = float(np.clip(walk.tilt, 0, 0.7)), walk.light
 
     def passer_by(foot_x, foot_y):
         pose = random_pose(rng, rng.uniform(0, 2 * np.pi))
-        draw_person(picture, np.zeros(CANVAS, np.uint8), random_identity(rng), pose, (foot_x, foot_y), height, tilt, light, rng)
+        draw_person(
+            picture, np.zeros(CANVAS, np.uint8), random_identity(rng), pose, (foot_x, foot_y), height, tilt, light, rng
+        )
 
     shadow = np.zeros(CANVAS, np.float32)
     centre = (int(foot[0] + 25 * camera.light_x), int(foot[1]))
     cv2.ellipse(shadow, centre, (int(rng.uniform(16, 40)), 6), rng.uniform(-15, 15), 0, 360, 1.0, -1)
     picture *= 1 - camera.shadow * cv2.GaussianBlur(shadow, (0, 0), 3)[..., None]
-    if rng.random() < 0.22:
+    if rng.random() < 0.32:
         passer_by(foot[0] + rng.choice([-1, 1]) * rng.uniform(18, 80), foot[1] - rng.uniform(0, 50))
     mask = np.zeros(CANVAS, np.uint8)
-    draw_person(picture, mask, person, random_pose(rng, heading), foot, height, tilt, light, rng)
-    left, top, right, bottom = cut_box(picture, mask, badly_cut, rng)
+    draw_person(
+        picture, mask, person, random_pose(rng, walk.heading + rng.normal(0, 0.3)), foot, height, tilt, light, rng
+    )
+    left, top, right, bottom = cut_box(mask, badly_cut, rng)
     if rng.random() < 0.1:
         occlude(picture, (left, top, right, bottom), rng)
-    if rng.random() < 0.12:
+    if rng.random() < 0.15:
         passer_by(foot[0] + rng.choice([-1, 1]) * rng.uniform(30, 120), foot[1] + rng.uniform(4, 40))
-    tall = float(np.clip(camera.size * np.exp(rng.normal(np.log(80), 0.28)), 44, 140))  # pixels that this camera has for the box
-    taken = cv2.resize(picture[top:bottom, left:right], (max(14, int(tall * (right - left) / (bottom - top))), int(tall)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(expose(taken, camera, rng), (image_size[1], image_size[0]), interpolation=cv2.INTER_LINEAR)
+    tall = float(np.clip(walk.tall * np.exp(rng.normal(0, 0.1)), 44, 140))
+    taken = cv2.resize(
+        picture[top:bottom, left:right],
+        (max(14, int(tall * (right - left) / (bottom - top))), int(tall)),
+        interpolation=cv2.INTER_AREA,
+    )
+    return cv2.resize(
+        expose(taken, camera, walk.exposure, rng), (image_size[1], image_size[0]), interpolation=cv2.INTER_LINEAR
+    )

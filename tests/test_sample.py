@@ -1,4 +1,6 @@
-"""data/sample.py: the drawn set is in Market-1501's layout, the same for the same seed, and not solvable by comparing pixels."""
+"""data/sample.py: the drawn set is in Market-1501's layout, the same for the same seed, and not solvable by comparing
+pixels.
+"""
 
 import json
 import re
@@ -12,7 +14,15 @@ from data.sample import FOLDERS, draw_people, draw_task, main, parse_args, plan
 from tests.conftest import refusal, run
 
 NAME = re.compile(r"(-1|\d{4})_c(\d+)s(\d+)_(\d{6})_(\d{2})\.jpg")
-SMALL = ["--identities=3", "--test_identities=4", "--cameras=3", "--images_per_camera=2", "--distractors=5", "--junk=4", "--image_size=64x32"]
+SMALL = [
+    "--identities=3",
+    "--test_identities=4",
+    "--cameras=3",
+    "--images_per_camera=2",
+    "--distractors=5",
+    "--junk=4",
+    "--image_size=64x32",
+]
 
 
 def names(folder):
@@ -97,7 +107,9 @@ def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
 
 
 def rank1(queries, gallery):
-    """Share of queries whose nearest picture from another camera shows their identity; junk (-1) is left out. [(identity, camera, vector)]"""
+    """Share of queries whose nearest picture from another camera shows their identity; junk (-1) is left out.
+    [(identity, camera, vector)]
+    """
     vectors = np.array([vector for _, _, vector in gallery])
     identities, cameras = (np.array([row[column] for row in gallery]) for column in (0, 1))
     hits = []
@@ -109,11 +121,13 @@ def rank1(queries, gallery):
 
 
 def test_not_trivial(tmp_path):
-    """Nearest neighbour on the 16x8 raw pixels of the default test set, across cameras, is right in less than 35 % of the queries."""
+    """Nearest neighbour on the 16x8 raw pixels of the default test set, across cameras, is right in less than 35 % of
+    the queries.
+    """
     args = parse_args(["--output", str(tmp_path)])
     for split in FOLDERS:
         (tmp_path / split).mkdir()
-    for task in plan(args)[args.identities:]:  # the test identities and distractors of the default set
+    for task in plan(args)[args.identities :]:  # the test identities and distractors of the default set
         draw_task((task, str(tmp_path), args.cameras, args.image_size, args.seed))
 
     def reduced(split):
