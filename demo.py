@@ -32,8 +32,8 @@ def parse_args():
     detection = "score from 0 to 1 below which a box is no person; lower finds more people, and more that are none"
     add("--detection_threshold", type=fraction, default=0.5, help=detection)
     similarity = (
-        "below which a person is new, 0 to 1; raise it if two people get one number, lower it if one gets many; "
-        "if not given, what training measured (one in a hundred pairs of different people exceeds it)"
+        "below which a person is new, 0 to 1; raise it if two people get one number, lower it if one gets many;"
+        " if not given, what training measured, and then what is learnt from people seen side by side"
     )
     add("--similarity_threshold", type=fraction, default=None, help=similarity)
     add("--headless", action="store_true", help="no window, even if there is a screen")
@@ -104,16 +104,15 @@ class Figures:
         print(f"frame {done}, {rate:.1f} frames/s{left}", flush=True)
 
 
-def choose_threshold(asked, manifest) -> float:
-    """The similarity below which a person is new: as asked, else as training measured, else a guess that is named."""
+def know_people(asked, manifest) -> Identities:
+    """Who is who by the threshold asked for, else by the one that training measured and the scene then refines."""
     if asked is not None:
-        return asked
-    measured = manifest.get("threshold")
-    if measured is None:
-        print("similarity threshold: 0.6, a guess, as the model came without a measured one; set --similarity_threshold")
-        return 0.6
-    print(f"similarity threshold: {measured:.3f}, measured in training")
-    return measured
+        return Identities(asked)
+    first, why = manifest.get("threshold"), "measured in training"
+    if first is None:
+        first, why = 0.6, "a guess, as the model came without a measured one"
+    print(f"similarity threshold: {first:.3f}, {why}; then learnt from people seen side by side", flush=True)
+    return Identities(first, learn=True)
 
 
 def main(args) -> None:
@@ -125,7 +124,7 @@ def main(args) -> None:
     with Camera(args.source or default_source()) as camera:
         detector = Detector(args.obj, args.detection_threshold)
         embedder = Embedder(args.reid)
-        identities = Identities(choose_threshold(args.similarity_threshold, embedder.manifest))
+        identities = know_people(args.similarity_threshold, embedder.manifest)
         warm_up(camera, detector, embedder)
         length = camera.length and min(camera.length, args.max_frames or camera.length)
         outputs = open_outputs(args, camera)
@@ -140,7 +139,7 @@ def main(args) -> None:
         if window:
             screen.close()
         source_ended = not stop.asked and figures.frames != args.max_frames
-        report(args, camera, figures, identities.count, source_ended)
+        report(args, camera, figures, identities, source_ended)
 
 
 def warm_up(camera, detector, embedder) -> None:
@@ -190,13 +189,13 @@ def recognise(args, camera, parts, outputs, window, stop, figures) -> Figures:
     return figures
 
 
-def report(args, camera, figures, people, source_ended) -> None:
+def report(args, camera, figures, identities, source_ended) -> None:
     """Prints the figures and writes --summary; a camera that fell silent is an error, once all is kept."""
     seconds = figures.seconds
     rate = figures.frames / max(seconds, 1e-6)
     print(
         f"{figures.frames} frames in {seconds:.1f} s: {rate:.1f} frames a second;"
-        f" {figures.boxes} boxes of {people} identities"
+        f" {figures.boxes} boxes of {identities.count} identities (threshold {identities.threshold:.3f} at the end)"
     )
     for name, path in (("video", args.output), ("tracks", args.tracks)):
         if path:
@@ -208,7 +207,8 @@ def report(args, camera, figures, people, source_ended) -> None:
             "fps": round(rate, 3),
             "boxes": figures.boxes,
         }
-        content.update(identities=people, video=args.output, tracks=args.tracks)
+        content.update(identities=identities.count, threshold=round(identities.threshold, 4))
+        content.update(video=args.output, tracks=args.tracks)
         try:
             Path(args.summary).write_text(json.dumps(content, indent=2) + "\n")
         except OSError as error:

@@ -75,6 +75,34 @@ def test_who_leaves_and_comes_back_keeps_the_number():
     assert assign(people, [LEFT, RIGHT], [B, A])[0] == [2, 1]
 
 
+def test_the_threshold_is_learnt_from_people_seen_side_by_side():
+    """A net to which all people look much alike: strangers by 0.9, one person's pictures by 0.99."""
+    rng = np.random.default_rng(0)
+    common = np.eye(1, 512, dtype=np.float32)[0]
+
+    def person():
+        own = rng.normal(size=512).astype(np.float32)
+        own -= own @ common * common
+        return np.sqrt(0.9) * common + np.sqrt(0.1) * own / np.linalg.norm(own)
+
+    def seen(someone):
+        noisy = someone + rng.normal(0, np.sqrt(0.01 / 512), 512)
+        return (noisy / np.linalg.norm(noisy)).astype(np.float32)
+
+    first, second, third = person(), person(), person()
+    for learn in (True, False):
+        people = Identities(threshold=0.6, learn=learn)
+        for _ in range(30):
+            assert assign(people, [LEFT, RIGHT], [seen(first), seen(second)])[0] == [1, 2]
+        for _ in range(30):
+            people.assign(np.zeros((0, 4)), np.zeros((0, 512)))
+        numbers, _ = assign(people, [MIDDLE], [seen(third)])
+        assert (numbers == [3]) == learn  # by 0.6 a stranger is taken for somebody
+        assert (0.9 < people.threshold < 0.97) if learn else (people.threshold == 0.6)
+        if learn:
+            assert assign(people, [RIGHT, LEFT], [seen(first), seen(second)])[0] == [1, 2]  # changed places
+
+
 def test_the_last_box_counts_less_with_every_frame():
     people = Identities(threshold=0.6, continuity=0.3)
     assign(people, [LEFT], [A])

@@ -59,7 +59,7 @@ def freeze_reid(prefix, target, pictures, batch=8, precision="FP16", engine="aut
         },
         "image_size": size,
         "batch": batch,
-        "threshold": args.get("validation", {}).get("threshold"),  # similarity; None: the checkpoint came without its .json
+        "threshold": args.get("validation", {}).get("threshold"),  # a similarity; None where no .json came along
     }
     return _freeze(
         embed.get_concrete_function(), Path(target), about, images[:1], compare, precision, engine, min_parity

@@ -5,11 +5,17 @@ Pure numpy. An identity is a number from 1 up, never given twice, with a bounded
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
 GALLERY_SIZE = 8  # embeddings kept of a person: a few views, from the front, from behind, in the shade
 MOST_PEOPLE = 200  # of whom galleries are kept; beyond that the one unseen for longest is forgotten
 PATIENCE = 10  # frames for which a lost person's last box still tells something: a detector misses people now and then
+STRANGERS = 2000  # similarities of different people kept to learn from; FEWEST are enough to begin
+FEWEST = 30
+PERCENTILE = 90  # of them that the threshold lies above
+APART = 0.1  # IoU below which two boxes of one frame are certainly not one person found twice
 CROWDED = 0.3  # IoU with another box of the frame from which on a crop may show the wrong person, and is not learnt
 
 
@@ -37,12 +43,19 @@ class Identities:
     """Assigns identities frame by frame.
 
     The evidence that a box is a person is the similarity to the nearest embedding of that person's gallery, plus
-    `continuity` times the overlap (IoU) with the person's last box. Below `threshold` a box is someone new.
+    `continuity` times the overlap (IoU) with the person's last box. Below the threshold a box is someone new.
+
+    How alike two strangers look differs from net to net and from scene to scene, so the threshold can be learnt: two
+    people in one frame are strangers for certain, and to be known again takes more than nearly all of those reach.
     """
 
-    def __init__(self, threshold: float = 0.6, continuity: float = 0.3):
-        """threshold: evidence, a cosine from -1 to 1 where no boxes overlap; continuity: 0 ignores the boxes."""
+    def __init__(self, threshold: float = 0.6, continuity: float = 0.5, learn: bool = False):
+        """threshold: evidence, a cosine from -1 to 1 where no boxes overlap; continuity: 0 ignores the boxes.
+
+        learn: take the threshold as a first one and learn that of the scene.
+        """
         self.threshold, self.continuity = threshold, continuity
+        self._strangers = deque(maxlen=STRANGERS) if learn else None
         self.people = []
         self.count = 0  # identities given so far
         self._frame = 0
@@ -59,7 +72,11 @@ class Identities:
         similarity = self._similarity(embeddings)
         evidence = similarity + self.continuity * self._overlap(boxes)
         matches = match(evidence, self.threshold)
-        crowded = np.max(iou(boxes, boxes) - np.eye(len(boxes)), axis=1, initial=0) > CROWDED
+        overlap = iou(boxes, boxes) - np.eye(len(boxes), dtype=np.float32)
+        if self._strangers is not None:
+            known = np.flatnonzero(matches >= 0)
+            self._learn_threshold(similarity[known][:, matches[known]], overlap[known][:, known])
+        crowded = np.max(overlap, axis=1, initial=0) > CROWDED
         identities, similarities = np.zeros(len(boxes), int), np.full(len(boxes), np.nan)
         for index, column in enumerate(matches):
             if column < 0:
@@ -81,6 +98,13 @@ class Identities:
         starts = np.cumsum([0] + [len(person.gallery) for person in self.people[:-1]])
         cosines = embeddings @ np.concatenate([person.gallery for person in self.people]).T
         return np.maximum.reduceat(cosines, starts, axis=1)
+
+    def _learn_threshold(self, similarity, overlap) -> None:
+        """similarity (K, K) of each known person's picture to each one's gallery, overlap (K, K) of their boxes."""
+        apart = (overlap < APART) & ~np.eye(len(overlap), dtype=bool)
+        self._strangers.extend(similarity[apart].tolist())
+        if len(self._strangers) >= FEWEST:
+            self.threshold = float(np.percentile(self._strangers, PERCENTILE))
 
     def _overlap(self, boxes) -> np.ndarray:
         """(N, 4) -> (N, P): IoU with each known person's last box, worth less with every frame since then."""
