@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Sets up what is missing, then lint and tests.
+#
+#   bash run_tests.sh                     everything, a few minutes on two CPU cores
+#   bash run_tests.sh -k mining           options after the name go to pytest
+set -euo pipefail
+cd "$(dirname "$0")"
+
+bash setup.sh python dev detector footage
+bin=.venv/bin
+[ -x "$bin/python" ] || bin=$(dirname "$(command -v python3)")
+
+"$bin/ruff" check .
+"$bin/ruff" format --check --quiet .
+"$bin/shellcheck" ./*.sh tests/*.sh .ci/run
+"$bin/vermin" --quiet --no-tips --target=3.8- --violations --eval-annotations ./*.py utils data tests benchmarks
+"$bin/python" -m pytest "$@"

@@ -1,0 +1,229 @@
+"""The training and testing scripts as a user runs them: through their launchers, on drawn pictures, for a few steps."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.util import event_pb2
+
+import test_reid
+import train_id
+import train_reid
+from tests.conftest import ROOT, refusal, run
+from utils import checkpoint, mining
+from utils.options import InputError
+
+SMALL = ("--image_size=64x32", "--width=0.125", "--pretrained=none", "--batch_size=12", "--val_identities=2", "--warmup_steps=2")
+TRIPLETS = ("--batch_size=4", "--k=4", "--num_images=30", "--warmup_steps=2", "--embedding_size=64")
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_set, tmp_path_factory):
+    """models/ after train_id.sh and train_reid.sh of a few steps, and what the two printed."""
+    models = tmp_path_factory.mktemp("trained") / "models"
+    common = (f"--models_dir={models}", f"--data_dir={tiny_set}", "--log_every=2")
+    id_run = run("bash", "train_id.sh", *common, *SMALL, "--num_steps=7", "--save_every=3", "--keep=2")
+    assert id_run.returncode == 0, id_run.stdout + id_run.stderr
+    reid_run = run("bash", "train_reid.sh", *common, *TRIPLETS, f"--id_model={models}/id/m0", "--num_steps=9", "--save_every=5")
+    assert reid_run.returncode == 0, reid_run.stdout + reid_run.stderr
+    return models, id_run.stdout, reid_run.stdout
+
+
+def scalars(folder):
+    """{tag: {step: value}} of a TensorBoard run."""
+    found = {}
+    for path in sorted(Path(folder).glob("events*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = event_pb2.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    found.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+                else:
+                    found.setdefault(value.tag, {})[event.step] = value.metadata.plugin_data.plugin_name
+    return found
+
+
+def test_train_id_leaves_checkpoints_args_curves_and_a_suggestion(trained):
+    models, printed, _ = trained
+    folder = models / "id" / "m0"
+    suggested = checkpoint.read_validation(folder)["suggested"]
+    assert set(checkpoint.steps_in(folder, checkpoint.ID_PATTERN)) == {6, 7} | {suggested["step"]}
+    assert suggested["checkpoint"] == f"model.ckpt-{suggested['step']}" and suggested["checkpoint"] in printed
+    args = json.loads((folder / "args.json").read_text())
+    assert args["image_size"] == [64, 32] and args["started_from"] == "random weights" and args["num_classes"] == 6
+    assert "starting from random weights" in printed
+    train, val = scalars(folder / "train"), scalars(folder / "val")
+    assert {"loss", "accuracy", "learning_rate", "images_per_second", "options"} <= set(train)
+    assert sorted(train["loss"]) == [2, 4, 6, 7] and sorted(val["loss"]) == [3, 6, 7] and sorted(val["accuracy"]) == [3, 6, 7]
+
+
+def test_train_reid_starts_from_the_suggested_step_and_shows_its_health(trained):
+    models, _, printed = trained
+    folder = models / "reid" / "m0"
+    suggested = checkpoint.read_validation(models / "id" / "m0")["suggested"]["checkpoint"]
+    args = json.loads((folder / "args.json").read_text())
+    assert args["started_from"].endswith(suggested) and f"starting from the convolutions of {args['started_from']}" in printed
+    assert args["image_size"] == [64, 32] and args["width"] == 0.125 and args["val_identities"] == 2  # inherited, not asked
+    assert checkpoint.steps_in(folder, checkpoint.REID_PATTERN) == [5, 9]
+    train, val = scalars(folder / "train"), scalars(folder / "val")
+    assert {
+        "loss", "active_triplets", "positive_similarity", "negative_similarity", "embedding_spread", "learning_rate", "images_per_second",
+        "seconds/mining", "seconds/training",
+    } <= set(train)  # fmt: skip
+    assert sorted(val["loss"]) == sorted(val["rank1"]) == [5, 9]
+    assert "images" in {kind for steps in train.values() for kind in steps.values()}
+    beside = json.loads((folder / "reid_model-9.ckpt.json").read_text())
+    assert beside["step"] == 9 and -1 <= beside["validation"]["threshold"] <= 1
+
+
+def test_restoring_goes_on_with_the_count_and_a_finished_run_is_left_alone(trained, tiny_set, tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(trained[0], models)
+    common = (f"--models_dir={models}", f"--data_dir={tiny_set}", "--log_every=2", "--restore=True", "--id=0")
+    more = run("bash", "train_id.sh", *common, *SMALL, "--num_steps=10", "--save_every=3")
+    assert more.returncode == 0, more.stderr
+    assert "going on from step 7" in more.stdout
+    assert sorted(scalars(models / "id" / "m0" / "train")["loss"]) == [2, 4, 6, 7, 8, 10]
+    state = tf.train.load_checkpoint(str(models / "id" / "m0" / "training_state-10"))
+    assert 10 in [state.get_tensor(key) for key in state.get_variable_to_shape_map() if "optimizer" in key and state.get_tensor(key).shape == ()]
+    assert not (models / "id" / "m1").exists()
+    more = run("bash", "train_reid.sh", *common, *TRIPLETS, "--num_steps=11", "--save_every=5", "--id_model=gone")
+    assert more.returncode == 0 and "going on from step 9" in more.stdout, more.stderr
+    assert checkpoint.steps_in(models / "reid" / "m0", checkpoint.REID_PATTERN)[-2:] == [10, 11]
+    finished = train_id.parse_args([*common, *SMALL, "--num_steps=10"])
+    before = sorted(path.name for path in (models / "id" / "m0").iterdir())
+    train_id.main(finished)
+    assert sorted(path.name for path in (models / "id" / "m0").iterdir()) == before
+
+
+def test_test_reid_prints_and_writes_the_figures(trained, tiny_set, tmp_path):
+    models = trained[0]
+    finished = run("bash", "test_reid.sh", f"--model={models}/reid/m0/reid_model-5.ckpt", f"--data_dir={tiny_set}", f"--json={tmp_path}/figures.json")
+    assert finished.returncode == 0, finished.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert "12 queries (0 without a match" in finished.stdout and "gallery of 26 with 2 distractors, 1 junk ignored" in finished.stdout
+    for name, key in (("rank-1 ", "rank1"), ("rank-5", "rank5"), ("rank-10", "rank10"), ("trapezoid", "mAP"), ("mAP (step)", "mAP_step")):
+        line = next(line for line in finished.stdout.splitlines() if name in line)
+        assert f"{figures[key]:.2f} %" in line
+
+
+def test_an_id_checkpoint_and_random_weights_can_be_measured(trained, tiny_set, tmp_path, capsys):
+    for extra in ([], ["--untrained"]):
+        test_reid.main(test_reid.parse_args([f"--model={trained[0]}/id/m0", f"--data_dir={tiny_set}", f"--json={tmp_path}/f.json", *extra]))
+    assert "random weights in the shape of" in capsys.readouterr().out
+
+
+def test_training_from_a_checkpoint_of_ours(trained, tiny_set, tmp_path, capsys):
+    options = [f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", "--num_steps=1", *SMALL, f"--pretrained={trained[0]}/reid/m0/reid_model-9.ckpt"]
+    train_id.main(train_id.parse_args(options))
+    assert "starting from the convolutions of" in capsys.readouterr().out
+
+
+def test_mined_triplets_reach_the_network_in_their_order(tiny_set):
+    args = train_reid.parse_args(["--batch_size=3", "--k=2", "--flip=False", "--pad_crop=0", "--erase=0"])
+    args.image_size = [32, 32]
+    paths = np.array(sorted(str(path) for path in Path(tiny_set, "bounding_box_train").iterdir()))
+    triplets = mining.mine_triplets(np.random.default_rng(0).normal(size=(len(paths), 4)), np.arange(len(paths)) // 6, 6, 2, np.random.default_rng(1))
+    batches = list(train_reid.triplet_batches(paths, triplets, args, seed=0))
+    assert len(batches) == 2
+    for number, batch in enumerate(batches):
+        for role in range(3):
+            for place in range(3):
+                path = paths[triplets[role][number * 3 + place]]
+                expected = train_reid.training_batches([path], [0], (32, 32), 1, 0, dict(flip=False, pad_crop=0, erase=0), shuffle=False)
+                np.testing.assert_array_equal(batch[role * 3 + place], next(iter(expected))[0][0])
+
+
+def test_a_collapse_is_said_in_words(capsys):
+    train_reid.warn_of_collapse(spread=0.2, active=1.0, step=5)
+    train_reid.warn_of_collapse(spread=0.001, active=0.1, step=5)
+    assert capsys.readouterr().out == ""
+    train_reid.warn_of_collapse(spread=0.001, active=0.99, step=5)
+    assert "step 5: the embeddings are collapsing" in capsys.readouterr().out
+
+
+# ---- a user's mistakes ---------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("script", [train_id, train_reid, test_reid])
+@pytest.mark.parametrize("option", ["--unknown=1", "--num_steps=0", "--num_steps=ten", "--image_size=256", "--erase=1.5", "--restore=maybe", "--width=-1", "--margin=0", "--k=0"])
+def test_bad_values_are_refused_at_once(script, option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        script.parse_args([option])
+    assert stop.value.code == 2
+    assert option.split("=")[0] in capsys.readouterr().err
+
+
+def mistakes(tiny_set, trained, tmp_path):
+    """(script, options, what the sentence must say)"""
+    models = trained[0]
+    (tmp_path / "empty" / "bounding_box_train").mkdir(parents=True)
+    named = tmp_path / "named" / "bounding_box_train"
+    named.mkdir(parents=True)
+    (named / "holiday.jpg").write_bytes(b"x")
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_set, broken)
+    victim = sorted((broken / "bounding_box_train").iterdir())[3]
+    victim.write_bytes(victim.read_bytes()[:100])
+    one_camera = tmp_path / "one_camera"
+    for folder in ("query", "bounding_box_test"):
+        (one_camera / folder).mkdir(parents=True)
+        for number in (1, 2):
+            shutil.copy(sorted(Path(tiny_set, "bounding_box_train").iterdir())[0], one_camera / folder / f"000{number}_c1s1_00000{number}_00.jpg")
+    new = (f"--models_dir={tmp_path / 'models'}", *SMALL)
+    yield train_id, [*new, "--data_dir=nowhere"], "no folder nowhere/bounding_box_train.*set data_dir"
+    yield train_id, [*new, f"--data_dir={tmp_path / 'empty'}"], "no .jpg or .png picture in"
+    yield train_id, [*new, f"--data_dir={tmp_path / 'named'}"], "holiday.jpg"
+    yield train_id, [*new, f"--data_dir={broken}"], f"{victim.name} can't be decoded"
+    yield train_id, [*new, f"--data_dir={tiny_set}", "--val_identities=7"], "val_identities=7 leaves fewer than two"
+    yield train_id, [*new, f"--data_dir={tiny_set}", "--pretrained=models/none"], "no checkpoint models/none"
+    yield train_id, [*new, f"--data_dir={tiny_set}", "--pretrained=imagenet"], "width 1.0 only"
+    yield train_id, [*new, f"--data_dir={tiny_set}", "--width=0.25", f"--pretrained={models}/reid/m0/reid_model-9.ckpt"], "does not fit: conv1_conv/kernel"
+    yield train_id, [*new, f"--data_dir={tiny_set}", "--restore=True", "--id=3"], "no run .*m3 to restore"
+    yield train_id, [f"--models_dir={models}", *SMALL, "--image_size=96x32", f"--data_dir={tiny_set}", "--restore=True"], r"trained with image_size=\[64, 32\]"
+    yield train_reid, [new[0], f"--data_dir={tiny_set}", "--id_model=models/id/gone"], "no checkpoint models/id/gone"
+    yield train_reid, [new[0], f"--data_dir={tiny_set}", f"--id_model={tmp_path / 'empty'}"], "no checkpoint model.ckpt-<step> in"
+    yield train_reid, [new[0], f"--data_dir={tiny_set}", f"--id_model={models}/id/m0", "--val_identities=1"], "val_identities must be 2 or more"
+    yield test_reid, [f"--model={models}/reid/m7", f"--data_dir={tiny_set}"], "no checkpoint .*m7"
+    yield test_reid, [f"--model={models}/reid/m0", "--data_dir=nowhere"], "no folder nowhere/bounding_box_query"
+    yield test_reid, [f"--model={models}/reid/m0", f"--data_dir={one_camera}"], "no query has an image of its identity from another camera"
+    yield test_reid, [f"--model={models}/reid/m0", f"--data_dir={tiny_set}", "--image_size=128x64"], "trained at 64x32"
+
+
+def test_mistakes_get_one_sentence_and_leave_nothing_behind(tiny_set, trained, tmp_path):
+    before = sorted(str(path) for path in trained[0].rglob("*"))
+    for script, options, sentence in mistakes(tiny_set, trained, tmp_path):
+        with pytest.raises(InputError, match=sentence) as error:
+            script.main(script.parse_args(options))
+        assert "\n" not in str(error.value)
+    assert not list((tmp_path / "models").rglob("m*")), "a run folder was made for a run that never was"
+    assert sorted(str(path) for path in trained[0].rglob("*")) == before
+
+
+def test_a_mistake_is_one_line_and_an_exit_code():
+    assert refusal(run("bash", "test_reid.sh", "--model=nowhere/x.ckpt")).startswith("error: no checkpoint nowhere/x.ckpt")
+
+
+@pytest.mark.parametrize("script", ["train_id.py", "train_reid.py", "test_reid.py", "pipeline.py", "demo.py"])
+def test_help_answers_without_tensorflow_and_explains_every_option(script, tmp_path):
+    # A tensorflow that can't be imported stands first on the path: --help must not need it.
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
+    finished = run(script, "--help", PYTHONPATH=str(tmp_path))
+    assert finished.returncode == 0, finished.stderr + finished.stdout
+    words = finished.stdout.replace("\n", " ")
+    assert "None" not in words.replace("(default: None)", ""), words
+
+
+def test_every_option_of_a_launcher_is_one_of_its_script():
+    for name in ("train_id", "train_reid", "test_reid"):
+        text = (ROOT / f"{name}.sh").read_text()
+        parsed = vars({"train_id": train_id, "train_reid": train_reid, "test_reid": test_reid}[name].parse_args([]))
+        given = [line.split("=")[0].strip().lstrip("-") for line in text.splitlines() if line.startswith("  --")]
+        assert given and set(given) <= set(parsed)
+        for option in given:  # the launcher shows the script's own default
+            value = next(line for line in text.splitlines() if line.startswith(f"{option}=")).split("=")[1].split()[0]
+            default = parsed[option]
+            shown = "x".join(map(str, default)) if isinstance(default, list) else default
+            assert value == str(shown) or float(value) == float(shown), (name, option, value, default)
