@@ -20,14 +20,21 @@ TOLERANCE = 1e-4  # of an embedding's numbers, which are at most 1: kernels diff
 def main(action, folder):
     import tensorflow as tf
 
-    images = np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), dtype=np.uint8)
+    # Blobs of colour: white noise would leave the network cold.
+    blobs = np.random.default_rng(0).integers(0, 256, (8, SIZE[0] // 16, SIZE[1] // 16, 3), dtype=np.uint8)
+    images = blobs.repeat(16, axis=1).repeat(16, axis=2)  # (8, H, W, 3)
     prefix, expected = Path(folder) / "reid_model-200.ckpt", Path(folder) / "embeddings.npy"
     if action == "write":
         net = resnet.build_embedding_net(SIZE, WIDTH, EMBEDDING_SIZE)
         rng = np.random.default_rng(1)
-        net.set_weights([weight + rng.uniform(0, 0.1, weight.shape) for weight in net.get_weights()])  # BatchNorm's as well
+        for layer in net.layers:
+            if layer.name.endswith("_bn"):  # these start as 0 and 1, which a mix-up would not show
+                shape = layer.get_weights()[0].shape
+                layer.set_weights([rng.uniform(*limits, shape) for limits in ((0.3, 0.6), (-0.1, 0.1), (-0.1, 0.1), (0.5, 2))])
+        embeddings = net(images, training=False).numpy()
+        assert embeddings.std(axis=0).max() > 100 * TOLERANCE, "a network that says the same of every picture proves nothing"
         checkpoint.save_weights(net, prefix, {"image_size": list(SIZE)})
-        np.save(expected, net(images, training=False).numpy())
+        np.save(expected, embeddings)
         print(f"TensorFlow {tf.__version__} wrote {len(net.get_weights())} weights")
     else:
         net, _ = checkpoint.load_embedding_net(prefix)
