@@ -10,6 +10,7 @@ from collections import deque
 import numpy as np
 
 GALLERY_SIZE = 8  # embeddings kept of a person: a few views, from the front, from behind, in the shade
+LEARN_EVERY = 5  # frames between two embeddings taken into a gallery: the next frame looks the same
 MOST_PEOPLE = 200  # of whom galleries are kept; beyond that the one unseen for longest is forgotten
 PATIENCE = 10  # frames for which a lost person's last box still tells something: a detector misses people now and then
 STRANGERS = 2000  # similarities of different people kept to learn from; FEWEST are enough to begin
@@ -20,10 +21,10 @@ CROWDED = 0.3  # IoU with another box of the frame from which on a crop may show
 
 
 class Person:
-    """One identity: its number, gallery (K, E) of norm 1, last box (4,) and the number of the frame with that box."""
+    """One identity: its number, gallery (K, E) of norm 1, last box (4,), frames when it was last seen and learnt."""
 
     def __init__(self, number: int, embedding: np.ndarray, box: np.ndarray, frame: int):
-        self.number, self.box, self.seen = number, box, frame
+        self.number, self.box, self.seen, self.learnt = number, box, frame, frame
         self.gallery = embedding[np.newaxis]
 
     def learn(self, embedding: np.ndarray) -> None:
@@ -85,8 +86,9 @@ class Identities:
                 person = self.people[column]
                 similarities[index] = similarity[index, column]
                 person.box, person.seen = boxes[index], self._frame
-                if not crowded[index]:
+                if not crowded[index] and self._frame - person.learnt >= LEARN_EVERY:
                     person.learn(embeddings[index])
+                    person.learnt = self._frame
             identities[index] = person.number
         self._forget()
         return identities, similarities
