@@ -1,7 +1,7 @@
 """Draws a person re-identification data set: people in the clothes of a street, seen by several cameras. Needs no
 download and no TensorFlow.
 
-    python3 data/sample.py --output data/quick_run --identities 360       what quick_run.sh trains on: half a minute
+    python3 data/sample.py --output data/quick_run                    what quick_run.sh trains on: half a minute
     python3 data/sample.py --output data/drawn --identities 750 --cameras 8 --image_size 256x128
 
 Writes Market-1501's layout: bounding_box_train, bounding_box_test and bounding_box_query with names such as
@@ -36,7 +36,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar="FOLDER",
         help="where the set goes; a folder that this script did not make is never written to",
     )
-    add("--identities", type=positive_int, default=240, help="people in bounding_box_train")
+    add("--identities", type=positive_int, default=300, help="people in bounding_box_train")
     add(
         "--test_identities",
         type=positive_int,
