@@ -75,7 +75,7 @@ def skeleton(person, pose) -> dict:
 
 
 class Painter:
-    """Paints shapes given in body heights into `picture` (H, W, 3) float32 0..1 and marks them in `mask` (H, W) uint8."""
+    """Paints shapes given in body heights into `picture` (H, W, 3) float32 and marks them in `mask` (H, W) uint8."""
 
     def __init__(self, picture, mask, foot, height, heading, tilt, light, rng):
         self.picture, self.mask, self.foot, self.height, self.heading, self.light = (
@@ -261,7 +261,7 @@ def draw_arm(painter, person, pose, joints, side, skin) -> None:
 
 
 def draw_trunk(painter, person, pose) -> None:
-    """Shirt, jacket, coat, dress or skirt as columns; straps of what hangs over the shoulder are part of its colouring."""
+    """Shirt, jacket, coat, dress or skirt as columns; straps over the shoulder are part of its colouring."""
     wide, bulk, belly = person.build, person.bulk, person.belly
     cloth = SimpleNamespace(**vars(person.upper), open_front=person.open_front)
     if person.top == "puffer":

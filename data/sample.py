@@ -96,7 +96,7 @@ def make_cameras(count: int, seed: int) -> list:
 
 
 def draw_people(identities: int, images_per_identity: int, image_size=(128, 64), cameras: int = 4, seed: int = 0):
-    """Yields (identity from 0, camera from 0, (H, W, 3) uint8 RGB); the pictures of an identity go round the cameras."""
+    """Yields (identity from 0, camera from 0, (H, W, 3) uint8 RGB); an identity goes round the cameras."""
     views = make_cameras(cameras, seed)
     for identity in range(identities):
         person = random_identity(generator(seed, IDENTITY, identity))

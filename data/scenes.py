@@ -90,7 +90,7 @@ def surface(kind: str, colour, shape, rng) -> np.ndarray:
 
 
 def background(place, shape, rng) -> np.ndarray:
-    """(H, W, 3) float32: the place's ground, often another material beyond an edge, lines and things that stand about."""
+    """(H, W, 3) float32: the place's ground, often another material beyond an edge, lines and things about."""
     height, width = shape
     picture = surface(place.ground, place.colours[place.ground], shape, rng)
     for _ in range(int(rng.integers(0, 3))):  # beyond a slanting edge: lawn, wall, road
