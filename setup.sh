@@ -48,7 +48,7 @@ install_into_venv() {
     fi
     echo "$part: installing $file into .venv, which can take minutes ..." >&2
     printf '%s\n' "$wanted" >.venv/.requirements
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement .venv/.requirements ||
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --requirement .venv/.requirements ||
         fail "pip could not install $file (its own words stand above): is the network there, and 3 GB of disk?"
     mv .venv/.requirements "$stamp"
     found=$(.venv/bin/python -c 'import sys; print("Python %d.%d" % sys.version_info[:2])')
