@@ -9,6 +9,7 @@ can be ended for lack of memory: neither must take pipeline.py with it.
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -34,6 +35,7 @@ def parse_args():
     return options.parse_args()
 
 
+@functools.lru_cache(maxsize=None)  # the answer costs seconds and does not change
 def probe() -> dict:
     """{"version": "8.5.2" or None, "reason": what was found, in words}; never raises, never aborts this process."""
     answer = _child(["probe"], PROBE_SECONDS)
