@@ -12,12 +12,18 @@ from utils.options import InputError, image_size, parser, run_main
 
 def parse_args(argv=None):
     options = parser(__doc__)
+    # fmt: off
     add = options.add_argument_group("what to measure").add_argument
-    add("--model", default="newest", help="a re-id or ID checkpoint, a run folder (its suggested step), or newest for the newest below models/reid")
-    add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_test and bounding_box_query (or query)")
-    add("--untrained", action="store_true", help="measure random weights in the model's shape instead: the floor to compare with")
-    add("--image_size", type=image_size, default=None, metavar="HxW", help="pixels; only for a checkpoint that came without its args.json (256x128 then)")
+    add("--model", default="newest",
+        help="a re-id or ID checkpoint, a run folder (its suggested step), or newest for the newest below models/reid")
+    add("--data_dir", default="data/Market-1501-v15.09.15",
+        help="folder that holds bounding_box_test and bounding_box_query (or query)")
+    add("--untrained", action="store_true",
+        help="measure random weights in the model's shape instead: the floor to compare with")
+    add("--image_size", type=image_size, default=None, metavar="HxW",
+        help="pixels; only for a checkpoint that came without its args.json (256x128 then)")
     add("--json", default=None, metavar="FILE", help="write the figures there as well")
+    # fmt: on
     return options.parse_args(argv)
 
 
@@ -31,13 +37,23 @@ from utils import checkpoint, metrics  # noqa: E402
 from utils.dataset import check_images, naming_unreadable, open_split  # noqa: E402
 from utils.embed import embed_paths, embedder  # noqa: E402
 
+ROWS = (
+    ("rank-1", "rank1"),
+    ("rank-5", "rank5"),
+    ("rank-10", "rank10"),
+    ("mAP (Market-1501, trapezoid)", "mAP"),
+    ("mAP (step)", "mAP_step"),
+    ("mINP", "mINP"),
+)
+
 
 def load_model(model, size, untrained):
     """The network to measure, its image size and what to call it."""
     prefix = checkpoint.newest_checkpoint() if model == "newest" else checkpoint.find_checkpoint(model)
     tf.keras.utils.set_random_seed(0)
     net, args = checkpoint.load_net(prefix, size, untrained)
-    return net, args["image_size"], f"random weights in the shape of {prefix}" if untrained else prefix
+    name = f"random weights in the shape of {prefix}" if untrained else prefix
+    return net, args["image_size"], name
 
 
 def main(args):
@@ -48,13 +64,14 @@ def main(args):
     with naming_unreadable([*query.paths, *gallery.paths]):
         query_embeddings = embed_paths(embed, query.paths, size, said_as="query")  # (Q, E)
         gallery_embeddings = embed_paths(embed, gallery.paths, size, said_as="gallery")  # (G, E)
+    asked = (query_embeddings, query.identities, query.cameras)
+    answers = (gallery_embeddings, gallery.identities, gallery.cameras)
     try:
-        figures = metrics.evaluate(
-            query_embeddings, query.identities, query.cameras, gallery_embeddings, gallery.identities, gallery.cameras)
+        figures = metrics.evaluate(*asked, *answers)
     except ValueError as error:
         raise InputError(
-            f"{error}: check that {query.folder} and {gallery.folder} show the same people, each from two cameras or more "
-            "(the camera is read from the file name, as in 0002_c1s1_000451_03.jpg)"
+            f"{error}: check that {query.folder} and {gallery.folder} show the same people, "
+            "each from two cameras or more (the camera is read from the file name, as in 0002_c1s1_000451_03.jpg)"
         ) from None
     print_table(name, args.data_dir, figures)
     if args.json:
@@ -64,11 +81,11 @@ def main(args):
 def print_table(name, data_dir, figures):
     print(f"\n{name} on {data_dir}")
     print(
-        f"{figures['queries']} queries ({figures['unmatched']} without a match in another camera, left out of all figures), gallery of "
-        f"{figures['gallery']} with {figures['distractors']} distractors, {figures['junk']} junk ignored"
+        f"{figures['queries']} queries ({figures['unmatched']} without a match in another camera, "
+        "left out of all figures), "
+        f"gallery of {figures['gallery']} with {figures['distractors']} distractors, {figures['junk']} junk ignored"
     )
-    rows = (("rank-1", "rank1"), ("rank-5", "rank5"), ("rank-10", "rank10"), ("mAP (Market-1501, trapezoid)", "mAP"), ("mAP (step)", "mAP_step"), ("mINP", "mINP"))
-    for label, key in rows:
+    for label, key in ROWS:
         print(f"  {label:<30}{figures[key]:6.2f} %")
 
 

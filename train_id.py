@@ -4,37 +4,59 @@
     python3 train_id.py --data_dir=data/Market-1501-v15.09.15
     python3 train_id.py --restore=True --id=1          goes on with models/id/m1
 
-Reads <data_dir>/bounding_box_train. Writes models/id/m<N>/: model.ckpt-<step>, args.json, validation.json (with the step at which the
-validation loss flattened) and the TensorBoard runs train and val.
+Reads <data_dir>/bounding_box_train. Writes models/id/m<N>/: model.ckpt-<step>, args.json, validation.json (with the
+step at which the validation loss flattened) and the TensorBoard runs train and val.
 """
 
 import time
 
 from utils.options import (
-    InputError, add_augmentation_options, add_run_options, augmentation, fraction, image_size, non_negative_float, non_negative_int,
-    parser, positive_float, positive_int, run_main,
+    InputError,
+    add_augmentation_options,
+    add_run_options,
+    augmentation,
+    fraction,
+    image_size,
+    non_negative_float,
+    non_negative_int,
+    parser,
+    positive_float,
+    positive_int,
+    run_main,
 )
 
 
 def parse_args(argv=None):
     options = parser(__doc__)
     add_run_options(options, "id", 12000, 500, "12000 of 64 pictures are 60 passes over Market-1501")
+    # fmt: off
     add = options.add_argument_group("data").add_argument
     add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_train")
-    add("--val_images", type=positive_int, default=1, help="pictures of each identity held out for the validation loss (an identity keeps at least two)")
+    add("--val_images", type=positive_int, default=1,
+        help="pictures of each identity held out for the validation loss (an identity keeps at least two)")
     add("--val_identities", type=non_negative_int, default=50,
-        help="identities held out altogether: train_reid validates on them, so nothing may have seen them; 0 trains on all")
+        help="identities held out altogether: train_reid validates on them, so nothing may have seen them; "
+             "0 trains on all")
     add_augmentation_options(options)
     add = options.add_argument_group("network").add_argument
-    add("--pretrained", default="imagenet", help="imagenet, none (random weights) or the path of one of this project's checkpoints, whose convolutions are taken")
-    add("--image_size", type=image_size, default=[256, 128], metavar="HxW", help="pixels, height first; every picture is scaled to it")
-    add("--width", type=positive_float, default=1.0, help="factor on the number of filters; 0.25 trains on a CPU, ImageNet weights exist for 1.0 only")
+    add("--pretrained", default="imagenet",
+        help="imagenet, none (random weights) or the path of one of this project's checkpoints, "
+             "whose convolutions are taken")
+    add("--image_size", type=image_size, default=[256, 128], metavar="HxW",
+        help="pixels, height first; every picture is scaled to it")
+    add("--width", type=positive_float, default=1.0,
+        help="factor on the number of filters; 0.25 trains on a CPU, ImageNet weights exist for 1.0 only")
     add = options.add_argument_group("optimisation").add_argument
     add("--batch_size", type=positive_int, default=64, help="pictures a step; less if the GPU's memory ends")
-    add("--learning_rate", type=positive_float, default=3.5e-4, help="highest rate of Adam (Bag of Tricks: 3.5e-4 at batch 64)")
-    add("--warmup_steps", type=non_negative_int, default=2000, help="steps over which the rate rises from 0 (Bag of Tricks: 10 passes); then it falls along a cosine")
-    add("--weight_decay", type=non_negative_float, default=5e-4, help="factor on half the squared kernels, added to the loss")
-    add("--label_smoothing", type=fraction, default=0.1, help="share of each target spread over all identities; keeps the network from growing over-sure")
+    add("--learning_rate", type=positive_float, default=3.5e-4,
+        help="highest rate of Adam (Bag of Tricks: 3.5e-4 at batch 64)")
+    add("--warmup_steps", type=non_negative_int, default=2000,
+        help="steps over which the rate rises from 0 (Bag of Tricks: 10 passes); then it falls along a cosine")
+    add("--weight_decay", type=non_negative_float, default=5e-4,
+        help="factor on half the squared kernels, added to the loss")
+    add("--label_smoothing", type=fraction, default=0.1,
+        help="share of each target spread over all identities; keeps the network from growing over-sure")
+    # fmt: on
     return options.parse_args(argv)
 
 
@@ -43,8 +65,7 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from utils import checkpoint, resnet  # noqa: E402
-from utils.dataset import check_images, hold_out_identities, hold_out_images, image_batches, naming_unreadable, open_split, training_batches  # noqa: E402
+from utils import checkpoint, dataset, resnet  # noqa: E402
 from utils.losses import id_loss, weight_decay  # noqa: E402
 from utils.run import Run, Steps, WarmupCosine, check_finite, suggest_flat  # noqa: E402
 
@@ -61,20 +82,23 @@ def initialise(net, pretrained) -> str:
 
 
 def split(data_dir, val_identities, val_images, seed):
-    """The pictures of bounding_box_train: (paths, labels) to train on, (paths, labels) held out, and the number of classes."""
-    data = open_split(data_dir, "train")
-    check_images(data.paths)
+    """The pictures of bounding_box_train: (paths, labels) to train on, (paths, labels) held out, number of classes."""
+    data = dataset.open_split(data_dir, "train")
+    dataset.check_images(data.paths)
     shown = data.people()
     paths, identities = np.array(data.paths)[shown], data.identities[shown]  # (N,), (N,)
-    kept = ~hold_out_identities(identities, val_identities, seed)
+    kept = ~dataset.hold_out_identities(identities, val_identities, seed)
     paths, identities = paths[kept], identities[kept]
     classes, labels = np.unique(identities, return_inverse=True)  # (C,), (N,) 0..C-1
-    held_out = hold_out_images(identities, val_images, seed)
+    held_out = dataset.hold_out_images(identities, val_images, seed)
     if not held_out.any():
-        raise InputError(f"no identity in {data.folder} has three pictures, so none can be held out for validation: add pictures")
+        raise InputError(
+            f"no identity in {data.folder} has three pictures, so none can be held out for validation: add pictures"
+        )
     print(
-        f"{data.folder}: {np.sum(~held_out)} pictures of {len(classes)} identities to train on, {held_out.sum()} held out; "
-        f"{val_identities} identities left to train_reid's validation, {len(data) - len(shown)} junk or distractors left out"
+        f"{data.folder}: {np.sum(~held_out)} pictures of {len(classes)} identities to train on, "
+        f"{held_out.sum()} held out; {val_identities} identities left to train_reid's validation, "
+        f"{len(data) - len(shown)} junk or distractors left out"
     )
     return (paths[~held_out], labels[~held_out]), (paths[held_out], labels[held_out]), len(classes)
 
@@ -98,8 +122,9 @@ def build_train_step(net, optimizer, args):
 def validate(predict, paths, labels, args) -> dict:
     """Mean cross-entropy and accuracy on the held-out pictures, nothing augmented."""
     losses, right = [], []
-    for number, images in enumerate(image_batches(paths, args.image_size, args.batch_size)):
-        truth = labels[number * args.batch_size:][: len(images)]  # (B,)
+    for number, images in enumerate(dataset.image_batches(paths, args.image_size, args.batch_size)):
+        first = number * args.batch_size
+        truth = labels[first : first + len(images)]  # (B,)
         logits = predict(images)  # (B, C)
         losses.append(float(id_loss(truth, logits, args.label_smoothing)) * len(truth))
         right.append(np.sum(np.argmax(logits, axis=-1) == truth))
@@ -116,8 +141,10 @@ def main(args):
     # Data: every identity is a class; one picture of each tells when the network stops learning and starts memorising.
     (paths, labels), held_out, num_classes = split(args.data_dir, args.val_identities, args.val_images, args.seed)
     batch_size = min(args.batch_size, len(paths))
-    batches = iter(training_batches(
-        paths, labels, args.image_size, batch_size, args.seed, augmentation(args), first_batch=run.first_step))
+    batches = dataset.training_batches(
+        paths, labels, args.image_size, batch_size, args.seed, augmentation(args), first_batch=run.first_step
+    )
+    batches = iter(batches)
 
     # Network and optimiser.
     net = resnet.build_id_net(num_classes, args.image_size, args.width)
@@ -134,7 +161,8 @@ def main(args):
     predict = tf.function(lambda images: net(images, training=False))
 
     # Training.
-    with naming_unreadable([*paths, *held_out[0]]), Steps(run.first_step, args.num_steps, batch_size) as steps:
+    used = [*paths, *held_out[0]]
+    with dataset.naming_unreadable(used), Steps(run.first_step, args.num_steps, batch_size) as steps:
         for step in steps:
             begun = time.monotonic()
             images, truth = next(batches)  # (B, H, W, 3) uint8, (B,) int32
@@ -143,17 +171,21 @@ def main(args):
             check_finite(loss, step, run)
             steps.show(loss=loss, accuracy=accuracy)
             if step % args.log_every == 0 or steps.ending:
-                run.log(run.train_writer, step, {
-                    "loss": loss, "accuracy": accuracy, "learning_rate": schedule(step), "images_per_second": steps.images_per_second})
+                figures = {"loss": loss, "accuracy": accuracy, "learning_rate": schedule(step)}
+                run.log(run.train_writer, step, {**figures, "images_per_second": steps.images_per_second})
             if step % args.save_every == 0 or steps.ending:
                 figures = validate(predict, *held_out, args)
                 run.log(run.val_writer, step, figures)
                 suggested = run.save(net, optimizer, step, figures, suggest_flat)
-                print(f"step {step}: validation loss {figures['loss']:.4f}, accuracy {figures['accuracy']:.3f}; saved {run.prefix(step)}")
+                print(
+                    f"step {step}: validation loss {figures['loss']:.4f}, accuracy {figures['accuracy']:.3f}; "
+                    f"saved {run.prefix(step)}"
+                )
     if steps.stopped:
         run.say_how_to_go_on("train_id")
         return
-    print(f"suggested for train_reid: {run.prefix(suggested['step'])} ({suggested['why']})\nnext: set id_model={run.folder} in train_reid.sh, then bash train_reid.sh")
+    print(f"suggested for train_reid: {run.prefix(suggested['step'])} ({suggested['why']})")
+    print(f"next: set id_model={run.folder} in train_reid.sh, then bash train_reid.sh")
 
 
 if __name__ == "__main__":

@@ -1,49 +1,74 @@
-"""Retrains an ID model with triplet loss and offline batch-hard mining, so that pictures of one person lie close and others apart.
+"""Retrains an ID model with triplet loss and offline batch-hard mining, so that pictures of one person lie close and
+others apart.
 
     bash train_reid.sh                                           with the values at its top
     python3 train_reid.py --id_model=models/id/m1                from the step that train_id suggests
     python3 train_reid.py --id_model=models/id/m1/model.ckpt-1500
     python3 train_reid.py --restore=True --id=0                  goes on with models/reid/m0
 
-Reads <data_dir>/bounding_box_train. Writes models/reid/m<N>/: reid_model-<step>.ckpt, args.json, validation.json and the TensorBoard runs
-train and val. Image size and width are those of the ID model.
+Reads <data_dir>/bounding_box_train. Writes models/reid/m<N>/: reid_model-<step>.ckpt, args.json, validation.json and
+the TensorBoard runs train and val. Image size and width are those of the ID model.
 """
 
 import time
 
 from utils.options import (
-    InputError, add_augmentation_options, add_run_options, augmentation, non_negative_float, non_negative_int, parser, positive_float,
-    positive_int, run_main,
+    InputError,
+    add_augmentation_options,
+    add_run_options,
+    augmentation,
+    non_negative_float,
+    non_negative_int,
+    parser,
+    positive_float,
+    positive_int,
+    run_main,
 )
 
 
 def parse_args(argv=None):
     options = parser(__doc__)
-    add_run_options(options, "reid", 25000, 200, "25000 is what In Defense of the Triplet Loss (Hermans et al. 2017) trains")
+    add_run_options(
+        options, "reid", 25000, 200, "25000 is what In Defense of the Triplet Loss (Hermans et al. 2017) trains"
+    )
+    # fmt: off
     add = options.add_argument_group("data").add_argument
     add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_train")
     add("--val_identities", type=non_negative_int, default=None,
-        help="identities held out for validation; by default those that the ID model has never seen either (its own val_identities)")
+        help="identities held out for validation; by default those that the ID model has never seen either "
+             "(its own val_identities)")
     add_augmentation_options(options)
     add = options.add_argument_group("network").add_argument
     add("--id_model", default="models/id/m0",
-        help="where the convolutions come from: a run folder (its suggested step) or a checkpoint such as models/id/m1/model.ckpt-1500")
-    add("--embedding_size", type=positive_int, default=2048, help="numbers of an embedding; fewer make matching faster and a little less exact")
+        help="where the convolutions come from: a run folder (its suggested step) or a checkpoint such as "
+             "models/id/m1/model.ckpt-1500")
+    add("--embedding_size", type=positive_int, default=2048,
+        help="numbers of an embedding; fewer make matching faster and a little less exact")
     add = options.add_argument_group("triplets").add_argument
     add("--margin", type=positive_float, default=0.1,
-        help="how much more similar the positive must be than the negative; up (0.3) when most triplets have no loss, down when the embeddings collapse")
+        help="how much more similar the positive must be than the negative; "
+             "up (0.3) when most triplets have no loss, down when the embeddings collapse")
     add("--num_images", type=positive_int, default=5000,
-        help="N, images embedded for each mining: more gives harder triplets and takes longer (5000: the setting of 'Re-ID done right' re-makes)")
-    add("--k", type=positive_int, default=16, help="batches between two minings: less keeps triplets hard for the current network, more saves time")
+        help="N, images embedded for each mining: more gives harder triplets and takes longer "
+             "(5000: the setting of 'Re-ID done right' re-makes)")
+    add("--k", type=positive_int, default=16,
+        help="batches between two minings: less keeps triplets hard for the current network, more saves time")
     add("--sample_num", type=positive_int, default=5,
-        help="the pair is drawn from this many hardest positives and negatives; up when wrong labels or a collapse spoil training, 1 is the very hardest")
-    add("--batch_size", type=positive_int, default=24, help="triplets a step, three pictures each; 24 are the 72 pictures of Hermans et al. 2017")
+        help="the pair is drawn from this many hardest positives and negatives; "
+             "up when wrong labels or a collapse spoil training, 1 is the very hardest")
+    add("--batch_size", type=positive_int, default=24,
+        help="triplets a step, three pictures each; 24 are the 72 pictures of Hermans et al. 2017")
     add = options.add_argument_group("optimisation").add_argument
     add("--learning_rate", type=positive_float, default=1e-4,
-        help="highest rate of Adam; down when the loss sits at the margin. Hermans et al. use 3e-4 from ImageNet; an ID model is nearer to its goal")
-    add("--warmup_steps", type=non_negative_int, default=500, help="steps over which the rate rises from 0: the new layer settles first")
-    add("--decay_start", type=non_negative_int, default=15000, help="step from which the rate falls along a cosine to 0 at num_steps (Hermans et al.: 15000)")
-    add("--weight_decay", type=non_negative_float, default=0.0, help="factor on half the squared kernels, added to the loss (Hermans et al.: none)")
+        help="highest rate of Adam; down when the loss sits at the margin. "
+             "Hermans et al. use 3e-4 from ImageNet; an ID model is nearer to its goal")
+    add("--warmup_steps", type=non_negative_int, default=500,
+        help="steps over which the rate rises from 0: the new layer settles first")
+    add("--decay_start", type=non_negative_int, default=15000,
+        help="step from which the rate falls along a cosine to 0 at num_steps (Hermans et al.: 15000)")
+    add("--weight_decay", type=non_negative_float, default=0.0,
+        help="factor on half the squared kernels, added to the loss (Hermans et al.: none)")
+    # fmt: on
     return options.parse_args(argv)
 
 
@@ -52,8 +77,7 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from utils import checkpoint, resnet  # noqa: E402
-from utils.dataset import check_images, hold_out_identities, naming_unreadable, open_split, training_batches  # noqa: E402
+from utils import checkpoint, dataset, resnet  # noqa: E402
 from utils.embed import embed_paths, embedder, evaluate_within  # noqa: E402
 from utils.grid import triplet_grid  # noqa: E402
 from utils.losses import triplet_loss, weight_decay  # noqa: E402
@@ -63,7 +87,10 @@ from utils.run import Run, Steps, WarmupCosine, check_finite, suggest_rank1  # n
 
 
 def inherit(args, run):
-    """Takes image size, width and validation identities from the run that is continued, or from the ID model; the ID checkpoint or None."""
+    """Takes image size, width and validation identities from the run that is continued, or from the ID model.
+
+    Returns the ID checkpoint to start from, None for a run that is continued.
+    """
     if args.restore:
         start, before = None, checkpoint.read_args(run.prefix(run.find_restored()))
     else:
@@ -75,26 +102,37 @@ def inherit(args, run):
     if args.val_identities < 2:
         raise InputError("val_identities must be 2 or more: validation compares people with each other")
     if not args.restore and args.val_identities > before.get("val_identities", 0):
-        print("note: the ID model was trained on validation identities, so validation figures will look better than they are")
+        print(
+            "note: the ID model was trained on validation identities, "
+            "so validation figures will look better than they are"
+        )
     run.args.update(vars(args))
     return start
 
 
 def split(data_dir, val_identities, seed):
-    """The pictures of bounding_box_train as two labelled sets (paths, identities, cameras): to train on, and of held-out identities."""
-    data = open_split(data_dir, "train")
-    check_images(data.paths)
+    """The pictures of bounding_box_train as two labelled sets: to train on, and of held-out identities.
+
+    Either is (paths, identities, cameras), each (N,).
+    """
+    data = dataset.open_split(data_dir, "train")
+    dataset.check_images(data.paths)
     shown = data.people()
     paths, identities, cameras = np.array(data.paths)[shown], data.identities[shown], data.cameras[shown]  # (N,) each
-    held_out = hold_out_identities(identities, val_identities, seed)
+    held_out = dataset.hold_out_identities(identities, val_identities, seed)
     kinds, first, counts = np.unique(identities[~held_out], return_index=True, return_counts=True)
     alone = first[counts == 1]
     if len(alone) == len(kinds):
         raise InputError(f"no identity in {data.folder} has two pictures, so no triplet can be made: add pictures")
     if len(alone):
-        print(f"note: {len(alone)} identities have one picture only and serve as negatives, such as {paths[~held_out][alone[0]]}")
-    print(f"{data.folder}: {np.sum(~held_out)} pictures of {len(kinds)} identities to train on, {held_out.sum()} of {val_identities} others to validate on")
-    return tuple(column[~held_out] for column in (paths, identities, cameras)), tuple(column[held_out] for column in (paths, identities, cameras))
+        example = paths[~held_out][alone[0]]
+        print(f"note: {len(alone)} identities have one picture only and serve as negatives, such as {example}")
+    print(
+        f"{data.folder}: {np.sum(~held_out)} pictures of {len(kinds)} identities to train on, "
+        f"{held_out.sum()} of {val_identities} others to validate on"
+    )
+    columns = (paths, identities, cameras)
+    return tuple(column[~held_out] for column in columns), tuple(column[held_out] for column in columns)
 
 
 def build_train_step(net, optimizer, args):
@@ -114,17 +152,29 @@ def build_train_step(net, optimizer, args):
 
 
 def mine(embed, train_set, args, rng):
-    """Steps 1 to 5 of the recipe: triplets as three (batch_size * k,) index arrays into the training set, and what the pool looked like."""
+    """Steps 1 to 5 of the recipe: triplets as three (batch_size * k,) index arrays into the training set.
+
+    With them come figures of what the pool looked like, and a picture of its hardest triplets, (H, W, 3) uint8 RGB.
+    """
     paths, identities, _ = train_set
     pool = draw_pool(len(paths), args.num_images, rng)  # (N,)
     embeddings = embed_paths(embed, paths[pool], args.image_size)  # (N, E)
     try:
         triplets = mine_triplets(embeddings, identities[pool], args.batch_size * args.k, args.sample_num, rng)
     except ValueError:
-        raise InputError(f"no two of {len(pool)} images drawn show one identity: raise num_images, or add pictures for each identity") from None
-    positive, negative = (np.sum(embeddings[triplets[0]] * embeddings[other], axis=1) for other in triplets[1:])  # (T,) each
-    spread = 1 - float(np.sum(embeddings.mean(axis=0) ** 2))  # 1 less the mean similarity of any two: 0 when all are the same
-    figures = {"mining/positive_similarity": positive.mean(), "mining/negative_similarity": negative.mean(), "embedding_spread": spread}
+        raise InputError(
+            f"no two of {len(pool)} images drawn show one identity: raise num_images, or add pictures for each identity"
+        ) from None
+    anchors, positives, negatives = (embeddings[index] for index in triplets)  # (T, E) each
+    positive = np.sum(anchors * positives, axis=1)  # (T,)
+    negative = np.sum(anchors * negatives, axis=1)  # (T,)
+    # 1 less the mean similarity of any two: 0 when all are the same.
+    spread = 1 - float(np.sum(embeddings.mean(axis=0) ** 2))
+    figures = {
+        "mining/positive_similarity": positive.mean(),
+        "mining/negative_similarity": negative.mean(),
+        "embedding_spread": spread,
+    }
     hardest = np.argsort(positive - negative)[:8]
     pictures = triplet_grid([paths[pool[index[hardest]]] for index in triplets], positive[hardest], negative[hardest])
     return [pool[index] for index in triplets], figures, pictures
@@ -132,9 +182,11 @@ def mine(embed, train_set, args, rng):
 
 def triplet_batches(paths, triplets, args, seed):
     """Mined triplets as k batches (3 * T, H, W, 3) uint8, T = batch_size: anchors, then positives, then negatives."""
-    order = np.stack(triplets).reshape(3, args.k, args.batch_size).transpose(1, 0, 2).ravel()  # (k * 3 * T,) indices into paths
-    batches = training_batches(
-        paths[order], np.zeros(len(order)), args.image_size, 3 * args.batch_size, seed, augmentation(args), shuffle=False)
+    by_batch = np.stack(triplets).reshape(3, args.k, args.batch_size).transpose(1, 0, 2)  # (k, 3, T) indices into paths
+    paths = paths[by_batch.ravel()]  # (k * 3 * T,)
+    batches = dataset.training_batches(
+        paths, np.zeros(len(paths)), args.image_size, 3 * args.batch_size, seed, augmentation(args), shuffle=False
+    )
     return (images for images, _ in batches)
 
 
@@ -142,16 +194,21 @@ def warn_of_collapse(spread, active, step):
     """Says it in words when the embeddings shrink to one point: the loss then sits at the margin for ever."""
     if spread < 0.02 and active > 0.9:
         print(
-            f"step {step}: the embeddings are collapsing (two pictures of anybody are {1 - spread:.3f} similar, {100 * active:.0f} % of the triplets "
-            "have loss): stop, and start again with a lower learning_rate, a larger sample_num or a smaller margin"
+            f"step {step}: the embeddings are collapsing (two pictures of anybody are {1 - spread:.3f} similar, "
+            f"{100 * active:.0f} % of the triplets have loss): stop, "
+            "and start again with a lower learning_rate, a larger sample_num or a smaller margin"
         )
 
 
 def validate(embed, val_set, args) -> dict:
-    """Loss of triplets mined among the held-out identities, rank-1 and mAP with one query a camera, and the demo's first threshold."""
+    """Figures of the held-out identities.
+
+    Loss of triplets mined among them, rank-1 and mAP with one query a camera, and the demo's first threshold.
+    """
     paths, identities, cameras = val_set
     embeddings = embed_paths(embed, paths, args.image_size)  # (M, E)
-    anchors, positives, negatives = mine_triplets(embeddings, identities, len(paths), args.sample_num, np.random.default_rng(args.seed))
+    rng = np.random.default_rng(args.seed)
+    anchors, positives, negatives = mine_triplets(embeddings, identities, len(paths), args.sample_num, rng)
     losses, _, _ = triplet_loss(embeddings[anchors], embeddings[positives], embeddings[negatives], args.margin)
     figures = evaluate_within(embeddings, identities, cameras)
     threshold = strict_threshold(embeddings, identities, cameras)
@@ -166,7 +223,7 @@ def main(args):
         print(f"{run.folder} has made its {run.first_step} steps already: raise num_steps to go on")
         return
 
-    # Data: some identities are kept apart, because what counts is how well people are told apart who were never trained on.
+    # Data: some identities are kept apart, for what counts is how well people are told apart who were never trained on.
     train_set, val_set = split(args.data_dir, args.val_identities, args.seed)
 
     # Network: the convolutions of the ID model under a new embedding layer.
@@ -183,7 +240,8 @@ def main(args):
     train_step, embed = build_train_step(net, optimizer, args), embedder(net)
 
     # Training: mine batch_size * k triplets, train on them once, mine again with what was learnt.
-    with naming_unreadable([*train_set[0], *val_set[0]]), Steps(run.first_step, args.num_steps, 3 * args.batch_size) as steps:
+    used = [*train_set[0], *val_set[0]]
+    with dataset.naming_unreadable(used), Steps(run.first_step, args.num_steps, 3 * args.batch_size) as steps:
         for step in steps:
             begun = time.monotonic()
             if (step - 1 - run.first_step) % args.k == 0:
@@ -199,17 +257,28 @@ def main(args):
             check_finite(loss, step, run)
             steps.show(loss=loss, active=active, spread=mined["embedding_spread"])
             if step % args.log_every == 0 or steps.ending:
-                run.log(run.train_writer, step, {
-                    "loss": loss, "active_triplets": active, "positive_similarity": positive.mean(), "negative_similarity": negative.mean(),
-                    "learning_rate": schedule(step), "images_per_second": steps.images_per_second, **mined,
-                    "seconds/mining": mining_seconds, "seconds/training": training_seconds})
+                figures = {
+                    "loss": loss,
+                    "active_triplets": active,
+                    "positive_similarity": positive.mean(),
+                    "negative_similarity": negative.mean(),
+                    "learning_rate": schedule(step),
+                    "images_per_second": steps.images_per_second,
+                    **mined,
+                    "seconds/mining": mining_seconds,
+                    "seconds/training": training_seconds,
+                }
+                run.log(run.train_writer, step, figures)
                 warn_of_collapse(mined["embedding_spread"], active, step)
             if step % args.save_every == 0 or steps.ending:
                 figures = validate(embed, val_set, args)
                 run.log(run.val_writer, step, figures)
                 run.show_picture("hardest triplets: anchor, positive, negative", step, hardest)
                 suggested = run.save(net, optimizer, step, figures, suggest_rank1)
-                print(f"step {step}: validation loss {figures['loss']:.4f}, rank-1 {figures['rank1']:.1f} %; saved {run.prefix(step)}")
+                print(
+                    f"step {step}: validation loss {figures['loss']:.4f}, rank-1 {figures['rank1']:.1f} %; "
+                    f"saved {run.prefix(step)}"
+                )
     if steps.stopped:
         run.say_how_to_go_on("train_reid")
         return

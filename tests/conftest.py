@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def draw_set(data_dir, identities=8, test_identities=6, per_camera=3, size=(64, 32), seed=0):
-    """A data set in Market-1501's layout: an identity is a shirt and trousers of its own colour, a camera a brightness. Learnt in seconds."""
+    """A data set in Market-1501's layout, learnt in seconds.
+
+    An identity is a shirt and trousers of its own colour, a camera a brightness.
+    """
     rng = np.random.default_rng(seed)
     height, width = size
     folders = {name: Path(data_dir) / f"bounding_box_{name}" for name in ("train", "test", "query")}
@@ -23,8 +26,9 @@ def draw_set(data_dir, identities=8, test_identities=6, per_camera=3, size=(64, 
     def picture(colours, camera):
         image = rng.integers(60, 120, (height, width, 3)).astype(np.float32)
         left = int(rng.integers(2, width // 4))
-        image[height // 8: height // 2, left: left + width // 2] = colours[0]
-        image[height // 2: -height // 8, left: left + width // 2] = colours[1]
+        across = slice(left, left + width // 2)
+        image[height // 8 : height // 2, across] = colours[0]
+        image[height // 2 : -height // 8, across] = colours[1]
         return np.clip(image * (0.7 + 0.3 * camera) + rng.normal(0, 10, image.shape), 0, 255).astype(np.uint8)
 
     for identity in range(1, identities + test_identities + 1):
@@ -49,8 +53,9 @@ def run(*command, timeout=300, **environment):
     command = [str(word) for word in command]
     if command[0].endswith(".py"):
         command.insert(0, sys.executable)
+    environment = {**os.environ, **environment}
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, env=environment, check=False
     )
 
 

@@ -77,7 +77,8 @@ def test_the_convolutions_alone_go_into_another_head(saved):
     id_net = resnet.build_id_net(5, SIZE, 0.125)
     head = id_net.get_layer(resnet.ID_LAYER).get_weights()[0]
     checkpoint.load_backbone(id_net, prefix)
-    np.testing.assert_array_equal(id_net.get_layer("conv4_block2_2_conv").get_weights()[0], net.get_layer("conv4_block2_2_conv").get_weights()[0])
+    ours, theirs = (network.get_layer("conv4_block2_2_conv").get_weights()[0] for network in (id_net, net))
+    np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(id_net.get_layer(resnet.ID_LAYER).get_weights()[0], head)
 
 
@@ -138,8 +139,9 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_alone(saved, tmp_path, mon
 
 
 def test_only_whole_checkpoints_are_found(tmp_path):
-    for name in ("reid_model-20.ckpt.index", "reid_model-100.ckpt.index", "reid_model-300.ckpt.data-00000-of-00001",
-                 "half-written-1-reid_model-400.ckpt.index", "model.ckpt-7.index", "training_state-9.index"):  # fmt: skip
+    whole = ("reid_model-20.ckpt.index", "reid_model-100.ckpt.index", "model.ckpt-7.index", "training_state-9.index")
+    half = ("reid_model-300.ckpt.data-00000-of-00001", "half-written-1-reid_model-400.ckpt.index")
+    for name in whole + half:
         (tmp_path / name).touch()
     assert checkpoint.steps_in(tmp_path, checkpoint.REID_PATTERN) == [20, 100]
     assert checkpoint.steps_in(tmp_path, checkpoint.ID_PATTERN) == [7]
@@ -160,7 +162,8 @@ def test_a_run_folder_means_its_suggested_checkpoint(tmp_path):
     for step in (10, 20, 30):
         (tmp_path / f"model.ckpt-{step}.index").touch()
     assert checkpoint.find_checkpoint(tmp_path / "model.ckpt-10.index") == str(tmp_path / "model.ckpt-10")
-    (tmp_path / "validation.json").write_text(json.dumps({"suggested": {"step": 20, "checkpoint": "model.ckpt-20"}, "history": []}))
+    validation = {"suggested": {"step": 20, "checkpoint": "model.ckpt-20"}, "history": []}
+    (tmp_path / "validation.json").write_text(json.dumps(validation))
     assert checkpoint.find_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-20")
     (tmp_path / "model.ckpt-20.index").unlink()
     os.utime(tmp_path / "model.ckpt-30.index", (2e9, 2e9))

@@ -147,7 +147,12 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
     good = make_files(tmp_path, 2)
     dataset.check_images(good)
     whole = open(smooth_picture(tmp_path / "a.jpg"), "rb").read()
-    for name, content, reason in (("empty.jpg", b"", "is empty"), ("text.jpg", b"not a picture", "is no JPEG or PNG"), ("cut.jpg", whole[:400], "cut short")):
+    bad = (
+        ("empty.jpg", b"", "is empty"),
+        ("text.jpg", b"not a picture", "is no JPEG or PNG"),
+        ("cut.jpg", whole[:400], "cut short"),
+    )
+    for name, content, reason in bad:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=f"{name} .*{reason}"):
             dataset.check_images([*good, str(tmp_path / name)])

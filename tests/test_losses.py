@@ -14,11 +14,13 @@ def test_triplet_loss_by_hand():
     loss, positive, negative = losses.triplet_loss(anchors, positives, negatives, margin=0.1)
     np.testing.assert_allclose(positive, [1, 0.6, 1], atol=1e-6)
     np.testing.assert_allclose(negative, [0, 0.8, 1], atol=1e-6)
-    np.testing.assert_allclose(loss, [0, 0.3, 0.1], atol=1e-6)  # far apart; wrong way round; all alike: the margin remains
+    # Far apart; wrong way round; all alike: the margin remains.
+    np.testing.assert_allclose(loss, [0, 0.3, 0.1], atol=1e-6)
 
 
 def test_triplet_loss_pulls_the_positive_and_pushes_the_negative():
-    anchors, positives, negatives = (tf.Variable(tf.math.l2_normalize(v, -1)) for v in ([[1.0, 0.2]], [[0.5, 1.0]], [[1.0, 0.1]]))
+    vectors = ([[1.0, 0.2]], [[0.5, 1.0]], [[1.0, 0.1]])
+    anchors, positives, negatives = (tf.Variable(tf.math.l2_normalize(vector, -1)) for vector in vectors)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(losses.triplet_loss(anchors, positives, negatives, 0.1)[0])
     toward_positive, toward_negative = tape.gradient(loss, [positives, negatives])

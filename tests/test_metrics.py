@@ -15,7 +15,8 @@ def brute_force(query, query_ids, query_cams, gallery, gallery_ids, gallery_cams
             if gallery_ids[index] == -1 or (gallery_ids[index] == identity and gallery_cams[index] == camera):
                 continue
             right = gallery_ids[index] == identity
-            entries.append((-float(np.dot(vector, gallery[index])), right))  # of two equal ones the wrong one sorts first
+            # Of two equal ones the wrong one sorts first.
+            entries.append((-float(np.dot(vector, gallery[index])), right))
         ranking = [right for _, right in sorted(entries)]
         hits = [place for place, right in enumerate(ranking) if right]
         if not hits:
@@ -32,7 +33,8 @@ def brute_force(query, query_ids, query_cams, gallery, gallery_ids, gallery_cams
         steps.append(sum((n + 1) / (place + 1) for n, place in enumerate(hits)) / len(hits))
         penalties.append(len(hits) / (hits[-1] + 1))
     figures = {f"rank{k}": 100 * np.mean([first < k for first in firsts]) for k in (1, 5, 10, 20)}
-    figures.update(mAP=100 * np.mean(trapezoids), mAP_step=100 * np.mean(steps), mINP=100 * np.mean(penalties), unmatched=unmatched)
+    means = {"mAP": trapezoids, "mAP_step": steps, "mINP": penalties}
+    figures.update({name: 100 * np.mean(values) for name, values in means.items()}, unmatched=unmatched)
     return figures
 
 
@@ -42,10 +44,8 @@ def random_case(rng):
     directions = rng.normal(size=(int(rng.integers(2, 30)), 4))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     query, gallery = (directions[rng.integers(len(directions), size=n)] for n in (queries, entries))
-    return (
-        query, rng.integers(1, 5, queries), rng.integers(1, 4, queries),
-        gallery, rng.integers(-1, 5, entries), rng.integers(1, 4, entries),
-    )
+    asked = (query, rng.integers(1, 5, queries), rng.integers(1, 4, queries))
+    return (*asked, gallery, rng.integers(-1, 5, entries), rng.integers(1, 4, entries))
 
 
 def test_a_thousand_random_cases_agree_with_the_loops():
@@ -70,14 +70,16 @@ def brute_force_or_nan(case):
 def test_blocks_do_not_change_the_figures(monkeypatch):
     rng = np.random.default_rng(1)
     query, gallery = rng.normal(size=(40, 6)), rng.normal(size=(90, 6))
-    case = (query, rng.integers(1, 9, 40), rng.integers(1, 4, 40), gallery, rng.integers(-1, 9, 90), rng.integers(1, 4, 90))
+    asked = (query, rng.integers(1, 9, 40), rng.integers(1, 4, 40))
+    case = (*asked, gallery, rng.integers(-1, 9, 90), rng.integers(1, 4, 90))
     whole = metrics.evaluate(*case)
     monkeypatch.setattr(metrics, "BLOCK", 7)
     assert metrics.evaluate(*case) == whole
 
 
 def test_a_case_computed_by_hand():
-    # Similarities to the one query: right .9 (same camera, ignored), junk .8 (ignored), wrong .7, right .6, distractor .5, right .4
+    # Similarities to the one query: right .9 (same camera, ignored), junk .8 (ignored), wrong .7, right .6,
+    # distractor .5, right .4
     gallery = np.array([[0.9], [0.8], [0.7], [0.6], [0.5], [0.4]])
     figures = metrics.evaluate(
         np.array([[1.0]]), np.array([3]), np.array([1]),
@@ -87,8 +89,8 @@ def test_a_case_computed_by_hand():
     assert figures["mAP_step"] == pytest.approx(100 * (1 / 2 + 2 / 4) / 2)
     assert figures["mAP"] == pytest.approx(100 * ((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2)
     assert figures["mINP"] == pytest.approx(100 * 2 / 4)
-    assert {name: figures[name] for name in ("queries", "gallery", "junk", "distractors", "unmatched")} == {
-        "queries": 1, "gallery": 5, "junk": 1, "distractors": 1, "unmatched": 0}
+    counts = {"queries": 1, "gallery": 5, "junk": 1, "distractors": 1, "unmatched": 0}
+    assert {name: figures[name] for name in counts} == counts
 
 
 def test_a_network_that_says_the_same_of_everybody_scores_nothing():

@@ -11,7 +11,7 @@ def unit(vectors):
 
 
 def hardest_by_loops(embeddings, identities, anchor, sample_num):
-    """The sets that a triplet's positive and negative must come from: indices by similarity, one comparison at a time."""
+    """The sets that a triplet's positive and negative must come from: found with one comparison at a time."""
     positives = [i for i in range(len(identities)) if identities[i] == identities[anchor] and i != anchor]
     negatives = [i for i in range(len(identities)) if identities[i] != identities[anchor]]
     positives.sort(key=lambda i: float(np.dot(embeddings[anchor], embeddings[i])))
@@ -28,7 +28,8 @@ def test_every_pair_is_among_the_hardest_and_all_of_these_are_drawn(sample_num):
     for anchor in range(40):
         rows = anchors == anchor
         hard_positives, hard_negatives = hardest_by_loops(embeddings, identities, anchor, sample_num)
-        assert set(positives[rows]) == hard_positives  # 100 draws from at most a dozen miss none (p < 0.01 a set at most)
+        # 100 draws from at most a dozen miss none (p < 0.01 a set at most).
+        assert set(positives[rows]) == hard_positives
         if sample_num < 50:
             assert set(negatives[rows]) == hard_negatives
         else:
@@ -56,8 +57,9 @@ def test_the_same_generator_state_gives_the_same_triplets():
 
 
 def test_identical_embeddings_are_mined_like_any_others():
-    anchors, positives, negatives = mining.mine_triplets(np.ones((6, 2)) / 2**0.5, np.array([1, 1, 1, 2, 2, 2]), 30, 2, np.random.default_rng(0))
-    identities = np.array([1, 1, 1, 2, 2, 2])
+    embeddings, identities = np.ones((6, 2)) / 2**0.5, np.array([1, 1, 1, 2, 2, 2])
+    rng = np.random.default_rng(0)
+    anchors, positives, negatives = mining.mine_triplets(embeddings, identities, 30, 2, rng)
     assert (identities[anchors] == identities[positives]).all() and (anchors != positives).all()
     assert (identities[anchors] != identities[negatives]).all()
 

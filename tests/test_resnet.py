@@ -8,29 +8,27 @@ from utils import resnet
 from utils.options import InputError
 
 
+def randomise_batchnorm(net, seed):
+    """Gives every BatchNorm weights and statistics that leave the network alive and that a mix-up would show."""
+    rng = np.random.default_rng(seed)
+    for layer in net.layers:
+        if layer.name.endswith("_bn"):
+            shape = layer.get_weights()[0].shape
+            gamma, variance = rng.uniform(0.3, 0.6, shape), rng.uniform(0.5, 2, shape)
+            beta, mean = rng.normal(0, 0.1, shape), rng.normal(0, 0.1, shape)
+            layer.set_weights([gamma, beta, mean, variance])
+
+
 @pytest.fixture(scope="module")
 def keras_resnet():
     """Keras' own ResNet-50 under random weights, its BatchNorm statistics included."""
     net = tf.keras.applications.ResNet50(weights=None, include_top=False, input_shape=(128, 64, 3))
-    rng = np.random.default_rng(0)
-    for layer in net.layers:
-        if layer.name.endswith("_bn"):
-            gamma, beta, mean, variance = layer.get_weights()
-            shape = gamma.shape
-            layer.set_weights([rng.uniform(0.3, 0.6, shape), rng.normal(0, 0.1, shape), rng.normal(0, 0.1, shape), rng.uniform(0.5, 2, shape)])
+    randomise_batchnorm(net, seed=0)
     return net
 
 
 def pictures(count, seed=1):
     return np.random.default_rng(seed).integers(0, 256, (count, 128, 64, 3), dtype=np.uint8)
-
-
-def randomise_batchnorm(net, seed=2):
-    rng = np.random.default_rng(seed)
-    for layer in net.layers:
-        if layer.name.endswith("_bn"):
-            shape = layer.get_weights()[0].shape
-            layer.set_weights([rng.uniform(0.3, 0.6, shape), rng.normal(0, 0.1, shape), rng.normal(0, 0.1, shape), rng.uniform(0.5, 2, shape)])
 
 
 def test_equal_weights_give_the_outputs_of_keras(keras_resnet):
@@ -63,7 +61,8 @@ def test_imagenet_weights_come_through_the_library(monkeypatch, keras_resnet):
     head = net.get_layer(resnet.ID_LAYER).get_weights()[0].copy()
     resnet.load_imagenet_weights(net)
     assert asked == [{"weights": "imagenet", "include_top": False}]
-    np.testing.assert_array_equal(net.get_layer("conv5_block3_3_conv").get_weights()[0], keras_resnet.get_layer("conv5_block3_3_conv").get_weights()[0])
+    ours, theirs = (network.get_layer("conv5_block3_3_conv").get_weights()[0] for network in (net, keras_resnet))
+    np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(net.get_layer(resnet.ID_LAYER).get_weights()[0], head)
 
 
@@ -82,7 +81,7 @@ def test_imagenet_weights_out_of_reach_are_said_in_one_sentence(monkeypatch):
 def test_embeddings_have_norm_one_and_a_fresh_layer_keeps_the_ranking():
     pooled_net = resnet.build_pooled_net((128, 64), width=0.125)
     net = resnet.build_embedding_net((128, 64), width=0.125, embedding_size=512)
-    randomise_batchnorm(pooled_net)
+    randomise_batchnorm(pooled_net, seed=2)
     resnet.copy_backbone(pooled_net, net)
     images = pictures(6)
     embeddings, pooled = net(images).numpy(), pooled_net(images).numpy()
@@ -92,7 +91,7 @@ def test_embeddings_have_norm_one_and_a_fresh_layer_keeps_the_ranking():
 
 def test_folding_batchnorm_changes_nothing_but_the_layers():
     net = resnet.build_embedding_net((64, 32), width=0.125, embedding_size=64)
-    randomise_batchnorm(net)
+    randomise_batchnorm(net, seed=2)
     folded = resnet.fold_batchnorm(net)
     assert not [layer for layer in folded.layers if layer.name.endswith("_bn")]
     images = pictures(4)[:, :64, :32]
@@ -101,4 +100,5 @@ def test_folding_batchnorm_changes_nothing_but_the_layers():
 
 def test_normalisation_is_part_of_the_network():
     images = np.array([[[[10, 20, 30]]]], dtype=np.uint8)  # RGB
-    np.testing.assert_allclose(resnet.Normalise()(images).numpy()[0, 0, 0], [30 - 103.939, 20 - 116.779, 10 - 123.68], atol=1e-4)
+    expected = [30 - 103.939, 20 - 116.779, 10 - 123.68]  # BGR
+    np.testing.assert_allclose(resnet.Normalise()(images).numpy()[0, 0, 0], expected, atol=1e-4)

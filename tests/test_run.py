@@ -41,7 +41,8 @@ def test_new_runs_take_the_next_number_and_describe_themselves(tmp_path):
         run.start_new({"started_from": "random weights"})
     assert [run.folder.name for run in runs] == ["m5", "m6"]
     args = checkpoint.read_args(runs[0].prefix(1))
-    assert args["num_steps"] == 9 and args["started_from"] == "random weights" and args["tensorflow"] == tf.__version__ and args["git"]
+    assert args["num_steps"] == 9 and args["started_from"] == "random weights"
+    assert args["tensorflow"] == tf.__version__ and args["git"]
 
 
 def test_restoring_gives_weights_optimiser_and_step_back(tmp_path):
@@ -88,11 +89,13 @@ def test_rotation_keeps_the_newest_and_the_suggested(tmp_path):
     assert checkpoint.steps_in(run.folder, checkpoint.ID_PATTERN) == [2, 4, 5]
     assert checkpoint.steps_in(run.folder, checkpoint.STATE_PATTERN) == [5]
     stored = checkpoint.read_validation(run.folder)
-    assert stored["suggested"]["checkpoint"] == "model.ckpt-2" and [row["step"] for row in stored["history"]] == [1, 2, 3, 4, 5]
+    assert stored["suggested"]["checkpoint"] == "model.ckpt-2"
+    assert [row["step"] for row in stored["history"]] == [1, 2, 3, 4, 5]
 
 
 def test_the_suggested_steps():
-    rows = [{"step": s, "loss": loss, "rank1": r} for s, loss, r in ((1, 5, 10), (2, 2, 40), (3, 1.05, 60), (4, 1, 60), (5, 1.5, 50))]
+    table = ((1, 5, 10), (2, 2, 40), (3, 1.05, 60), (4, 1, 60), (5, 1.5, 50))
+    rows = [{"step": step, "loss": loss, "rank1": rank1} for step, loss, rank1 in table]
     assert suggest_flat(rows)[0]["step"] == 3  # 5 -> 1 is 4 to go; 1.05 leaves less than 2 % of that
     assert suggest_rank1(rows)[0]["step"] == 4
     assert suggest_flat(rows[:1])[0]["step"] == 1
@@ -100,7 +103,8 @@ def test_the_suggested_steps():
 
 def test_the_schedule_rises_stays_and_falls():
     schedule = WarmupCosine(2.0, warmup_steps=10, decay_start=20, num_steps=40)
-    assert [round(float(schedule(step)), 4) for step in (0, 4, 9, 15, 20, 30, 40)] == [0.2, 1.0, 2.0, 2.0, 2.0, 1.0, 0.0]
+    rates = {0: 0.2, 4: 1.0, 9: 2.0, 15: 2.0, 20: 2.0, 30: 1.0, 40: 0.0}
+    assert {step: round(float(schedule(step)), 4) for step in rates} == rates
     assert float(WarmupCosine(2.0, 0, 0, 10)(0)) == 2.0
 
 

@@ -13,10 +13,17 @@ import test_reid
 import train_id
 import train_reid
 from tests.conftest import ROOT, refusal, run
-from utils import checkpoint, mining
+from utils import checkpoint, dataset, mining
 from utils.options import InputError
 
-SMALL = ("--image_size=64x32", "--width=0.125", "--pretrained=none", "--batch_size=12", "--val_identities=2", "--warmup_steps=2")
+SMALL = (
+    "--image_size=64x32",
+    "--width=0.125",
+    "--pretrained=none",
+    "--batch_size=12",
+    "--val_identities=2",
+    "--warmup_steps=2",
+)
 TRIPLETS = ("--batch_size=4", "--k=4", "--num_images=30", "--warmup_steps=2", "--embedding_size=64")
 
 
@@ -27,7 +34,8 @@ def trained(tiny_set, tmp_path_factory):
     common = (f"--models_dir={models}", f"--data_dir={tiny_set}", "--log_every=2")
     id_run = run("bash", "train_id.sh", *common, *SMALL, "--num_steps=7", "--save_every=3", "--keep=2")
     assert id_run.returncode == 0, id_run.stdout + id_run.stderr
-    reid_run = run("bash", "train_reid.sh", *common, *TRIPLETS, f"--id_model={models}/id/m0", "--num_steps=9", "--save_every=5")
+    start = f"--id_model={models}/id/m0"
+    reid_run = run("bash", "train_reid.sh", *common, *TRIPLETS, start, "--num_steps=9", "--save_every=5")
     assert reid_run.returncode == 0, reid_run.stdout + reid_run.stderr
     return models, id_run.stdout, reid_run.stdout
 
@@ -57,7 +65,8 @@ def test_train_id_leaves_checkpoints_args_curves_and_a_suggestion(trained):
     assert "starting from random weights" in printed
     train, val = scalars(folder / "train"), scalars(folder / "val")
     assert {"loss", "accuracy", "learning_rate", "images_per_second", "options"} <= set(train)
-    assert sorted(train["loss"]) == [2, 4, 6, 7] and sorted(val["loss"]) == [3, 6, 7] and sorted(val["accuracy"]) == [3, 6, 7]
+    assert sorted(train["loss"]) == [2, 4, 6, 7]
+    assert sorted(val["loss"]) == sorted(val["accuracy"]) == [3, 6, 7]
 
 
 def test_train_reid_starts_from_the_suggested_step_and_shows_its_health(trained):
@@ -65,14 +74,15 @@ def test_train_reid_starts_from_the_suggested_step_and_shows_its_health(trained)
     folder = models / "reid" / "m0"
     suggested = checkpoint.read_validation(models / "id" / "m0")["suggested"]["checkpoint"]
     args = json.loads((folder / "args.json").read_text())
-    assert args["started_from"].endswith(suggested) and f"starting from the convolutions of {args['started_from']}" in printed
-    assert args["image_size"] == [64, 32] and args["width"] == 0.125 and args["val_identities"] == 2  # inherited, not asked
+    assert args["started_from"].endswith(suggested)
+    assert f"starting from the convolutions of {args['started_from']}" in printed
+    # Inherited, not asked:
+    assert args["image_size"] == [64, 32] and args["width"] == 0.125 and args["val_identities"] == 2
     assert checkpoint.steps_in(folder, checkpoint.REID_PATTERN) == [5, 9]
     train, val = scalars(folder / "train"), scalars(folder / "val")
-    assert {
-        "loss", "active_triplets", "positive_similarity", "negative_similarity", "embedding_spread", "learning_rate", "images_per_second",
-        "seconds/mining", "seconds/training",
-    } <= set(train)  # fmt: skip
+    health = {"active_triplets", "positive_similarity", "negative_similarity", "embedding_spread"}
+    assert health <= set(train)
+    assert {"loss", "learning_rate", "images_per_second", "seconds/mining", "seconds/training"} <= set(train)
     assert sorted(val["loss"]) == sorted(val["rank1"]) == [5, 9]
     assert "images" in {kind for steps in train.values() for kind in steps.values()}
     beside = json.loads((folder / "reid_model-9.ckpt.json").read_text())
@@ -88,7 +98,8 @@ def test_restoring_goes_on_with_the_count_and_a_finished_run_is_left_alone(train
     assert "going on from step 7" in more.stdout
     assert sorted(scalars(models / "id" / "m0" / "train")["loss"]) == [2, 4, 6, 7, 8, 10]
     state = tf.train.load_checkpoint(str(models / "id" / "m0" / "training_state-10"))
-    assert 10 in [state.get_tensor(key) for key in state.get_variable_to_shape_map() if "optimizer" in key and state.get_tensor(key).shape == ()]
+    optimizer = [state.get_tensor(key) for key in state.get_variable_to_shape_map() if "optimizer" in key]
+    assert 10 in [value for value in optimizer if value.shape == ()]
     assert not (models / "id" / "m1").exists()
     more = run("bash", "train_reid.sh", *common, *TRIPLETS, "--num_steps=11", "--save_every=5", "--id_model=gone")
     assert more.returncode == 0 and "going on from step 9" in more.stdout, more.stderr
@@ -100,24 +111,28 @@ def test_restoring_goes_on_with_the_count_and_a_finished_run_is_left_alone(train
 
 
 def test_test_reid_prints_and_writes_the_figures(trained, tiny_set, tmp_path):
-    models = trained[0]
-    finished = run("bash", "test_reid.sh", f"--model={models}/reid/m0/reid_model-5.ckpt", f"--data_dir={tiny_set}", f"--json={tmp_path}/figures.json")
+    model, output = trained[0] / "reid" / "m0" / "reid_model-5.ckpt", tmp_path / "figures.json"
+    finished = run("bash", "test_reid.sh", f"--model={model}", f"--data_dir={tiny_set}", f"--json={output}")
     assert finished.returncode == 0, finished.stderr
-    figures = json.loads((tmp_path / "figures.json").read_text())
-    assert "12 queries (0 without a match" in finished.stdout and "gallery of 26 with 2 distractors, 1 junk ignored" in finished.stdout
-    for name, key in (("rank-1 ", "rank1"), ("rank-5", "rank5"), ("rank-10", "rank10"), ("trapezoid", "mAP"), ("mAP (step)", "mAP_step")):
+    figures = json.loads(output.read_text())
+    assert "12 queries (0 without a match" in finished.stdout
+    assert "gallery of 26 with 2 distractors, 1 junk ignored" in finished.stdout
+    shown = {"rank-1 ": "rank1", "rank-5": "rank5", "rank-10": "rank10", "trapezoid": "mAP", "mAP (step)": "mAP_step"}
+    for name, key in shown.items():
         line = next(line for line in finished.stdout.splitlines() if name in line)
         assert f"{figures[key]:.2f} %" in line
 
 
 def test_an_id_checkpoint_and_random_weights_can_be_measured(trained, tiny_set, tmp_path, capsys):
+    options = [f"--model={trained[0]}/id/m0", f"--data_dir={tiny_set}", f"--json={tmp_path}/f.json"]
     for extra in ([], ["--untrained"]):
-        test_reid.main(test_reid.parse_args([f"--model={trained[0]}/id/m0", f"--data_dir={tiny_set}", f"--json={tmp_path}/f.json", *extra]))
+        test_reid.main(test_reid.parse_args([*options, *extra]))
     assert "random weights in the shape of" in capsys.readouterr().out
 
 
 def test_training_from_a_checkpoint_of_ours(trained, tiny_set, tmp_path, capsys):
-    options = [f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", "--num_steps=1", *SMALL, f"--pretrained={trained[0]}/reid/m0/reid_model-9.ckpt"]
+    pretrained = f"--pretrained={trained[0]}/reid/m0/reid_model-9.ckpt"
+    options = [f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", "--num_steps=1", *SMALL, pretrained]
     train_id.main(train_id.parse_args(options))
     assert "starting from the convolutions of" in capsys.readouterr().out
 
@@ -126,14 +141,16 @@ def test_mined_triplets_reach_the_network_in_their_order(tiny_set):
     args = train_reid.parse_args(["--batch_size=3", "--k=2", "--flip=False", "--pad_crop=0", "--erase=0"])
     args.image_size = [32, 32]
     paths = np.array(sorted(str(path) for path in Path(tiny_set, "bounding_box_train").iterdir()))
-    triplets = mining.mine_triplets(np.random.default_rng(0).normal(size=(len(paths), 4)), np.arange(len(paths)) // 6, 6, 2, np.random.default_rng(1))
+    embeddings = np.random.default_rng(0).normal(size=(len(paths), 4))
+    triplets = mining.mine_triplets(embeddings, np.arange(len(paths)) // 6, 6, 2, np.random.default_rng(1))
     batches = list(train_reid.triplet_batches(paths, triplets, args, seed=0))
     assert len(batches) == 2
+    unchanged = dict(flip=False, pad_crop=0, erase=0)
     for number, batch in enumerate(batches):
         for role in range(3):
             for place in range(3):
                 path = paths[triplets[role][number * 3 + place]]
-                expected = train_reid.training_batches([path], [0], (32, 32), 1, 0, dict(flip=False, pad_crop=0, erase=0), shuffle=False)
+                expected = dataset.training_batches([path], [0], (32, 32), 1, 0, unchanged, shuffle=False)
                 np.testing.assert_array_equal(batch[role * 3 + place], next(iter(expected))[0][0])
 
 
@@ -145,10 +162,14 @@ def test_a_collapse_is_said_in_words(capsys):
     assert "step 5: the embeddings are collapsing" in capsys.readouterr().out
 
 
-# ---- a user's mistakes ---------------------------------------------------------------------------------------------------------------
+# ---- a user's mistakes ----
+
 
 @pytest.mark.parametrize("script", [train_id, train_reid, test_reid])
-@pytest.mark.parametrize("option", ["--unknown=1", "--num_steps=0", "--num_steps=ten", "--image_size=256", "--erase=1.5", "--restore=maybe", "--width=-1", "--margin=0", "--k=0"])
+@pytest.mark.parametrize("option", [
+    "--unknown=1", "--num_steps=0", "--num_steps=ten", "--image_size=256", "--erase=1.5", "--restore=maybe",
+    "--width=-1", "--margin=0", "--k=0",
+])  # fmt: skip
 def test_bad_values_are_refused_at_once(script, option, capsys):
     with pytest.raises(SystemExit) as stop:
         script.parse_args([option])
@@ -156,9 +177,8 @@ def test_bad_values_are_refused_at_once(script, option, capsys):
     assert option.split("=")[0] in capsys.readouterr().err
 
 
-def mistakes(tiny_set, trained, tmp_path):
-    """(script, options, what the sentence must say)"""
-    models = trained[0]
+def bad_sets(tiny_set, tmp_path):
+    """Data sets with one fault each, and the picture that was cut short in the one called broken."""
     (tmp_path / "empty" / "bounding_box_train").mkdir(parents=True)
     named = tmp_path / "named" / "bounding_box_train"
     named.mkdir(parents=True)
@@ -167,29 +187,44 @@ def mistakes(tiny_set, trained, tmp_path):
     shutil.copytree(tiny_set, broken)
     victim = sorted((broken / "bounding_box_train").iterdir())[3]
     victim.write_bytes(victim.read_bytes()[:100])
-    one_camera = tmp_path / "one_camera"
+    picture = sorted(Path(tiny_set, "bounding_box_train").iterdir())[0]
     for folder in ("query", "bounding_box_test"):
-        (one_camera / folder).mkdir(parents=True)
+        one_camera = tmp_path / "one_camera" / folder
+        one_camera.mkdir(parents=True)
         for number in (1, 2):
-            shutil.copy(sorted(Path(tiny_set, "bounding_box_train").iterdir())[0], one_camera / folder / f"000{number}_c1s1_00000{number}_00.jpg")
-    new = (f"--models_dir={tmp_path / 'models'}", *SMALL)
-    yield train_id, [*new, "--data_dir=nowhere"], "no folder nowhere/bounding_box_train.*set data_dir"
-    yield train_id, [*new, f"--data_dir={tmp_path / 'empty'}"], "no .jpg or .png picture in"
-    yield train_id, [*new, f"--data_dir={tmp_path / 'named'}"], "holiday.jpg"
-    yield train_id, [*new, f"--data_dir={broken}"], f"{victim.name} can't be decoded"
-    yield train_id, [*new, f"--data_dir={tiny_set}", "--val_identities=7"], "val_identities=7 leaves fewer than two"
-    yield train_id, [*new, f"--data_dir={tiny_set}", "--pretrained=models/none"], "no checkpoint models/none"
-    yield train_id, [*new, f"--data_dir={tiny_set}", "--pretrained=imagenet"], "width 1.0 only"
-    yield train_id, [*new, f"--data_dir={tiny_set}", "--width=0.25", f"--pretrained={models}/reid/m0/reid_model-9.ckpt"], "does not fit: conv1_conv/kernel"
-    yield train_id, [*new, f"--data_dir={tiny_set}", "--restore=True", "--id=3"], "no run .*m3 to restore"
-    yield train_id, [f"--models_dir={models}", *SMALL, "--image_size=96x32", f"--data_dir={tiny_set}", "--restore=True"], r"trained with image_size=\[64, 32\]"
-    yield train_reid, [new[0], f"--data_dir={tiny_set}", "--id_model=models/id/gone"], "no checkpoint models/id/gone"
-    yield train_reid, [new[0], f"--data_dir={tiny_set}", f"--id_model={tmp_path / 'empty'}"], "no checkpoint model.ckpt-<step> in"
-    yield train_reid, [new[0], f"--data_dir={tiny_set}", f"--id_model={models}/id/m0", "--val_identities=1"], "val_identities must be 2 or more"
-    yield test_reid, [f"--model={models}/reid/m7", f"--data_dir={tiny_set}"], "no checkpoint .*m7"
-    yield test_reid, [f"--model={models}/reid/m0", "--data_dir=nowhere"], "no folder nowhere/bounding_box_query"
-    yield test_reid, [f"--model={models}/reid/m0", f"--data_dir={one_camera}"], "no query has an image of its identity from another camera"
-    yield test_reid, [f"--model={models}/reid/m0", f"--data_dir={tiny_set}", "--image_size=128x64"], "trained at 64x32"
+            shutil.copy(picture, one_camera / f"000{number}_c1s1_00000{number}_00.jpg")
+    return {name: f"--data_dir={tmp_path / name}" for name in ("empty", "named", "broken", "one_camera")}, victim
+
+
+def mistakes(tiny_set, trained, tmp_path):
+    """(script, options, what the sentence must say)"""
+    bad, victim = bad_sets(tiny_set, tmp_path)
+    good, nowhere = f"--data_dir={tiny_set}", "--data_dir=nowhere"
+    models = trained[0]
+    id_model, reid_model = f"--id_model={models}/id/m0", f"--model={models}/reid/m0"
+    models_dir = f"--models_dir={tmp_path / 'models'}"
+    new = (models_dir, *SMALL)
+    other_width = ("--width=0.25", f"--pretrained={models}/reid/m0/reid_model-9.ckpt")
+    other_size = (f"--models_dir={models}", *SMALL, "--image_size=96x32", "--restore=True")
+    # fmt: off
+    yield train_id, [*new, nowhere], "no folder nowhere/bounding_box_train.*set data_dir"
+    yield train_id, [*new, bad["empty"]], "no .jpg or .png picture in"
+    yield train_id, [*new, bad["named"]], "holiday.jpg"
+    yield train_id, [*new, bad["broken"]], f"{victim.name} can't be decoded"
+    yield train_id, [*new, good, "--val_identities=7"], "val_identities=7 leaves fewer than two"
+    yield train_id, [*new, good, "--pretrained=models/none"], "no checkpoint models/none"
+    yield train_id, [*new, good, "--pretrained=imagenet"], "width 1.0 only"
+    yield train_id, [*new, good, *other_width], "does not fit: conv1_conv/kernel"
+    yield train_id, [*new, good, "--restore=True", "--id=3"], "no run .*m3 to restore"
+    yield train_id, [*other_size, good], r"trained with image_size=\[64, 32\]"
+    yield train_reid, [models_dir, good, "--id_model=models/id/gone"], "no checkpoint models/id/gone"
+    yield train_reid, [models_dir, good, f"--id_model={tmp_path / 'empty'}"], "no checkpoint model.ckpt-<step> in"
+    yield train_reid, [models_dir, good, id_model, "--val_identities=1"], "val_identities must be 2 or more"
+    yield test_reid, [f"--model={models}/reid/m7", good], "no checkpoint .*m7"
+    yield test_reid, [reid_model, nowhere], "no folder nowhere/bounding_box_query"
+    yield test_reid, [reid_model, bad["one_camera"]], "no query has an image of its identity from another camera"
+    yield test_reid, [reid_model, good, "--image_size=128x64"], "trained at 64x32"
+    # fmt: on
 
 
 def test_mistakes_get_one_sentence_and_leave_nothing_behind(tiny_set, trained, tmp_path):
@@ -203,7 +238,8 @@ def test_mistakes_get_one_sentence_and_leave_nothing_behind(tiny_set, trained, t
 
 
 def test_a_mistake_is_one_line_and_an_exit_code():
-    assert refusal(run("bash", "test_reid.sh", "--model=nowhere/x.ckpt")).startswith("error: no checkpoint nowhere/x.ckpt")
+    finished = run("bash", "test_reid.sh", "--model=nowhere/x.ckpt")
+    assert refusal(finished).startswith("error: no checkpoint nowhere/x.ckpt")
 
 
 @pytest.mark.parametrize("script", ["train_id.py", "train_reid.py", "test_reid.py", "pipeline.py", "demo.py"])

@@ -1,7 +1,7 @@
 """Writes or checks a re-id checkpoint with whichever TensorFlow runs this; tests/versions.sh runs it with several.
 
-    python3 tests/versions.py write FOLDER     a network with random weights, and what it makes of some pictures
-    python3 tests/versions.py check FOLDER     reads that network and compares what it makes of the same pictures
+python3 tests/versions.py write FOLDER     a network with random weights, and what it makes of some pictures
+python3 tests/versions.py check FOLDER     reads that network and compares what it makes of the same pictures
 """
 
 import sys
@@ -27,12 +27,14 @@ def main(action, folder):
     if action == "write":
         net = resnet.build_embedding_net(SIZE, WIDTH, EMBEDDING_SIZE)
         rng = np.random.default_rng(1)
+        limits = ((0.3, 0.6), (-0.1, 0.1), (-0.1, 0.1), (0.5, 2))  # of gamma, beta, mean, variance
         for layer in net.layers:
             if layer.name.endswith("_bn"):  # these start as 0 and 1, which a mix-up would not show
                 shape = layer.get_weights()[0].shape
-                layer.set_weights([rng.uniform(*limits, shape) for limits in ((0.3, 0.6), (-0.1, 0.1), (-0.1, 0.1), (0.5, 2))])
+                layer.set_weights([rng.uniform(low, high, shape) for low, high in limits])
         embeddings = net(images, training=False).numpy()
-        assert embeddings.std(axis=0).max() > 100 * TOLERANCE, "a network that says the same of every picture proves nothing"
+        told_apart = embeddings.std(axis=0).max() > 100 * TOLERANCE
+        assert told_apart, "a network that says the same of every picture proves nothing"
         checkpoint.save_weights(net, prefix, {"image_size": list(SIZE)})
         np.save(expected, embeddings)
         print(f"TensorFlow {tf.__version__} wrote {len(net.get_weights())} weights")

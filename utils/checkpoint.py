@@ -1,9 +1,9 @@
 """TensorFlow checkpoints that any TensorFlow from 2.12 (Keras 2) to 2.21 (Keras 3) writes and reads.
 
 The keys are `<layer>/<weight>`, the same under every Keras, and not Keras' object paths, which changed with Keras 3.
-A checkpoint is two files, `<prefix>.data-00000-of-00001` and `<prefix>.index`. The index appears last and by a rename, so a prefix with
-an index is whole. `<prefix>.json` beside them is the run's args.json and the step's validation figures once more: what later scripts
-inherit, in a file that `scp <prefix>*` takes along.
+A checkpoint is two files, `<prefix>.data-00000-of-00001` and `<prefix>.index`. The index appears last and by a rename,
+so a prefix with an index is whole. `<prefix>.json` beside them is the run's args.json and the step's validation figures
+once more: what later scripts inherit, in a file that `scp <prefix>*` takes along.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ ARGS_FILE = "args.json"
 VALIDATION_FILE = "validation.json"
 
 
-# ---- names on disk -------------------------------------------------------------------------------------------------------------------
+# ---- names on disk ----
+
 
 def steps_in(folder, pattern: str) -> list:
     """The steps of the whole checkpoints in a folder, ascending."""
@@ -43,13 +44,16 @@ def newest_checkpoint(folder="models/reid", pattern: str = REID_PATTERN) -> str:
             prefix = run / pattern.format(step=step)
             found.append((prefix.with_name(prefix.name + ".index").stat().st_mtime_ns, step, str(prefix)))
     if not found:
-        raise InputError(f"no checkpoint {pattern.format(step='<step>')} in {folder}: train one with bash train_{'id' if pattern == ID_PATTERN else 'reid'}.sh, or name its path")
+        name = pattern.format(step="<step>")
+        script = "train_id.sh" if pattern == ID_PATTERN else "train_reid.sh"
+        raise InputError(f"no checkpoint {name} in {folder}: train one with bash {script}, or name its path")
     return max(found)[2]
 
 
 def find_checkpoint(path, pattern: str = "") -> str:
-    """The prefix that a user means: that of a checkpoint, or of a run folder's suggested checkpoint, or else of its newest.
+    """The prefix that a user means by the path of a checkpoint or a run folder.
 
+    Of a run folder it is the suggested checkpoint, or else the newest.
     pattern: the kind of checkpoint to look for in a folder; both kinds if empty.
     """
     if not Path(path).is_dir():
@@ -68,19 +72,18 @@ def strip_suffix(path) -> str:
 
 def delete(prefix) -> None:
     """Removes a checkpoint, its index first, so that what an interruption leaves behind is never taken for whole."""
-    for path in [Path(f"{prefix}.index"), Path(f"{prefix}.json"), *Path(prefix).parent.glob(Path(prefix).name + ".data-*")]:
+    data = Path(prefix).parent.glob(Path(prefix).name + ".data-*")
+    for path in [Path(f"{prefix}.index"), Path(f"{prefix}.json"), *data]:
         path.unlink(missing_ok=True)
 
 
-# ---- variables <-> files -------------------------------------------------------------------------------------------------------------
+# ---- variables <-> files ----
+
 
 def named_weights(net: tf.keras.Model) -> dict:
     """{'<layer>/<weight>': tf.Variable}, in the network's own order."""
-    return {
-        f"{layer.name}/{_base_name(weight)}": as_variable(weight)
-        for layer in net.layers
-        for weight in layer.weights
-    }
+    weights = ((layer, weight) for layer in net.layers for weight in layer.weights)
+    return {f"{layer.name}/{_base_name(weight)}": as_variable(weight) for layer, weight in weights}
 
 
 def _base_name(weight):
@@ -93,14 +96,17 @@ def as_variable(weight) -> tf.Variable:
 
 
 def save_weights(net: tf.keras.Model, prefix, about=None) -> None:
-    """Writes all weights of a network under `prefix`, whole or not at all; about: a dict to lie beside them as <prefix>.json."""
+    """Writes all weights of a network under `prefix`, whole or not at all.
+
+    about: a dict to lie beside them as <prefix>.json.
+    """
     if about is not None:
         write_json(f"{prefix}.json", about)
     save_variables(named_weights(net), prefix)
 
 
 def load_weights(net: tf.keras.Model, prefix) -> None:
-    """Reads all weights of a network; InputError if the file lacks one or a shape differs, and then nothing was changed."""
+    """Reads all weights of a network; InputError if one is missing or of another shape, and then nothing was changed."""
     load_variables(named_weights(net), prefix)
 
 
@@ -133,7 +139,8 @@ def load_variables(variables: dict, prefix) -> None:
         if stored[name].shape != tuple(variable.shape):
             raise InputError(
                 f"checkpoint {prefix} does not fit: {name} is {_shape(stored[name].shape)} there and "
-                f"{_shape(variable.shape)} here; width, embedding_size and the training identities must be those it was trained with"
+                f"{_shape(variable.shape)} here; width, embedding_size and the training identities must be those "
+                "it was trained with"
             )
     for name, variable in variables.items():
         variable.assign(stored[name])
@@ -148,12 +155,14 @@ def read_weights(prefix) -> dict:
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         stored = {}
+        before, after = "weights/", "/.ATTRIBUTES/VARIABLE_VALUE"
         for key in reader.get_variable_to_shape_map():
-            if key.startswith("weights/"):
-                name = key[len("weights/"):-len("/.ATTRIBUTES/VARIABLE_VALUE")]
-                stored[name.replace(".S", "/").replace("..", ".")] = reader.get_tensor(key)  # TensorFlow's escapes, undone
+            if key.startswith(before):
+                escaped = key[len(before) : -len(after)]  # by TensorFlow
+                stored[escaped.replace(".S", "/").replace("..", ".")] = reader.get_tensor(key)
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:  # TensorFlow raises all four for damage
-        raise InputError(f"checkpoint {prefix} can't be read ({str(error).splitlines()[0]}): copy both of its files again") from None
+        reason = str(error).splitlines()[0]
+        raise InputError(f"checkpoint {prefix} can't be read ({reason}): copy both of its files again") from None
     if not stored:
         raise InputError(f"checkpoint {prefix} was not written by this project's training scripts")
     return stored
@@ -163,10 +172,14 @@ def _shape(shape):
     return "x".join(str(size) for size in shape) or "a single number"
 
 
-# ---- networks from files -------------------------------------------------------------------------------------------------------------
+# ---- networks from files ----
+
 
 def read_args(prefix) -> dict:
-    """The options of the run that wrote a checkpoint, from <prefix>.json or else args.json; {} where neither came along."""
+    """The options of the run that wrote a checkpoint, from <prefix>.json or else args.json.
+
+    {} where neither came along.
+    """
     for path in (Path(f"{prefix}.json"), Path(prefix).parent / ARGS_FILE):
         try:
             return json.loads(path.read_text())
@@ -178,10 +191,11 @@ def read_args(prefix) -> dict:
 
 
 def load_net(prefix, image_size=None, untrained=False):
-    """The network of any checkpoint, as something that embeds: (net: (B, H, W, 3) uint8 RGB -> (B, E) float32 of norm 1, args).
+    """The network of any checkpoint, as something that embeds, and its args.
 
-    A re-id checkpoint gives its embedding network; an ID checkpoint its pooled features. Width and embedding size are read off the
-    weights themselves; the image size [H, W] stands in <prefix>.json, or is given where that did not come along.
+    net: (B, H, W, 3) uint8 RGB -> (B, E) float32 of norm 1. A re-id checkpoint gives its embedding network; an ID
+    checkpoint its pooled features. Width and embedding size are read off the weights themselves; the image size [H, W]
+    stands in <prefix>.json, or is given where that did not come along.
     untrained: the same network with random weights instead, the floor that a figure is compared with.
     """
     prefix = strip_suffix(prefix)
@@ -190,13 +204,19 @@ def load_net(prefix, image_size=None, untrained=False):
     trained_at = args.get("image_size")
     if image_size and trained_at and list(image_size) != list(trained_at):
         raise InputError(
-            f"checkpoint {prefix} was trained at {trained_at[0]}x{trained_at[1]} pixels, not {image_size[0]}x{image_size[1]}: leave image_size out"
+            f"checkpoint {prefix} was trained at {trained_at[0]}x{trained_at[1]} pixels, "
+            f"not {image_size[0]}x{image_size[1]}: leave image_size out"
         )
     if not (image_size or trained_at):
-        raise InputError(f"{prefix}.json did not come along with the checkpoint: copy it too, or give image_size, such as 256x128")
+        raise InputError(
+            f"{prefix}.json did not come along with the checkpoint: copy it too, or give image_size, such as 256x128"
+        )
     args["image_size"] = list(image_size or trained_at)
     if "conv1_conv/kernel" not in stored:
-        raise InputError(f"checkpoint {prefix} holds no ResNet-50 of this project: name a model.ckpt-<step> or reid_model-<step>.ckpt")
+        raise InputError(
+            f"checkpoint {prefix} holds no ResNet-50 of this project: "
+            "name a model.ckpt-<step> or reid_model-<step>.ckpt"
+        )
     args["width"] = stored["conv1_conv/kernel"].shape[-1] / resnet.STEM_FILTERS
     embedding = stored.get(f"{resnet.EMBEDDING_LAYER}/kernel")
     if embedding is not None:
@@ -213,12 +233,17 @@ def load_embedding_net(prefix, image_size=None):
     """As load_net, for re-id checkpoints only: what pipeline.py freezes."""
     net, args = load_net(prefix, image_size)
     if "embedding_size" not in args or net.name != "embedding_net":
-        raise InputError(f"checkpoint {prefix} is an ID model: train a re-id model from it with bash train_reid.sh first")
+        raise InputError(
+            f"checkpoint {prefix} is an ID model: train a re-id model from it with bash train_reid.sh first"
+        )
     return net, args
 
 
 def read_validation(folder) -> dict:
-    """validation.json of a run folder: {'suggested': {'step', 'checkpoint', 'why'} or None, 'history': [{'step', 'loss', ...}]}."""
+    """validation.json of a run folder.
+
+    {'suggested': {'step', 'checkpoint', 'why'} or None, 'history': [{'step', 'loss', ...}]}
+    """
     try:
         return json.loads((Path(folder) / VALIDATION_FILE).read_text())
     except (FileNotFoundError, ValueError):

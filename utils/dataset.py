@@ -1,7 +1,7 @@
-"""Data sets of person pictures: who and which camera from the file name, splits, and the tf.data input of training and testing.
+"""Data sets of person pictures: who and which camera from the file name, splits, and the tf.data input of the scripts.
 
-A data set is three folders, `<data_dir>/bounding_box_train`, `bounding_box_test` (the gallery) and `bounding_box_query` (Market-1501's
-own `query` is accepted too). The identity and the camera stand in each file name.
+A data set is three folders, `<data_dir>/bounding_box_train`, `bounding_box_test` (the gallery) and `bounding_box_query`
+(Market-1501's own `query` is accepted too). The identity and the camera stand in each file name.
 """
 
 from __future__ import annotations
@@ -18,18 +18,24 @@ from utils.options import InputError
 JUNK = -1  # Market-1501: a bad box on a person of the test set; neither right nor wrong, so it never counts
 DISTRACTOR = 0  # Market-1501: a box on nobody; stays in the gallery and is wrong for every query
 
-FOLDERS = {"train": ("bounding_box_train",), "test": ("bounding_box_test",), "query": ("bounding_box_query", "query")}
+FOLDERS = {
+    "train": ("bounding_box_train",),
+    "test": ("bounding_box_test",),
+    "query": ("bounding_box_query", "query"),
+}
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
-# 0002_c1s1_000451_03.jpg (Market-1501) · 0005_c2_f0046985.jpg (DukeMTMC-reID) · 0001_c1_1.png (CUHK03-NP) · 1425_cam1_f1223.jpg
+# 0002_c1s1_000451_03.jpg (Market-1501) · 0005_c2_f0046985.jpg (DukeMTMC-reID) · 0001_c1_1.png (CUHK03-NP)
+# · 1425_cam1_f1223.jpg
 WITH_C = re.compile(r"(-?\d+)_c(?:am)?(\d+)(?!\d)")
 # 0000_000_01_0303morning_0008_0.jpg (MSMT17): identity, running number, camera
 MSMT17 = re.compile(r"(\d+)_\d+_(\d+)_\d{4}(?:morning|noon|afternoon)_")
 
 
 class ImageDataset:
-    """The pictures of one folder: `paths` (list of str), `identities` and `cameras` (both (N,) int32), sorted by file name.
+    """The pictures of one folder, sorted by file name.
 
+    `paths` is a list of str, `identities` and `cameras` are both (N,) int32.
     For other file names override get_class_from_path, and get_camera_from_path for testing across cameras.
     InputError names the first file that does not parse.
     """
@@ -37,15 +43,23 @@ class ImageDataset:
     def __init__(self, folder):
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise InputError(f"no folder {folder}: unpack the data set there, or set data_dir to the folder that holds it (data/README.md tells the layout)")
+            raise InputError(
+                f"no folder {folder}: unpack the data set there, or set data_dir to the folder that holds it "
+                "(data/README.md tells the layout)"
+            )
         self.paths = sorted(str(path) for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES)
         if not self.paths:
-            raise InputError(f"no .jpg or .png picture in {folder}: unpack the data set there (data/README.md tells the layout)")
+            raise InputError(
+                f"no .jpg or .png picture in {folder}: unpack the data set there (data/README.md tells the layout)"
+            )
         self.identities = np.array([self.get_class_from_path(path) for path in self.paths], dtype=np.int32)  # (N,)
         self.cameras = np.array([self.get_camera_from_path(path) for path in self.paths], dtype=np.int32)  # (N,)
 
     def get_class_from_path(self, path) -> int:
-        """The identity: 1425 for /path/to/1425_cam1_f1223.jpg, -1 for junk, 0 for a distractor (MSMT17 counts people from 0: one is added)."""
+        """The identity: 1425 for /path/to/1425_cam1_f1223.jpg, -1 for junk, 0 for a distractor.
+
+        MSMT17 counts people from 0: one is added.
+        """
         return self._parse(path)[0]
 
     def get_camera_from_path(self, path) -> int:
@@ -79,18 +93,27 @@ def open_split(data_dir, split: str, kind=ImageDataset) -> ImageDataset:
     return kind(next((folder for folder in candidates if folder.is_dir()), candidates[0]))
 
 
-# ---- splits for validation -----------------------------------------------------------------------------------------------------------
+# ---- splits for validation ----
+
 
 def hold_out_identities(identities: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """(N,) bool: True where a picture shows one of `count` identities kept out of all training. The same for the same set and seed."""
+    """(N,) bool: True where a picture shows one of `count` identities kept out of all training.
+
+    The same for the same set and seed.
+    """
     known = np.unique(identities)
     if count > len(known) - 2:
-        raise InputError(f"val_identities={count} leaves fewer than two of the {len(known)} training identities: lower it")
+        raise InputError(
+            f"val_identities={count} leaves fewer than two of the {len(known)} training identities: lower it"
+        )
     return np.isin(identities, np.random.default_rng(seed).choice(known, count, replace=False))
 
 
 def hold_out_images(identities: np.ndarray, per_identity: int, seed: int) -> np.ndarray:
-    """(N,) bool: True for `per_identity` pictures of each identity, taken at random; an identity keeps at least two for training."""
+    """(N,) bool: True for `per_identity` pictures of each identity, taken at random.
+
+    An identity keeps at least two for training.
+    """
     held_out = np.zeros(len(identities), bool)
     rng = np.random.default_rng(seed)
     for identity in np.unique(identities):
@@ -101,13 +124,14 @@ def hold_out_images(identities: np.ndarray, per_identity: int, seed: int) -> np.
     return held_out
 
 
-# ---- pictures for the network --------------------------------------------------------------------------------------------------------
+# ---- pictures for the network ----
+
 
 def decode_and_resize(path, image_size):
     """A file's picture: (H, W, 3) float32 RGB, 0..255.
 
-    Exact JPEG decoding and plain bilinear sampling give what OpenCV's imread and resize(INTER_LINEAR) give, so that the demo's crops
-    look to the network like its training pictures.
+    Exact JPEG decoding and plain bilinear sampling give what OpenCV's imread and resize(INTER_LINEAR) give, so that the
+    demo's crops look to the network like its training pictures.
     """
     image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3, dct_method="INTEGER_ACCURATE")  # reads PNG as well
     image = tf.image.resize(image, image_size)
@@ -115,10 +139,13 @@ def decode_and_resize(path, image_size):
 
 
 def augment(image, seed, flip=True, pad_crop=10, erase=0.5, jitter=0.0):
-    """One training picture (H, W, 3) float32 RGB, 0..255, changed at random as `seed`, (2,) int32, says; the same seed, the same picture.
+    """One training picture (H, W, 3) float32 RGB, 0..255, changed at random as `seed`, (2,) int32, says.
 
-    flip: mirror every other picture. pad_crop: pixels of black added on each side before cutting the old size out again.
-    erase: the share of pictures in which a rectangle of 2 to 40 % of the area becomes grey (Zhong et al. 2017, arXiv 1708.04896).
+    The same seed, the same picture.
+    flip: mirror every other picture.
+    pad_crop: pixels of black added on each side before cutting the old size out again.
+    erase: the share of pictures in which a rectangle of 2 to 40 % of the area becomes grey (Zhong et al. 2017,
+    arXiv 1708.04896).
     jitter: the largest change of brightness, contrast and saturation, as a share; 0 leaves colours alone.
     """
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 8))
@@ -140,7 +167,8 @@ def augment(image, seed, flip=True, pad_crop=10, erase=0.5, jitter=0.0):
 def _erase_rectangle(image, seeds, share):
     height, width = image.shape[0], image.shape[1]
     area = tf.random.stateless_uniform((), seeds[0], 0.02, 0.4) * height * width
-    aspect = tf.exp(tf.random.stateless_uniform((), seeds[1], tf.math.log(0.3), tf.math.log(1 / 0.3)))  # height to width
+    # Height to width, as likely upright as lying.
+    aspect = tf.exp(tf.random.stateless_uniform((), seeds[1], tf.math.log(0.3), tf.math.log(1 / 0.3)))
     happens, top, left = tf.unstack(tf.random.stateless_uniform((3,), seeds[2]))
     tall = tf.minimum(tf.sqrt(area * aspect), height)
     wide = tf.minimum(tf.sqrt(area / aspect), width)
@@ -152,10 +180,11 @@ def _erase_rectangle(image, seeds, share):
 
 
 def training_batches(paths, labels, image_size, batch_size, seed, augmentation, shuffle=True, first_batch=0):
-    """Endless batches of ((B, H, W, 3) uint8 RGB, (B,) int32 labels), augmented; a function of `seed` and the batch's number alone.
+    """Endless batches of ((B, H, W, 3) uint8 RGB, (B,) int32 labels), augmented.
 
-    first_batch: where to go on, as if the batches before it had been drawn. shuffle=False keeps the given order (mined triplets) and ends
-    after one pass. augmentation: the keyword arguments of `augment`.
+    Each is a function of `seed` and the batch's number alone. first_batch: where to go on, as if the batches before it
+    had been drawn. shuffle=False keeps the given order (mined triplets) and ends after one pass. augmentation: the
+    keyword arguments of `augment`.
     """
     indices = tf.data.Dataset.range(len(paths))
     if shuffle:
@@ -166,10 +195,12 @@ def training_batches(paths, labels, image_size, batch_size, seed, augmentation, 
 
     def load(number, index):
         image = decode_and_resize(paths[index], image_size)
-        image = augment(image, tf.stack([tf.cast(seed, tf.int32), tf.cast(number % (2**31), tf.int32)]), **augmentation)
+        seeds = tf.stack([tf.cast(seed, tf.int32), tf.cast(number % (2**31), tf.int32)])
+        image = augment(image, seeds, **augmentation)
         return tf.cast(tf.round(image), tf.uint8), labels[index]
 
-    return numbered.map(load, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=shuffle).prefetch(tf.data.AUTOTUNE)
+    loaded = numbered.map(load, tf.data.AUTOTUNE)
+    return loaded.batch(batch_size, drop_remainder=shuffle).prefetch(tf.data.AUTOTUNE)
 
 
 def image_batches(paths, image_size, batch_size):
@@ -178,15 +209,18 @@ def image_batches(paths, image_size, batch_size):
     def load(path):
         return tf.cast(tf.round(decode_and_resize(path, image_size)), tf.uint8)
 
-    return tf.data.Dataset.from_tensor_slices(list(paths)).map(load, tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    loaded = tf.data.Dataset.from_tensor_slices(list(paths)).map(load, tf.data.AUTOTUNE)
+    return loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-# ---- files that are no pictures ------------------------------------------------------------------------------------------------------
+# ---- files that are no pictures ----
+
 
 def check_images(paths) -> None:
-    """Refuses files that are empty, cut short or no JPEG or PNG at all, before anything long starts (about 50 us a file).
+    """Refuses files that are empty, cut short or no JPEG or PNG at all, before anything long starts.
 
-    Only a file that lacks its format's last bytes is decoded, because some writers append a few of their own. InputError names the file.
+    That takes about 50 us a file: only one that lacks its format's last bytes is decoded, because some writers append a
+    few of their own. InputError names the file.
     """
     for path in paths:
         with open(path, "rb") as file:
@@ -204,7 +238,7 @@ def check_images(paths) -> None:
 
 @contextlib.contextmanager
 def naming_unreadable(paths):
-    """Around work on pictures: a decoding error, which tf.data reports without a name, becomes an InputError with the file's name."""
+    """Around work on pictures: a decoding error, which tf.data leaves nameless, becomes an InputError with the name."""
     try:
         yield
     except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import numpy as np
@@ -21,7 +20,10 @@ def embedder(net):
 
 
 def embed_paths(embed, paths, image_size, said_as=None) -> np.ndarray:
-    """(N, E) float32, the embeddings of N files in their order. said_as: what to call them on the progress line, None for silence."""
+    """(N, E) float32, the embeddings of N files in their order.
+
+    said_as: what to call them on the progress line, None for silence.
+    """
     embeddings, begun, shown, done = [], time.monotonic(), time.monotonic(), 0
     for images in image_batches(paths, image_size, BATCH):  # (B, H, W, 3) uint8
         embeddings.append(embed(images).numpy())  # (B, E)
@@ -29,20 +31,20 @@ def embed_paths(embed, paths, image_size, said_as=None) -> np.ndarray:
         now = time.monotonic()
         if said_as and now - shown > 5:
             rate, shown = done / (now - begun), now
-            print(f"{said_as}: {done}/{len(paths)} pictures, {rate:.0f} a second, {(len(paths) - done) / rate:.0f} s left", flush=True)
-            sys.stdout.flush()
+            left = (len(paths) - done) / rate
+            print(f"{said_as}: {done}/{len(paths)} pictures, {rate:.0f} a second, {left:.0f} s left", flush=True)
     return np.concatenate(embeddings)
 
 
 def evaluate_within(embeddings, identities, cameras) -> dict:
-    """Figures of one labelled set without a query folder: one picture of each identity and camera asks, all others answer.
+    """Figures of one labelled set without a query folder.
 
-    (N, E), (N,), (N,) -> as metrics.evaluate. Where the set was filmed by one camera alone, every picture counts as its own camera.
+    One picture of each identity and camera asks, all others answer. (N, E), (N,), (N,) -> as metrics.evaluate. Where
+    the set was filmed by one camera alone, every picture counts as its own camera.
     """
     if len(np.unique(cameras)) < 2:
         cameras = np.arange(len(cameras))
     _, queries = np.unique(np.stack([identities, cameras]), axis=1, return_index=True)
     gallery = np.setdiff1d(np.arange(len(identities)), queries) if len(queries) < len(identities) else queries
-    return metrics.evaluate(
-        embeddings[queries], identities[queries], cameras[queries], embeddings[gallery], identities[gallery], cameras[gallery]
-    )
+    columns = (embeddings, identities, cameras)
+    return metrics.evaluate(*(column[queries] for column in columns), *(column[gallery] for column in columns))

@@ -19,8 +19,10 @@ def triplet_grid(triplets, positive_similarity, negative_similarity) -> np.ndarr
     """
     columns = []
     for anchor, positive, negative, near, far in zip(*triplets, positive_similarity, negative_similarity):
-        columns.append(np.vstack([
-            tile(read_rgb(anchor), "anchor", INK), tile(read_rgb(positive), f"{near:+.2f}", GREEN), tile(read_rgb(negative), f"{far:+.2f}", RED)]))
+        top = tile(read_rgb(anchor), "anchor", INK)
+        middle = tile(read_rgb(positive), f"{near:+.2f}", GREEN)
+        below = tile(read_rgb(negative), f"{far:+.2f}", RED)
+        columns.append(np.vstack([top, middle, below]))
     return np.hstack(columns)
 
 

@@ -18,8 +18,8 @@ def id_loss(labels, logits, label_smoothing=0.1):
 def triplet_loss(anchors, positives, negatives, margin):
     """max(0, margin + s(a, n) - s(a, p)) per triplet, s the dot product of embeddings of norm 1.
 
-    Three (B, E) float32 -> the loss, s(a, p) and s(a, n), each (B,). Nothing is lost once the positive is `margin` more similar than the
-    negative (Schroff et al. 2015, arXiv 1503.03832, written for similarities).
+    Three (B, E) float32 -> the loss, s(a, p) and s(a, n), each (B,). Nothing is lost once the positive is `margin` more
+    similar than the negative (Schroff et al. 2015, arXiv 1503.03832, written for similarities).
     """
     positive_similarity = tf.reduce_sum(anchors * positives, axis=-1)  # (B,)
     negative_similarity = tf.reduce_sum(anchors * negatives, axis=-1)  # (B,)
@@ -27,5 +27,8 @@ def triplet_loss(anchors, positives, negatives, margin):
 
 
 def weight_decay(kernels):
-    """Half the sum of all squared kernel entries; added to a loss with a factor, its gradient is that factor times the weight."""
+    """Half the sum of all squared kernel entries.
+
+    Added to a loss with a factor, its gradient is that factor times the weight.
+    """
     return tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])

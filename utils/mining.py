@@ -1,7 +1,7 @@
 """Offline batch-hard mining of triplets, in numpy alone: arrays in, index arrays out.
 
-The steps are those of the README: a pool of images (draw_pool), embedded by the caller with the current network, then queries, and for
-each query a positive and a negative drawn from the sample_num hardest of the pool (mine_triplets).
+The steps are those of the README: a pool of images (draw_pool), embedded by the caller with the current network, then
+queries, and for each query a positive and a negative drawn from the sample_num hardest of the pool (mine_triplets).
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ def draw_pool(num_available: int, num_images: int, rng: np.random.Generator) -> 
 def mine_triplets(embeddings, identities, num_queries: int, sample_num: int, rng: np.random.Generator):
     """Steps 2 to 5: three (num_queries,) int arrays of indices into the pool, anchors, positives and negatives.
 
-    embeddings (N, E) float of norm 1, identities (N,) int. An image whose identity has no second image in the pool is never a query. Queries
-    are drawn without repetition until all have been drawn, then again. ValueError where the pool allows no triplet at all.
+    embeddings (N, E) float of norm 1, identities (N,) int. An image whose identity has no second image in the pool is
+    never a query. Queries are drawn without repetition until all have been drawn, then again. ValueError where the pool
+    allows no triplet at all.
     """
     embeddings, identities = np.asarray(embeddings), np.asarray(identities)
     _, identity_of, counts = np.unique(identities, return_inverse=True, return_counts=True)
@@ -31,7 +32,7 @@ def mine_triplets(embeddings, identities, num_queries: int, sample_num: int, rng
     anchors = np.concatenate([rng.permutation(eligible) for _ in range(rounds)])[:num_queries]
     positives, negatives = np.empty_like(anchors), np.empty_like(anchors)
     for start in range(0, num_queries, BLOCK):
-        rows = anchors[start:start + BLOCK]
+        rows = anchors[start : start + BLOCK]
         similarity = embeddings[rows] @ embeddings.T  # (rows, N)
         same = identities[rows][:, None] == identities[None, :]  # (rows, N)
         for row, anchor in enumerate(rows):

@@ -1,5 +1,6 @@
-"""Command-line values and a user's mistakes: argparse types that refuse a bad value in one sentence, and the way a script ends.
+"""Command-line values and a user's mistakes.
 
+The argparse types refuse a bad value in one sentence, and run_main ends a script the same way.
 Nothing here imports TensorFlow, so a script can answer --help at once.
 """
 
@@ -14,7 +15,10 @@ class InputError(Exception):
 
 
 def run_main(main, args) -> None:
-    """Runs `main(args)`; an InputError becomes one line on stderr and exit code 2, Ctrl-C between two steps exit code 130."""
+    """Runs `main(args)`.
+
+    An InputError becomes one line on stderr and exit code 2, Ctrl-C between two steps exit code 130.
+    """
     try:
         main(args)
     except InputError as error:
@@ -56,7 +60,10 @@ def boolean(text: str) -> bool:
 
 
 def image_size(text: str) -> list:
-    """'256x128' -> [256, 128]: height first, as in the re-id literature; both at least 32 pixels, the stride of the network."""
+    """'256x128' -> [256, 128]: height first, as in the re-id literature.
+
+    Both are at least 32 pixels, the stride of the network.
+    """
     try:
         height, width = (int(part) for part in text.lower().split("x"))
     except ValueError:
@@ -77,28 +84,38 @@ def parser(docstring: str) -> argparse.ArgumentParser:
 
 def add_run_options(options, kind: str, num_steps: int, save_every: int, num_steps_help: str) -> None:
     """The options that both training scripts share: where a run lies, how long it goes, how often it saves."""
+    # fmt: off
     add = options.add_argument_group("run").add_argument
-    add("--restore", type=boolean, default=False, help=f"True goes on with models/{kind}/m<id>; False starts the next free m<N>")
+    add("--restore", type=boolean, default=False,
+        help=f"True goes on with models/{kind}/m<id>; False starts the next free m<N>")
     add("--id", type=non_negative_int, default=0, help="number of the run to restore; a new run does not use it")
     add("--models_dir", default="models", help=f"folder that holds {kind}/m0, {kind}/m1, ...")
-    add("--num_steps", type=positive_int, default=num_steps, help=f"steps in all, restored ones included; {num_steps_help}")
-    add("--save_every", type=positive_int, default=save_every, help="steps between two checkpoints, each with a validation")
+    add("--num_steps", type=positive_int, default=num_steps,
+        help=f"steps in all, restored ones included; {num_steps_help}")
+    add("--save_every", type=positive_int, default=save_every,
+        help="steps between two checkpoints, each with a validation")
     add("--keep", type=positive_int, default=5, help="newest checkpoints to keep; the suggested one stays as well")
     add("--log_every", type=positive_int, default=20, help="steps between two points of the training curves")
     add("--seed", type=non_negative_int, default=0,
         help="of splits, order, mining, augmentation and first weights; parallel sums still differ in their last bits")
+    # fmt: on
 
 
 def add_augmentation_options(options) -> None:
     """How training pictures are changed at random; the names are the arguments of utils.dataset.augment."""
+    # fmt: off
     add = options.add_argument_group("augmentation").add_argument
     add("--flip", type=boolean, default=True, help="mirror every other picture")
     add("--pad_crop", type=non_negative_int, default=10,
-        help="pixels added on each side before the old size is cut out at random (Bag of Tricks, Luo et al. 2019: 10 at 256x128); 0 is off")
+        help="pixels added on each side before the old size is cut out at random "
+             "(Bag of Tricks, Luo et al. 2019: 10 at 256x128); 0 is off")
     add("--erase", type=fraction, default=0.5,
-        help="share of pictures with a random rectangle erased (+4 points of mAP on Market-1501 in Bag of Tricks); 0 is off")
+        help="share of pictures with a random rectangle erased (+4 points of mAP on Market-1501 in Bag of Tricks); "
+             "0 is off")
     add("--jitter", type=fraction, default=0.0,
-        help="largest change of brightness, contrast and saturation, as a share: turn it up if test cameras differ from training ones; 0 is off")
+        help="largest change of brightness, contrast and saturation, as a share: "
+             "turn it up if test cameras differ from training ones; 0 is off")
+    # fmt: on
 
 
 def augmentation(args) -> dict:

@@ -1,8 +1,8 @@
 """ResNet-50 v1 for re-identification: the network of tf.keras.applications with a width multiplier, and two heads.
 
-Maths, layer names and weights are those of tf.keras.applications.ResNet50 (He et al. 2015, arXiv 1512.03385): with equal weights the
-outputs agree. The input is always uint8 RGB and the normalisation is the first layer, so it is done exactly once in training, in
-testing and in every exported model.
+Maths, layer names and weights are those of tf.keras.applications.ResNet50 (He et al. 2015, arXiv 1512.03385): with
+equal weights the outputs agree. The input is always uint8 RGB and the normalisation is the first layer, so it is done
+exactly once in training, in testing and in every exported model.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ EMBEDDING_LAYER = "embedding"
 ID_LAYER = "logits"
 POOL_LAYER = "max_pool"
 
-# Keras' own epsilon for this network; its momentum of 0.99 is not taken over: after a few hundred steps the moving statistics would
-# still be far behind the weights, and embeddings in inference mode would look untrained.
+# Keras' own epsilon for this network; its momentum of 0.99 is not taken over: after a few hundred steps the moving
+# statistics would still be far behind the weights, and embeddings in inference mode would look untrained.
 EPSILON = 1.001e-5
 MOMENTUM = 0.9
 
@@ -28,7 +28,10 @@ IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
 class Normalise(tf.keras.layers.Layer):
-    """(B, H, W, 3) uint8 RGB -> float32 BGR less the ImageNet mean: what tf.keras.applications.resnet.preprocess_input does."""
+    """(B, H, W, 3) uint8 RGB -> float32 BGR less the ImageNet mean.
+
+    It is what tf.keras.applications.resnet.preprocess_input does.
+    """
 
     def call(self, images):
         return tf.reverse(tf.cast(images, tf.float32), axis=[-1]) - tf.constant(IMAGENET_MEAN_BGR)
@@ -54,7 +57,8 @@ def build_id_net(num_classes: int, image_size=(256, 128), width: float = 1.0) ->
     """
     images, pooled = _backbone(image_size, width, batchnorm=True)
     # Small weights: the first steps then move the classifier instead of shaking the pretrained convolutions.
-    head = tf.keras.layers.Dense(num_classes, kernel_initializer=tf.keras.initializers.RandomNormal(stddev=0.01), name=ID_LAYER)
+    small = tf.keras.initializers.RandomNormal(stddev=0.01)
+    head = tf.keras.layers.Dense(num_classes, kernel_initializer=small, name=ID_LAYER)
     return tf.keras.Model(images, head(pooled), name="id_net")
 
 
@@ -64,15 +68,19 @@ def build_embedding_net(image_size=(256, 128), width: float = 1.0, embedding_siz
 
 
 def build_pooled_net(image_size=(256, 128), width: float = 1.0) -> tf.keras.Model:
-    """(B, H, W, 3) uint8 RGB -> (B, 2048 * width) float32: the pooled features of norm 1, what an ID network knows without its head."""
+    """(B, H, W, 3) uint8 RGB -> (B, 2048 * width) float32: the pooled features of norm 1.
+
+    They are what an ID network knows without its head.
+    """
     images, pooled = _backbone(image_size, width, batchnorm=True)
     return tf.keras.Model(images, UnitLength(name="unit_length")(pooled), name="pooled_net")
 
 
 def fold_batchnorm(net: tf.keras.Model) -> tf.keras.Model:
-    """The same function as the given embedding network, without BatchNorm layers: each is folded into the convolution before it.
+    """The same function as the given embedding network, without BatchNorm layers.
 
-    In inference BatchNorm is a fixed scale and shift a channel: gamma / sqrt(variance + epsilon) goes into the kernel, the rest into the bias.
+    Each is folded into the convolution before it: in inference BatchNorm is a fixed scale and shift a channel, of which
+    gamma / sqrt(variance + epsilon) goes into the kernel, the rest into the bias.
     """
     size, width, embedding_size = net.input_shape[1:3], width_of(net), net.output_shape[-1]
     folded = _embedding_net(size, width, embedding_size, batchnorm=False)
@@ -93,19 +101,23 @@ def width_of(net: tf.keras.Model) -> float:
 
 
 def load_imagenet_weights(net: tf.keras.Model) -> None:
-    """Copies the ImageNet convolutions of tf.keras.applications into a network of width 1.0; the head keeps its own weights.
+    """Copies the ImageNet convolutions of tf.keras.applications into a network of width 1.0.
 
-    The library's own loader downloads them once (94 MB, into ~/.keras/models) and checks them. InputError where that is impossible.
+    The head keeps its own weights. The library's own loader downloads them once (94 MB, into ~/.keras/models) and
+    checks them. InputError where that is impossible.
     """
     if width_of(net) != 1.0:
-        raise InputError(f"ImageNet weights exist for width 1.0 only, not {width_of(net):g}: set width=1.0 or pretrained=none")
+        raise InputError(
+            f"ImageNet weights exist for width 1.0 only, not {width_of(net):g}: set width=1.0 or pretrained=none"
+        )
     try:
         source = tf.keras.applications.ResNet50(weights="imagenet", include_top=False)
     except Exception as error:  # Keras raises bare Exception for a failed download
         reason = str(error).splitlines()[0]
         raise InputError(
             f"the ImageNet weights could not be had ({reason}): connect once and run bash setup.sh imagenet, or put "
-            "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 of the Keras releases into ~/.keras/models, or start from random weights with pretrained=none"
+            "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 of the Keras releases into ~/.keras/models, "
+            "or start from random weights with pretrained=none"
         ) from None
     copy_backbone(source, net)
 
@@ -119,8 +131,9 @@ def copy_backbone(source: tf.keras.Model, target: tf.keras.Model) -> None:
 
 def _embedding_net(image_size, width, embedding_size, batchnorm):
     images, pooled = _backbone(image_size, width, batchnorm)
-    # Orthogonal rows keep the angles between pooled features: a fresh embedding layer starts with the ranking of the ID network.
-    dense = tf.keras.layers.Dense(embedding_size, kernel_initializer=tf.keras.initializers.Orthogonal(), name=EMBEDDING_LAYER)
+    # Orthogonal rows keep the angles between pooled features: a fresh layer starts with the ranking of the ID network.
+    orthogonal = tf.keras.initializers.Orthogonal()
+    dense = tf.keras.layers.Dense(embedding_size, kernel_initializer=orthogonal, name=EMBEDDING_LAYER)
     return tf.keras.Model(images, UnitLength(name="unit_length")(dense(pooled)), name="embedding_net")
 
 
@@ -136,27 +149,32 @@ def _backbone(image_size, width, batchnorm):
     x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)  # (B, H/4, W/4, 64 * width)
     for stage, filters, blocks, stride in STAGES:
         for block in range(1, blocks + 1):
-            x = _bottleneck(x, int(filters * width), stride if block == 1 else 1, f"{stage}_block{block}", batchnorm, shortcut=block == 1)
+            first = block == 1
+            name = f"{stage}_block{block}"
+            x = _bottleneck(x, int(filters * width), stride if first else 1, name, batchnorm, shortcut=first)
     return images, layers.GlobalMaxPooling2D(name=POOL_LAYER)(x)  # (B, H/32, W/32, C) -> (B, C), C = 2048 * width
 
 
 def _bottleneck(x, filters, stride, name, batchnorm, shortcut):
-    """One residual block: 1x1, 3x3, 1x1 convolutions beside a shortcut; the stride sits in the first 1x1, as in Keras."""
+    """One residual block: 1x1, 3x3, 1x1 convolutions beside a shortcut.
+
+    The stride sits in the first 1x1, as in Keras.
+    """
     layers = tf.keras.layers
     straight = _convolve(x, 4 * filters, 1, stride, f"{name}_0", batchnorm) if shortcut else x
     x = layers.ReLU(name=f"{name}_1_relu")(_convolve(x, filters, 1, stride, f"{name}_1", batchnorm))
     x = layers.ReLU(name=f"{name}_2_relu")(_convolve(x, filters, 3, 1, f"{name}_2", batchnorm))
-    # Each block starts as its shortcut alone (gamma 0), which lets a network from random weights learn within a few hundred steps.
+    # Each block starts as its shortcut alone (gamma 0), which lets a network from random weights learn within a few
+    # hundred steps.
     x = _convolve(x, 4 * filters, 1, 1, f"{name}_3", batchnorm, gamma="zeros")
     return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([straight, x]))
 
 
 def _convolve(x, filters, kernel, stride, name, batchnorm, padding="same", gamma="ones"):
-    x = tf.keras.layers.Conv2D(
-        filters, kernel, strides=stride, padding=padding, kernel_initializer="he_normal", name=f"{name}_conv"
-    )(x)
+    layers = tf.keras.layers
+    options = {"strides": stride, "padding": padding, "kernel_initializer": "he_normal"}
+    x = layers.Conv2D(filters, kernel, **options, name=f"{name}_conv")(x)
     if batchnorm:
-        x = tf.keras.layers.BatchNormalization(
-            momentum=MOMENTUM, epsilon=EPSILON, gamma_initializer=gamma, name=f"{name}_bn"
-        )(x)
+        options = {"momentum": MOMENTUM, "epsilon": EPSILON, "gamma_initializer": gamma}
+        x = layers.BatchNormalization(**options, name=f"{name}_bn")(x)
     return x

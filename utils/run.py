@@ -1,7 +1,8 @@
-"""One training run: its folder models/<kind>/m<N>, args.json, TensorBoard curves, the step loop, saving, stopping and going on.
+"""One training run: its folder models/<kind>/m<N>, args.json, TensorBoard curves, the step loop, saving, stopping and
+going on.
 
-A run folder holds the checkpoints, `args.json` (every option, and what the run started from), `validation.json` (one row a validation, and
-the suggested step) and the TensorBoard runs `train` and `val`.
+A run folder holds the checkpoints, `args.json` (every option, and what the run started from), `validation.json` (one
+row a validation, and the suggested step) and the TensorBoard runs `train` and `val`.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ import tensorflow as tf
 from utils import checkpoint
 from utils.options import InputError
 
-# Options that may change when a run is continued; with any other the weights would no longer fit, or the curves would not be comparable.
+# Options that must stay when a run is continued: else the weights would no longer fit, or the curves not be comparable.
 SHAPES = ("image_size", "width", "embedding_size", "val_identities", "val_images", "seed")
 
 
 class Run:
     """The folder of one run. `first_step` is 0 for a new run, else the step that was restored.
 
-    kind: 'id' or 'reid', also the name of the folder; pattern: the name of its checkpoints; keep: how many of them stay, the suggested one aside.
+    kind: 'id' or 'reid', also the name of the folder; pattern: the name of its checkpoints; keep: how many of them
+    stay, the suggested one aside.
     """
 
     def __init__(self, models_dir, kind: str, pattern: str, args: dict, keep: int):
@@ -38,7 +40,10 @@ class Run:
     # ---- starting ----
 
     def start_new(self, facts: dict) -> None:
-        """Makes the next free folder m<N>; facts: what else belongs into args.json, such as where the weights came from."""
+        """Makes the next free folder m<N>.
+
+        facts: what else belongs into args.json, such as where the weights came from.
+        """
         self.parent.mkdir(parents=True, exist_ok=True)
         taken = [int(path.name[1:]) for path in self.parent.glob("m*") if path.name[1:].isdigit()]
         self.folder = self.parent / f"m{max(taken, default=-1) + 1}"
@@ -46,11 +51,17 @@ class Run:
         self._open(facts)
 
     def find_restored(self) -> int:
-        """The step to go on from in models/<kind>/m<id>; InputError if there is no such run or it was trained differently."""
+        """The step to go on from in models/<kind>/m<id>.
+
+        InputError if there is no such run or it was trained differently.
+        """
         self.folder = self.parent / f"m{self.args['id']}"
         if not self.folder.is_dir():
             runs = ", ".join(sorted(path.name for path in self.parent.glob("m*"))) or "none yet"
-            raise InputError(f"no run {self.folder} to restore (there is: {runs}): set id to one of them, or restore=False for a new run")
+            raise InputError(
+                f"no run {self.folder} to restore (there is: {runs}): "
+                "set id to one of them, or restore=False for a new run"
+            )
         with_state = set(checkpoint.steps_in(self.folder, checkpoint.STATE_PATTERN))
         steps = [step for step in checkpoint.steps_in(self.folder, self.pattern) if step in with_state]
         if not steps:
@@ -60,13 +71,18 @@ class Run:
             asked = self.args.get(name)  # None: the script inherits it
             if asked is not None and before.get(name, asked) != asked:
                 raise InputError(
-                    f"{self.folder} was trained with {name}={before[name]}, not {asked}: set it back, or start a new run "
-                    "with restore=False"
+                    f"{self.folder} was trained with {name}={before[name]}, not {asked}: "
+                    "set it back, or start a new run with restore=False"
                 )
-        changed = [f"{name}: {before.get(name)} -> {value}" for name, value in sorted(self.args.items()) if value is not None and before.get(name) != value]
+        changed = [
+            f"{name}: {before.get(name)} -> {value}"
+            for name, value in sorted(self.args.items())
+            if value is not None and before.get(name) != value
+        ]
         if changed:
             print("options that differ from before: " + "; ".join(changed))
-        self.history = [row for row in checkpoint.read_validation(self.folder)["history"] if row["step"] <= steps[-1]]
+        history = checkpoint.read_validation(self.folder)["history"]
+        self.history = [row for row in history if row["step"] <= steps[-1]]
         self.first_step = steps[-1]
         return self.first_step
 
@@ -85,7 +101,8 @@ class Run:
         rows = [f"| {name} | {value} |" for name, value in sorted({**self.args, **facts}.items())]
         with self.train_writer.as_default(step=self.first_step):
             tf.summary.text("options", "\n".join(["| option | value |", "| --- | --- |", *rows]))
-        print(f"run {self.folder}" + (f", going on from step {self.first_step}" if self.first_step else "") + f" (TensorFlow {tf.__version__})")
+        going_on = f", going on from step {self.first_step}" if self.first_step else ""
+        print(f"run {self.folder}{going_on} (TensorFlow {tf.__version__})")
 
     # ---- during ----
 
@@ -107,9 +124,10 @@ class Run:
         self.train_writer.flush()
 
     def save(self, net, optimizer, step: int, validation: dict, suggest) -> dict:
-        """Writes the checkpoint of a step and its validation row, deletes what is neither among the newest `keep` nor suggested; the suggestion.
+        """Writes the checkpoint of a step and its validation row; deletes older ones; returns the suggestion.
 
-        suggest: rows with a checkpoint -> (row, why), such as suggest_flat below.
+        What is among the newest `keep` or suggested stays. suggest: rows with a checkpoint -> (row, why), such as
+        suggest_flat below.
         """
         about = {**checkpoint.read_args(self.folder / "any"), "step": step, "validation": validation}
         checkpoint.save_weights(net, self.prefix(step), about)
@@ -118,8 +136,9 @@ class Run:
         saved = checkpoint.steps_in(self.folder, self.pattern)
         row, why = suggest([row for row in self.history if row["step"] in saved])
         suggestion = {"step": row["step"], "checkpoint": self.pattern.format(step=row["step"]), "why": why}
-        checkpoint.write_json(self.folder / checkpoint.VALIDATION_FILE, {"suggested": suggestion, "history": self.history})
-        for old in saved[:-self.keep]:
+        content = {"suggested": suggestion, "history": self.history}
+        checkpoint.write_json(self.folder / checkpoint.VALIDATION_FILE, content)
+        for old in saved[: -self.keep]:
             if old != row["step"]:
                 checkpoint.delete(self.prefix(old))
         for old in checkpoint.steps_in(self.folder, checkpoint.STATE_PATTERN)[:-1]:
@@ -134,11 +153,17 @@ class Run:
     def say_how_to_go_on(self, script: str) -> None:
         """After Ctrl-C: where the weights lie and how training goes on."""
         number = self.folder.name[1:]
-        print(f"stopped and saved. Go on with: bash {script}.sh --restore=True --id={number} (or set restore=True and id={number} in it)")
+        print(
+            f"stopped and saved. Go on with: bash {script}.sh --restore=True --id={number} "
+            f"(or set restore=True and id={number} in it)"
+        )
 
 
 def suggest_flat(rows: list) -> tuple:
-    """Where the validation loss flattened: the first row that has made 98 % of the way from the first row's loss to the lowest."""
+    """Where the validation loss flattened.
+
+    That is the first row that has made 98 % of the way from the first row's loss to the lowest.
+    """
     lowest = min(row["loss"] for row in rows)
     enough = lowest + 0.02 * (rows[0]["loss"] - lowest)
     row = next(row for row in rows if row["loss"] <= enough)
@@ -152,7 +177,10 @@ def suggest_rank1(rows: list) -> tuple:
 
 
 class WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate: linear from 0 to `peak` over warmup_steps, then `peak`, then from decay_start down half a cosine to 0 at num_steps."""
+    """Learning rate: linear from 0 to `peak` over warmup_steps, then `peak`, then half a cosine down.
+
+    The cosine begins at decay_start and ends with 0 at num_steps.
+    """
 
     def __init__(self, peak, warmup_steps, decay_start, num_steps):
         self.peak, self.warmup_steps, self.decay_start, self.num_steps = peak, warmup_steps, decay_start, num_steps
@@ -164,7 +192,12 @@ class WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * rise * 0.5 * (1 + tf.cos(math.pi * fallen))
 
     def get_config(self):
-        return {"peak": self.peak, "warmup_steps": self.warmup_steps, "decay_start": self.decay_start, "num_steps": self.num_steps}
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "decay_start": self.decay_start,
+            "num_steps": self.num_steps,
+        }
 
 
 def optimizer_variables(optimizer) -> dict:
@@ -173,10 +206,11 @@ def optimizer_variables(optimizer) -> dict:
 
 
 class Steps:
-    """Yields first + 1 ... last; shows progress with rate and time left, and on Ctrl-C or SIGTERM ends after the step under way.
+    """Yields first + 1 ... last; shows progress with rate and time left.
 
-    `with Steps(...) as steps: for step in steps:`; `steps.ending` is True in the body of the last step, whatever ended it. A second
-    Ctrl-C stops at once.
+    Ctrl-C or SIGTERM end it after the step under way, a second Ctrl-C stops at once. Written as
+    `with Steps(...) as steps: for step in steps:`; `steps.ending` is True in the body of the last step, whatever ended
+    the steps.
     """
 
     def __init__(self, first: int, last: int, images_per_step: int):
@@ -213,22 +247,30 @@ class Steps:
             yield self.step
 
     def took(self, seconds: float) -> None:
-        """Reports the time of one training step; the rate is a mean that forgets old steps, the first one (compilation) at once."""
+        """Reports the time of one training step.
+
+        The rate is a mean that forgets old steps, the first one (compilation) at once.
+        """
         if self.step == self.first + 1:
             self.second_step = time.monotonic()
             return
         self.seconds, self.counted = 0.98 * self.seconds + seconds, 0.98 * self.counted + 1
 
     def show(self, **values) -> None:
-        """A progress line, at most one in two seconds on a terminal and one in ten in a log; the last step is always shown."""
+        """A progress line, at most one in two seconds on a terminal and one in ten in a log.
+
+        The last step is always shown.
+        """
         now, terminal = time.monotonic(), sys.stdout.isatty()
         if now - self.shown < (2 if terminal else 10) and not self.ending:
             return
         self.shown = now
+        line = f"step {self.step}/{self.last}  " + "  ".join(f"{name} {value:.3f}" for name, value in values.items())
         rate = self.images_per_second
-        left = (self.last - self.step) * (now - self.second_step) / max(1, self.step - self.first - 1)  # with validation and mining
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
-        print(f"step {self.step}/{self.last}  {shown}  {rate:.0f} images/s  {clock(left)} left" if rate else f"step {self.step}/{self.last}  {shown}", flush=True)
+        if rate:
+            a_step = (now - self.second_step) / max(1, self.step - self.first - 1)  # with validation and mining
+            line += f"  {rate:.0f} images/s  {clock((self.last - self.step) * a_step)} left"
+        print(line, flush=True)
 
 
 def clock(seconds: float) -> str:
@@ -242,16 +284,22 @@ def check_finite(loss: float, step: int, run: Run) -> None:
     """Ends a run whose loss is no longer a number, before a broken checkpoint is written."""
     if not math.isfinite(loss):
         raise InputError(
-            f"the loss of step {step} is {loss}: lower learning_rate; the checkpoints in {run.folder} are from before and are sound"
+            f"the loss of step {step} is {loss}: lower learning_rate; "
+            f"the checkpoints in {run.folder} are from before and are sound"
         )
 
 
 def git_state() -> str:
     """'<commit>' or '<commit> with changes' of this working copy, 'unknown' outside git."""
-    folder = Path(__file__).resolve().parent
+
+    def git(*words):
+        folder = Path(__file__).resolve().parent
+        finished = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+        return finished.stdout.strip()
+
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        commit = git("rev-parse", "HEAD")
+        dirty = git("status", "--porcelain", "-uno")
         return commit + (" with changes" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
