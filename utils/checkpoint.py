@@ -106,7 +106,7 @@ def save_weights(net: tf.keras.Model, prefix, about=None) -> None:
 
 
 def load_weights(net: tf.keras.Model, prefix) -> None:
-    """Reads all weights of a network; InputError if one is missing or of another shape, and then nothing was changed."""
+    """Reads all weights of a network; InputError if one is missing or of another shape, then nothing was changed."""
     load_variables(named_weights(net), prefix)
 
 
