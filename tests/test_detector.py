@@ -72,7 +72,14 @@ def test_models_that_are_no_detectors(tmp_path):
 def write_manifest(folder, **changes):
     """The manifest that fits the TF2 stand-in, but for the changes."""
     about = frozen.describe(load_saved_model(folder)[1])
-    content = {"format": frozen.FORMAT, "kind": "obj", "colour_order": "RGB", "engine": "tensorflow", "precision": "FP32", "built_for": {}}
+    content = {
+        "format": frozen.FORMAT,
+        "kind": "obj",
+        "colour_order": "RGB",
+        "engine": "tensorflow",
+        "precision": "FP32",
+        "built_for": {},
+    }
     frozen.write_manifest(folder, {**content, **about, **changes})
 
 

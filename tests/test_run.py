@@ -96,9 +96,13 @@ def test_rotation_keeps_the_newest_and_the_suggested(tmp_path):
 def test_the_suggested_steps():
     table = ((1, 5, 10), (2, 2, 40), (3, 1.05, 60), (4, 1, 60), (5, 1.5, 50))
     rows = [{"step": step, "loss": loss, "rank1": rank1} for step, loss, rank1 in table]
-    assert suggest_flat(rows)[0]["step"] == 3  # 5 -> 1 is 4 to go; 1.05 leaves less than 2 % of that
-    assert suggest_rank1(rows)[0]["step"] == 4
-    assert suggest_flat(rows[:1])[0]["step"] == 1
+    every = [1, 2, 3, 4, 5]
+    assert suggest_flat(rows, every)[0]["step"] == 3  # 5 -> 1 is 4 to go; 1.05 leaves less than 2 % of that
+    assert suggest_flat(rows, [2, 4, 5])[0]["step"] == 4  # 3 is gone; the way is still measured from the first
+    assert suggest_flat(rows, [2, 5])[0]["step"] == 5  # none is flat: the lowest there is
+    assert suggest_rank1(rows, every)[0]["step"] == 4
+    assert suggest_rank1(rows, [1, 5])[0]["step"] == 5
+    assert suggest_flat(rows[:1], [1])[0]["step"] == 1
 
 
 def test_the_schedule_rises_stays_and_falls():
@@ -109,7 +113,7 @@ def test_the_schedule_rises_stays_and_falls():
 
 
 def test_ctrl_c_ends_after_the_step_under_way(capsys):
-    done = []
+    done, handler = [], signal.getsignal(signal.SIGINT)
     with Steps(0, 100, 8) as steps:
         for step in steps:
             done.append(step)
@@ -118,7 +122,7 @@ def test_ctrl_c_ends_after_the_step_under_way(capsys):
             done.append(-step)
     assert done == [1, -1, 2, -2, 3, -3] and steps.stopped and steps.ending
     assert "finishing this step" in capsys.readouterr().out
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_steps_go_on_from_where_they_were():

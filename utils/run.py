@@ -126,15 +126,15 @@ class Run:
     def save(self, net, optimizer, step: int, validation: dict, suggest) -> dict:
         """Writes the checkpoint of a step and its validation row; deletes older ones; returns the suggestion.
 
-        What is among the newest `keep` or suggested stays. suggest: rows with a checkpoint -> (row, why), such as
-        suggest_flat below.
+        What is among the newest `keep` or suggested stays. suggest: (all rows, steps with a checkpoint) -> (row, why),
+        such as suggest_flat below.
         """
         about = {**checkpoint.read_args(self.folder / "any"), "step": step, "validation": validation}
         checkpoint.save_weights(net, self.prefix(step), about)
         checkpoint.save_variables(optimizer_variables(optimizer), self._state(step))
         self.history.append({"step": step, **validation})
         saved = checkpoint.steps_in(self.folder, self.pattern)
-        row, why = suggest([row for row in self.history if row["step"] in saved])
+        row, why = suggest(self.history, saved)
         suggestion = {"step": row["step"], "checkpoint": self.pattern.format(step=row["step"]), "why": why}
         content = {"suggested": suggestion, "history": self.history}
         checkpoint.write_json(self.folder / checkpoint.VALIDATION_FILE, content)
@@ -159,20 +159,21 @@ class Run:
         )
 
 
-def suggest_flat(rows: list) -> tuple:
-    """Where the validation loss flattened.
+def suggest_flat(history: list, saved: list) -> tuple:
+    """Where the validation loss flattened, among the rows whose checkpoint is saved.
 
-    That is the first row that has made 98 % of the way from the first row's loss to the lowest.
+    That is the first of them that has made 98 % of the way from the very first loss to the lowest.
     """
-    lowest = min(row["loss"] for row in rows)
-    enough = lowest + 0.02 * (rows[0]["loss"] - lowest)
-    row = next(row for row in rows if row["loss"] <= enough)
-    return row, f"validation loss {row['loss']:.4f} is within 2 % of the way to the lowest, {lowest:.4f}"
+    lowest = min(row["loss"] for row in history)
+    enough = lowest + 0.02 * (history[0]["loss"] - lowest)
+    rows = [row for row in history if row["step"] in saved]
+    row = next((row for row in rows if row["loss"] <= enough), min(rows, key=lambda row: row["loss"]))
+    return row, f"validation loss {row['loss']:.4f}, flat from there on: the lowest was {lowest:.4f}"
 
 
-def suggest_rank1(rows: list) -> tuple:
-    """The row with the highest validation rank-1, of several the one with the lowest loss."""
-    row = max(rows, key=lambda row: (row["rank1"], -row["loss"]))
+def suggest_rank1(history: list, saved: list) -> tuple:
+    """The row with the highest validation rank-1 among those with a checkpoint, of several the one with the lowest loss."""
+    row = max((row for row in history if row["step"] in saved), key=lambda row: (row["rank1"], -row["loss"]))
     return row, f"highest validation rank-1, {row['rank1']:.1f} %"
 
 
