@@ -172,7 +172,7 @@ def suggest_flat(history: list, saved: list) -> tuple:
 
 
 def suggest_rank1(history: list, saved: list) -> tuple:
-    """The row with the highest validation rank-1 among those with a checkpoint, of several the one with the lowest loss."""
+    """The saved row with the highest validation rank-1, of several the one with the lowest loss."""
     row = max((row for row in history if row["step"] in saved), key=lambda row: (row["rank1"], -row["loss"]))
     return row, f"highest validation rank-1, {row['rank1']:.1f} %"
 
