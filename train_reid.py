@@ -53,7 +53,7 @@ def parse_args(argv=None):
              "(5000: the setting of 'Re-ID done right' re-makes)")
     add("--k", type=positive_int, default=16,
         help="batches between two minings: less keeps triplets hard for the current network, more saves time")
-    add("--sample_num", type=positive_int, default=5,
+    add("--sample_num", type=positive_int, default=30,
         help="the pair is drawn from this many hardest positives and negatives; "
              "up when wrong labels or a collapse spoil training, 1 is the very hardest")
     add("--batch_size", type=positive_int, default=24,
@@ -106,6 +106,8 @@ def inherit(args, run):
             "note: the ID model was trained on validation identities, "
             "so validation figures will look better than they are"
         )
+    # The ID model held out identities by its own seed; another draw would validate on people it was trained on.
+    args.split_seed = before.get("split_seed", before.get("seed", args.seed))
     run.args.update(vars(args))
     return start
 
@@ -224,7 +226,7 @@ def main(args):
         return
 
     # Data: some identities are kept apart, for what counts is how well people are told apart who were never trained on.
-    train_set, val_set = split(args.data_dir, args.val_identities, args.seed)
+    train_set, val_set = split(args.data_dir, args.val_identities, args.split_seed)
 
     # Network: the convolutions of the ID model under a new embedding layer.
     net = resnet.build_embedding_net(args.image_size, args.width, args.embedding_size)

@@ -15,6 +15,7 @@ import train_reid
 from tests.conftest import ROOT, refusal, run
 from utils import checkpoint, dataset, mining
 from utils.options import InputError
+from utils.run import Run
 
 SMALL = (
     "--image_size=64x32",
@@ -87,6 +88,17 @@ def test_train_reid_starts_from_the_suggested_step_and_shows_its_health(trained)
     assert "images" in {kind for steps in train.values() for kind in steps.values()}
     beside = json.loads((folder / "reid_model-9.ckpt.json").read_text())
     assert beside["step"] == 9 and -1 <= beside["validation"]["threshold"] <= 1
+
+
+def test_both_trainings_leave_the_same_identities_to_validation(trained, tiny_set):
+    models = trained[0]
+    args = train_reid.parse_args([f"--models_dir={models}", f"--id_model={models}/id/m0", "--seed=7"])
+    train_reid.inherit(args, Run(models, "reid", checkpoint.REID_PATTERN, vars(args), 1))
+    (trained_on, _), (held_out, _), _ = train_id.split(tiny_set, args.val_identities, 1, seed=0)
+    _, (validated_on, _, _) = train_reid.split(tiny_set, args.val_identities, args.split_seed)
+    seen = {Path(path).name[:4] for path in [*trained_on, *held_out]}
+    assert len({Path(path).name[:4] for path in validated_on}) == 2
+    assert not seen & {Path(path).name[:4] for path in validated_on}
 
 
 def test_restoring_goes_on_with_the_count_and_a_finished_run_is_left_alone(trained, tiny_set, tmp_path):
