@@ -9,23 +9,28 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-identities=240                            # people drawn to train on; 60 others are drawn to test on
-image_size=128x64                         # pixels: half of the full recipe
+identities=400                            # people drawn to train on; 60 others are drawn to test on
+image_size=96x48                          # pixels; the people of the footage are hardly larger
 width=0.25                                # a quarter of ResNet-50's filters
 val_identities=20                         # people that both trainings leave to validation
+pad_crop=5                                # pixels
 
-id_steps=480
+id_steps=520
 id_batch_size=32
-id_learning_rate=0.001
+id_learning_rate=0.003
 id_warmup_steps=60
+id_erase=0.2                              # share of pictures partly erased: little, as training is short
 
-reid_steps=300
+reid_steps=1000
 reid_batch_size=16                        # triplets a step
 reid_k=12                                 # steps between two minings
 reid_num_images=768                       # images that each mining searches
+reid_sample_num=20                        # hardest that the pair is drawn from
 reid_margin=0.3
-reid_learning_rate=0.0003
-reid_decay_start=200
+reid_learning_rate=0.0004
+reid_warmup_steps=20
+reid_decay_start=660
+reid_erase=0
 
 data_dir=data/quick_run
 models_dir=models/quick_run
@@ -53,10 +58,11 @@ step "2/6 training the ID model"
   --val_identities="$val_identities" \
   --batch_size="$id_batch_size" \
   --num_steps="$id_steps" \
-  --save_every=120 \
+  --save_every=260 \
   --learning_rate="$id_learning_rate" \
   --warmup_steps="$id_warmup_steps" \
-  --pad_crop=5 \
+  --pad_crop="$pad_crop" \
+  --erase="$id_erase" \
   "$@"
 
 step "3/6 training the re-id model"
@@ -68,12 +74,14 @@ step "3/6 training the re-id model"
   --batch_size="$reid_batch_size" \
   --k="$reid_k" \
   --num_images="$reid_num_images" \
+  --sample_num="$reid_sample_num" \
   --num_steps="$reid_steps" \
-  --save_every=100 \
+  --save_every=250 \
   --learning_rate="$reid_learning_rate" \
-  --warmup_steps=20 \
+  --warmup_steps="$reid_warmup_steps" \
   --decay_start="$reid_decay_start" \
-  --pad_crop=5 \
+  --pad_crop="$pad_crop" \
+  --erase="$reid_erase" \
   "$@"
 
 step "4/6 testing on people never trained on"

@@ -137,6 +137,20 @@ def split(data_dir, val_identities, seed):
     return tuple(column[~held_out] for column in columns), tuple(column[held_out] for column in columns)
 
 
+def centre_embedding(net, paths, args):
+    """Sets the bias of the new embedding layer so that the mean embedding of num_images pictures is zero.
+
+    Pooled features are never negative, so all of them point much the same way: similarities would start close to 1,
+    and the first steps would be spent on what everybody has in common.
+    """
+    pooled = tf.keras.Model(net.input, net.get_layer(resnet.POOL_LAYER).output)
+    pool = draw_pool(len(paths), args.num_images, np.random.default_rng(args.seed))
+    mean = embed_paths(embedder(pooled), paths[pool], args.image_size).mean(axis=0)  # (C,)
+    layer = net.get_layer(resnet.EMBEDDING_LAYER)
+    kernel, _ = layer.get_weights()  # (C, E)
+    layer.set_weights([kernel, -mean @ kernel])
+
+
 def build_train_step(net, optimizer, args):
     kernels = [weight for name, weight in checkpoint.named_weights(net).items() if name.endswith("/kernel")]
 
@@ -237,6 +251,7 @@ def main(args):
         run.restore(net, optimizer)
     else:
         checkpoint.load_backbone(net, start)
+        centre_embedding(net, train_set[0], args)
         run.start_new({"started_from": start})
         print(f"starting from the convolutions of {start}, with a new embedding layer")
     train_step, embed = build_train_step(net, optimizer, args), embedder(net)

@@ -2,12 +2,12 @@
 download and no TensorFlow.
 
     python3 data/sample.py --output data/quick_run                    what quick_run.sh trains on: half a minute
-    python3 data/sample.py --output data/drawn --identities 750 --cameras 8 --image_size 256x128
+    python3 data/sample.py --output data/drawn --identities 750 --image_size 256x128
 
 Writes Market-1501's layout: bounding_box_train, bounding_box_test and bounding_box_query with names such as
-0007_c3s1_000412_01.jpg. Identities of the test folders are not in bounding_box_train; each query is met again by every
-other camera; 0000 are distractors (people nobody asks for), -1 is junk (boxes that miss most of a test identity).
-sample.json keeps the options: drawn again with the same, the set is left as it is.
+0007_c3s1_000412_01.jpg. Identities of the test folders are not in bounding_box_train; each query is met again by the
+other cameras that its person passes; 0000 are distractors (people nobody asks for), -1 is junk (boxes that miss most of
+a test identity). sample.json keeps the options: drawn again with the same, the set is left as it is.
 """
 
 from __future__ import annotations
@@ -36,40 +36,25 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar="FOLDER",
         help="where the set goes; a folder that this script did not make is never written to",
     )
+    # fmt: off
     add("--identities", type=positive_int, default=300, help="people in bounding_box_train")
-    add(
-        "--test_identities",
-        type=positive_int,
-        default=60,
-        help="other people, in bounding_box_test and bounding_box_query",
-    )
-    add(
-        "--images_per_camera",
-        type=positive_int,
-        default=2,
-        help="pictures of a training identity by each camera; test identities have one more, the query",
-    )
-    add("--cameras", type=positive_int, default=6, help="cameras; every identity passes all of them; 2 or more")
-    add(
-        "--distractors",
-        type=non_negative_int,
-        default=60,
-        help="pictures of people without an identity (0000) in bounding_box_test",
-    )
-    add(
-        "--junk",
-        type=non_negative_int,
-        default=40,
-        help="badly cut pictures of test identities (-1) in bounding_box_test",
-    )
-    add("--image_size", type=image_size, default=[128, 64], metavar="HxW", help="pixels of each picture, height first")
-    add(
-        "--seed",
-        type=non_negative_int,
-        default=0,
-        help="another seed draws other people; the same seed draws the same pictures, on any number of processes",
-    )
+    add("--test_identities", type=positive_int, default=60,
+        help="other people, in bounding_box_test and bounding_box_query")
+    add("--cameras", type=positive_int, default=12, help="cameras; 2 or more")
+    add("--passes", type=positive_int, default=4,
+        help="cameras that each person passes, drawn anew for each; 2 up to the number of cameras")
+    add("--images_per_pass", type=positive_int, default=3,
+        help="pictures of a training identity by each camera it passes; test identities have one more, the query")
+    add("--distractors", type=non_negative_int, default=60,
+        help="pictures of people without an identity (0000) in bounding_box_test")
+    add("--junk", type=non_negative_int, default=40,
+        help="badly cut pictures of test identities (-1) in bounding_box_test")
+    add("--image_size", type=image_size, default=[128, 64], metavar="HxW",
+        help="pixels of each picture, height first")
+    add("--seed", type=non_negative_int, default=0,
+        help="another seed draws other people; the same seed draws the same pictures, on any number of processes")
     add("--processes", type=non_negative_int, default=0, help="drawing processes; 0 means one for each CPU core")
+    # fmt: on
     return options.parse_args(argv)
 
 
@@ -82,9 +67,8 @@ from data.scenes import random_camera, random_pass, take_picture  # noqa: E402
 from data.wardrobe import random_identity  # noqa: E402
 
 FOLDERS = ("bounding_box_train", "bounding_box_test", "bounding_box_query")
-CAMERA, IDENTITY, PICTURE, STRANGER, PASS = range(
-    5
-)  # each kind of random numbers has its own stream, so one never shifts another
+# Each kind of random numbers has its own stream, so one never shifts another.
+CAMERA, IDENTITY, PICTURE, STRANGER, PASS, ROUTE = range(6)
 
 
 def generator(seed: int, *key) -> np.random.Generator:
@@ -119,18 +103,17 @@ def plan(args) -> list:
     """
     tasks, last = [], args.identities + args.test_identities
     for identity in range(1, last + 1):
-        if identity <= args.identities:
-            pictures = [
-                (FOLDERS[0], camera, False) for camera in range(args.cameras) for _ in range(args.images_per_camera)
-            ]
-        else:
-            pictures = [
-                (FOLDERS[1], camera, False) for camera in range(args.cameras) for _ in range(args.images_per_camera)
-            ]
-            pictures += [(FOLDERS[2], camera, False) for camera in range(args.cameras)]
+        # Each person passes some of the cameras only, as in real sets: many cameras in all make the network look past
+        # any one of them, several pictures from one pass let it learn what stays the same while somebody walks by.
+        passed = generator(args.seed, ROUTE, identity).choice(args.cameras, args.passes, replace=False)
+        folder = FOLDERS[0] if identity <= args.identities else FOLDERS[1]
+        pictures = [(folder, int(camera), False) for camera in passed for _ in range(args.images_per_pass)]
+        if identity > args.identities:
+            pictures += [(FOLDERS[2], int(camera), False) for camera in passed]
         tasks.append((identity, identity, pictures))
     for number in range(args.junk):
-        tasks[args.identities + number % args.test_identities][2].append((FOLDERS[1], number % args.cameras, True))
+        pictures = tasks[args.identities + number % args.test_identities][2]
+        pictures.append((FOLDERS[1], pictures[number % args.passes * args.images_per_pass][1], True))
     for number in range(args.distractors):
         tasks.append((last + 1 + number, 0, [(FOLDERS[1], number % args.cameras, False)]))
     return tasks
@@ -216,6 +199,11 @@ def main(args) -> None:
     if args.cameras < 2 or args.cameras > 99:
         raise InputError(
             f"--cameras {args.cameras}: a match needs a second camera, and names have room for 99: give 2 to 99"
+        )
+    if not 2 <= args.passes <= args.cameras:
+        raise InputError(
+            f"--passes {args.passes}: a match needs a second camera, and there are {args.cameras} cameras: "
+            f"give 2 to {args.cameras}"
         )
     if args.identities + args.test_identities > 9999:
         raise InputError(

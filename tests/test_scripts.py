@@ -13,7 +13,7 @@ import test_reid
 import train_id
 import train_reid
 from tests.conftest import ROOT, refusal, run
-from utils import checkpoint, dataset, mining
+from utils import checkpoint, dataset, mining, resnet
 from utils.options import InputError
 from utils.run import Run
 
@@ -164,6 +164,17 @@ def test_mined_triplets_reach_the_network_in_their_order(tiny_set):
                 path = paths[triplets[role][number * 3 + place]]
                 expected = dataset.training_batches([path], [0], (32, 32), 1, 0, unchanged, shuffle=False)
                 np.testing.assert_array_equal(batch[role * 3 + place], next(iter(expected))[0][0])
+
+
+def test_a_new_embedding_layer_starts_centred(tiny_set):
+    paths = np.array(sorted(str(path) for path in Path(tiny_set, "bounding_box_train").iterdir()))
+    args = train_reid.parse_args(["--num_images=1000"])
+    args.image_size = [64, 32]
+    net = resnet.build_embedding_net(args.image_size, 0.125, 512)
+    before_norm = tf.keras.Model(net.input, net.get_layer(resnet.EMBEDDING_LAYER).output)
+    train_reid.centre_embedding(net, paths, args)
+    vectors = before_norm(np.stack([dataset.decode_and_resize(path, args.image_size) for path in paths])).numpy()
+    assert np.abs(vectors.mean(axis=0)).max() < 0.05 * np.abs(vectors).max()
 
 
 def test_a_collapse_is_said_in_words(capsys):
