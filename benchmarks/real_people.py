@@ -32,59 +32,30 @@ from utils.options import InputError, fraction, image_size, parser, positive_flo
 def parse_args(argv=None):
     options = parser(__doc__)
     add = options.add_argument
-    add(
-        "checkpoints",
-        nargs="*",
-        help="ID or re-id checkpoints or run folders; without any, only the histograms are measured",
-    )
+    # fmt: off
+    add("checkpoints", nargs="*",
+        help="ID or re-id checkpoints or run folders; without any, only the histograms are measured")
     add("--video", default="models/downloads/vtest.avi", help="footage of people walking, one fixed camera")
-    add(
-        "--detector",
-        default="models/downloads/detector/saved_model",
-        help="SavedModel of a COCO detector of the TensorFlow zoo's form",
-    )
+    add("--detector", default="models/downloads/detector/saved_model",
+        help="SavedModel of a COCO detector of the TensorFlow zoo's form")
     add("--min_score", type=fraction, default=0.5, help="detections below this score, 0 to 1, are dropped")
     add("--min_overlap", type=fraction, default=0.4, help="intersection over union by which a box continues a track")
-    add(
-        "--alone",
-        type=fraction,
-        default=0.2,
-        help="boxes that overlap another by more than this (intersection over union) show two people: no crop of them",
-    )
-    add(
-        "--clear",
-        type=fraction,
-        default=0.5,
-        help="a track ends where a second candidate overlaps by more than this share of the best",
-    )
+    add("--alone", type=fraction, default=0.2,
+        help="boxes that overlap another by more than this (intersection over union) show two people: no crop of them")
+    add("--clear", type=fraction, default=0.5,
+        help="a track ends where a second candidate overlaps by more than this share of the best")
     add("--query_seconds", type=positive_float, default=1.0, help="queries are taken from the first seconds of a track")
-    add(
-        "--gap_seconds",
-        type=positive_float,
-        default=2.0,
-        help="the query's own track counts from so many seconds after the query",
-    )
+    add("--gap_seconds", type=positive_float, default=2.0,
+        help="the query's own track counts from so many seconds after the query")
     add("--min_seconds", type=positive_float, default=3.0, help="shorter tracks are left out")
-    add(
-        "--every",
-        type=positive_int,
-        default=2,
-        help="every so many-th box of a track is used; neighbouring frames look alike",
-    )
-    add(
-        "--image_size",
-        type=image_size,
-        default=None,
-        metavar="HxW",
-        help="pixels, for checkpoints whose args.json is missing",
-    )
-    add(
-        "--crops",
-        default=None,
-        metavar="FOLDER",
-        help="also write one strip of pictures per track there, to see what was measured",
-    )
+    add("--every", type=positive_int, default=2,
+        help="every so many-th box of a track is used; neighbouring frames look alike")
+    add("--image_size", type=image_size, default=None, metavar="HxW",
+        help="pixels, for checkpoints that came without their .json")
+    add("--crops", default=None, metavar="FOLDER",
+        help="also write one strip of pictures per track there, to see what was measured")
     add("--json", default=None, metavar="FILE", help="also write the figures there")
+    # fmt: on
     return options.parse_args(argv)
 
 

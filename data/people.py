@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from data.heads import draw_head, draw_long_hair
 from data.wardrobe import NOISE_SIZE, choose, cloth_colour, noise, plain
 
 
@@ -305,91 +306,6 @@ def draw_trunk(painter, person, pose) -> None:
                 plain(person.bag_colour, 0.12),
                 centre=(0.13 * wide * side, 0),
             )
-
-
-def draw_head(painter, person, pose) -> None:
-    """Neck, face and hair (or what covers it); where the face ends follows from the turn of the head."""
-    size, saved = person.head, painter.heading
-    painter.limb((0, 0.82, 0), (0, 0.885, 0.01), 0.034, 0.032, plain(person.skin, edge=0.5))
-    if person.scarf:
-        painter.limb((-0.02, 0.845, 0.015), (0.02, 0.845, 0.015), 0.045, 0.045, plain(person.scarf_colour, 0.15))
-    painter.heading = saved + pose.turn
-    top, chin = 0.915 + 0.085 * size * 0.98, 0.915 - 0.055 * size
-    steps = np.linspace(0, 1, 9)
-    heights = top + (chin - top) * steps
-    swell = {"curly": 1.28, "long": 1.12}.get(person.hair, 1.04)
-    oval = np.sqrt(np.clip(1 - (2 * steps - 1) ** 2, 0.02, 1)) * (1 - 0.18 * steps)
-    if person.cover in ("hood", "scarf"):
-        swell = 1.2
-    colour = (
-        person.cover_colour
-        if person.cover == "scarf"
-        else person.upper.colour
-        if person.cover == "hood"
-        else person.hair_colour
-    )
-    shell = person.skin if person.hair == "bald" and person.cover not in ("hood", "scarf") else colour
-    painter.column(
-        heights,
-        oval * 0.056 * size * swell,
-        oval * 0.068 * size * swell,
-        plain(shell, 0.1 if person.hair != "curly" else 0.25),
-        centre=(0, 0.012),
-    )
-    if np.cos(painter.heading) > -0.45:  # a piece of the face is seen: a smaller oval, further forward
-        face = np.linspace(0.28 if person.hair != "bald" else 0.12, 0.98, 7)
-        shape = np.sqrt(np.clip(1 - (2 * face - 1) ** 2, 0.02, 1)) * (1 - 0.18 * face)
-        beard = face > 0.68
-        skin = plain(person.skin, 0.04)
-        shift = 0.032 if np.cos(painter.heading) < 0.5 else 0.022
-        painter.column(top + (chin - top) * face, shape * 0.047 * size, shape * 0.045 * size, skin, centre=(0, shift))
-        eyes = top + (chin - top) * 0.47
-        painter.column(
-            [eyes, eyes - 0.012],
-            [0.036 * size] * 2,
-            [0.034 * size] * 2,
-            plain(person.skin * 0.62),
-            centre=(0, shift + 0.006),
-        )
-        if person.beard:
-            painter.column(
-                (top + (chin - top) * face)[beard],
-                shape[beard] * 0.046 * size,
-                shape[beard] * 0.045 * size,
-                plain(person.hair_colour * 1.1),
-                centre=(0, shift + 0.004),
-            )
-    if person.cover in ("cap", "beanie"):
-        under = 0.42 if person.cover == "beanie" else 0.36
-        cap = steps[steps <= under + 0.02]
-        painter.column(
-            top + 0.006 + (chin - top) * cap,
-            oval[: len(cap)] * 0.061 * size,
-            oval[: len(cap)] * 0.073 * size,
-            plain(person.cover_colour, 0.1),
-            centre=(0, 0.012),
-        )
-        if person.cover == "cap" and np.cos(painter.heading) > -0.3:
-            brim = top + (chin - top) * under
-            painter.limb((-0.03, brim, 0.06), (0.03, brim, 0.06), 0.014, 0.014, plain(person.cover_colour * 0.8))
-    painter.heading = saved
-    if person.hood and person.cover != "hood":  # lies on the neck
-        painter.limb(
-            (-0.04, 0.845, -0.035), (0.04, 0.845, -0.035), 0.035, 0.035, plain(person.upper.colour * 0.9, 0.15)
-        )
-
-
-def draw_long_hair(painter, person, pose) -> None:
-    """Hair down to the shoulder blades, or a pony tail."""
-    wide = 0.056 if person.hair == "long" else 0.022
-    end = 0.8 - 0.1 * (person.flare - 1)
-    painter.column(
-        [0.95, 0.9, 0.84, end],
-        np.array([0.8, 1.05, 1.1, 0.9]) * wide,
-        np.array([0.7, 0.9, 0.8, 0.6]) * wide * 0.8,
-        plain(person.hair_colour, 0.15),
-        centre=(0, -0.03),
-    )
 
 
 def draw_backpack(painter, person) -> None:

@@ -170,7 +170,7 @@ def description(args) -> dict:
     drawing = hashlib.sha256(
         b"".join(
             (Path(__file__).parent / name).read_bytes()
-            for name in ("wardrobe.py", "people.py", "scenes.py", "sample.py")
+            for name in ("wardrobe.py", "heads.py", "people.py", "scenes.py", "sample.py")
         )
     )
     options = {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "processes")}

@@ -107,40 +107,33 @@ def random_cloth(rng, column: int, patterns: dict, dark: bool) -> SimpleNamespac
     )
 
 
-def random_identity(rng) -> SimpleNamespace:
-    """Everything that stays with a person: clothes, body, hair, skin, shoes, what is carried."""
-    female, dark = (
-        rng.random() < 0.5,
-        rng.random() < 0.45,
-    )  # many a street is full of dark jackets, told apart by shades and hair
-    top = choose(
-        rng,
-        tshirt=22,
-        shirt=16,
-        jacket=30,
-        hoodie=12,
-        coat=14 if female else 9,
-        puffer=10,
-        vest=4,
-        dress=8 if female else 0,
-    )
+def random_clothes(rng, female: bool) -> dict:
+    """Upper and lower garment, their kinds and cloths."""
+    dark = rng.random() < 0.45  # many a street is full of dark jackets, told apart by shades and hair
+    # fmt: off
+    top = choose(rng, tshirt=22, shirt=16, jacket=30, hoodie=12, coat=14 if female else 9, puffer=10, vest=4,
+                 dress=8 if female else 0)
     bottom = choose(rng, trousers=70, shorts=10, skirt=10 if female else 0, leggings=14 if female else 1, wide=8)
-    upper = random_cloth(
-        rng, 1, dict(plain=42, stripes=11, check=6, sleeves=11, yoke=8, band=7, mottle=4, print=10, hem=5), dark
-    )
+    upper_cloths = dict(plain=42, stripes=11, check=6, sleeves=11, yoke=8, band=7, mottle=4, print=10, hem=5)
+    # fmt: on
+    upper = random_cloth(rng, 1, upper_cloths, dark)
     lower = random_cloth(rng, 2, dict(plain=78, faded=14, seam=6, check=2), dark)
     open_front = top in ("jacket", "coat", "hoodie", "vest", "shirt") and rng.random() < 0.45
+    return dict(top=top, bottom=bottom, upper=upper, lower=lower, open_front=open_front)
+
+
+def random_identity(rng) -> SimpleNamespace:
+    """Everything that stays with a person: clothes, body, hair, skin, shoes, what is carried."""
+    female = rng.random() < 0.5
+    clothes = random_clothes(rng, female)
+    top = clothes["top"]
     hair = choose(rng, bald=6, short=30 if female else 62, long=38 if female else 4, curly=12, tail=14 if female else 1)
     cover = choose(
         rng, none=80, cap=8, beanie=6, hood=5 if top in ("hoodie", "puffer", "coat") else 0, scarf=3 if female else 0
     )
     return SimpleNamespace(
         female=female,
-        top=top,
-        bottom=bottom,
-        upper=upper,
-        lower=lower,
-        open_front=open_front,
+        **clothes,
         hair=hair,
         cover=cover,
         build=float(np.clip(rng.normal(0.95 if female else 1.05, 0.11), 0.78, 1.4)),
