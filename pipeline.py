@@ -33,7 +33,7 @@ def parse_args():
         "--image_size",
         type=image_size,
         default=None,
-        help="HEIGHTxWIDTH, if args.json did not come with the checkpoint",
+        help="HEIGHTxWIDTH, if the checkpoint came without its .json",
     )
     add(
         "--engine",

@@ -6,9 +6,12 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
+if [ -f /etc/nv_tegra_release ]; then
+  echo "error: the tests need their tools in a .venv, which is not made on a Jetson: run them on a desktop" >&2
+  exit 2
+fi
 bash setup.sh python dev detector footage
 bin=.venv/bin
-[ -x "$bin/python" ] || bin=$(dirname "$(command -v python3)")
 
 "$bin/ruff" check .
 "$bin/ruff" format --check --quiet .

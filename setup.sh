@@ -11,7 +11,8 @@
 # footage   people walking, 80 seconds    -> models/downloads/vtest.avi
 # imagenet  ResNet-50's ImageNet weights  -> Keras' own cache
 #
-# Prints one line a part. A part that cannot be downloaded does not stop the others and is not an error: its line says what it means.
+# Prints one line a part. A part that cannot be downloaded does not stop the others and is not an error: its line says
+# what that means. Python packages that cannot be installed do not stop the others either, but end in exit code 2.
 # PYTHON=/path/to/python3.x names the interpreter that .venv is made with.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -60,7 +61,7 @@ make_venv() {
     if [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1; then
         return
     fi
-    python=$(find_python)
+    python=$(find_python) || exit 2
     "$python" -m venv --clear .venv >/dev/null 2>&1 || {
         rm -rf .venv
         fail "$python cannot make a virtual environment: install its venv module (on Debian and Ubuntu: sudo apt install python3-venv)"
@@ -113,8 +114,12 @@ set_up_dev() {
 usage() { sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(python detector footage imagenet)
+if [ $# -eq 0 ]; then
+    parts=(python detector footage)
+    on_jetson || parts+=(imagenet) # a Jetson runs models and does not train them
+fi
 downloads=()
+status=0
 for part in "${parts[@]}"; do
     case $part in
         python | dev) ;;
@@ -124,10 +129,17 @@ for part in "${parts[@]}"; do
     esac
 done
 for part in python dev; do
-    if [[ " ${parts[*]} " == *" $part "* ]]; then "set_up_$part"; fi
+    # In a shell of its own, so that a part that fails has said so and the others get their turn.
+    if [[ " ${parts[*]} " == *" $part "* ]]; then
+        case $part in
+            python) (set_up_python) || status=2 ;;
+            dev) (set_up_dev) || status=2 ;;
+        esac
+    fi
 done
 if [ ${#downloads[@]} -gt 0 ]; then
     python=.venv/bin/python
     [ -x "$python" ] && ! on_jetson || python=python3
     "$python" -m utils.parts "${downloads[@]}"
 fi
+exit "$status"

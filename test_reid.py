@@ -21,7 +21,7 @@ def parse_args(argv=None):
     add("--untrained", action="store_true",
         help="measure random weights in the model's shape instead: the floor to compare with")
     add("--image_size", type=image_size, default=None, metavar="HxW",
-        help="pixels; only for a checkpoint that came without its args.json (256x128 then)")
+        help="pixels; only for a checkpoint that came without its .json")
     add("--json", default=None, metavar="FILE", help="write the figures there as well")
     # fmt: on
     return options.parse_args(argv)
@@ -57,8 +57,12 @@ def load_model(model, size, untrained):
 
 
 def main(args):
+    if args.json:
+        checkpoint.write_json(Path(args.json), {})  # refused now rather than after minutes of work
     net, size, name = load_model(args.model, args.image_size, args.untrained)
     query, gallery = open_split(args.data_dir, "query"), open_split(args.data_dir, "test")
+    query.require_cameras()
+    gallery.require_cameras()
     check_images([*query.paths, *gallery.paths])
     embed = embedder(net)
     with naming_unreadable([*query.paths, *gallery.paths]):

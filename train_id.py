@@ -23,6 +23,7 @@ from utils.options import (
     positive_float,
     positive_int,
     run_main,
+    width,
 )
 
 
@@ -44,7 +45,7 @@ def parse_args(argv=None):
              "whose convolutions are taken")
     add("--image_size", type=image_size, default=[256, 128], metavar="HxW",
         help="pixels, height first; every picture is scaled to it")
-    add("--width", type=positive_float, default=1.0,
+    add("--width", type=width, default=1.0,
         help="factor on the number of filters; 0.25 trains on a CPU, ImageNet weights exist for 1.0 only")
     add = options.add_argument_group("optimisation").add_argument
     add("--batch_size", type=positive_int, default=64, help="pictures a step; less if the GPU's memory ends")
@@ -67,7 +68,7 @@ import tensorflow as tf  # noqa: E402
 
 from utils import checkpoint, dataset, resnet  # noqa: E402
 from utils.losses import id_loss, weight_decay  # noqa: E402
-from utils.run import Run, Steps, WarmupCosine, check_finite, suggest_flat  # noqa: E402
+from utils.run import Run, Steps, build_schedule, check_finite, suggest_flat  # noqa: E402
 
 
 def initialise(net, pretrained) -> str:
@@ -77,8 +78,9 @@ def initialise(net, pretrained) -> str:
         return "ImageNet weights of tf.keras.applications"
     if pretrained == "none":
         return "random weights"
-    checkpoint.load_backbone(net, checkpoint.strip_suffix(pretrained))
-    return f"the convolutions of {pretrained}"
+    prefix = checkpoint.find_checkpoint(pretrained)
+    checkpoint.load_backbone(net, prefix)
+    return f"the convolutions of {prefix}"
 
 
 def split(data_dir, val_identities, val_images, seed):
@@ -148,7 +150,7 @@ def main(args):
 
     # Network and optimiser.
     net = resnet.build_id_net(num_classes, args.image_size, args.width)
-    schedule = WarmupCosine(args.learning_rate, args.warmup_steps, args.warmup_steps, args.num_steps)
+    schedule = build_schedule(args, decay_start=args.warmup_steps)
     optimizer = tf.keras.optimizers.Adam(schedule)
     optimizer.build(net.trainable_variables)
     if args.restore:
@@ -182,8 +184,7 @@ def main(args):
                     f"saved {run.prefix(step)}"
                 )
     if steps.stopped:
-        run.say_how_to_go_on("train_id")
-        return
+        run.end_stopped()
     print(f"suggested for train_reid: {run.prefix(suggested['step'])} ({suggested['why']})")
     print(f"next: set id_model={run.folder} in train_reid.sh, then bash train_reid.sh")
 

@@ -11,6 +11,7 @@ the TensorBoard runs train and val. Image size and width are those of the ID mod
 """
 
 import time
+from pathlib import Path
 
 from utils.options import (
     InputError,
@@ -83,7 +84,7 @@ from utils.grid import triplet_grid  # noqa: E402
 from utils.losses import triplet_loss, weight_decay  # noqa: E402
 from utils.metrics import strict_threshold  # noqa: E402
 from utils.mining import draw_pool, mine_triplets  # noqa: E402
-from utils.run import Run, Steps, WarmupCosine, check_finite, suggest_rank1  # noqa: E402
+from utils.run import Run, Steps, build_schedule, check_finite, suggest_rank1  # noqa: E402
 
 
 def inherit(args, run):
@@ -95,16 +96,17 @@ def inherit(args, run):
         start, before = None, checkpoint.read_args(run.prefix(run.find_restored()))
     else:
         start = checkpoint.find_checkpoint(args.id_model, checkpoint.ID_PATTERN)
-        _, before = checkpoint.load_net(start)
+        before = checkpoint.read_shape(start)
     args.image_size, args.width = before["image_size"], before["width"]
     if args.val_identities is None:
         args.val_identities = before.get("val_identities") or 50
     if args.val_identities < 2:
         raise InputError("val_identities must be 2 or more: validation compares people with each other")
-    if not args.restore and args.val_identities > before.get("val_identities", 0):
+    another_set = Path(before.get("data_dir", args.data_dir)).resolve() != Path(args.data_dir).resolve()
+    if not args.restore and (another_set or args.val_identities > before.get("val_identities", 0)):
         print(
-            "note: the ID model was trained on validation identities, "
-            "so validation figures will look better than they are"
+            "note: the ID model held out fewer identities or those of another data set, so it may have seen some that "
+            "validation is done on: those figures will look better than they are"
         )
     # The ID model held out identities by its own seed; another draw would validate on people it was trained on.
     args.split_seed = before.get("split_seed", before.get("seed", args.seed))
@@ -133,6 +135,8 @@ def split(data_dir, val_identities, seed):
         f"{data.folder}: {np.sum(~held_out)} pictures of {len(kinds)} identities to train on, "
         f"{held_out.sum()} of {val_identities} others to validate on"
     )
+    if len(np.unique(identities[held_out])) == held_out.sum():
+        raise InputError("no identity held out for validation has two pictures: raise val_identities, or add pictures")
     columns = (paths, identities, cameras)
     return tuple(column[~held_out] for column in columns), tuple(column[held_out] for column in columns)
 
@@ -177,10 +181,8 @@ def mine(embed, train_set, args, rng):
     embeddings = embed_paths(embed, paths[pool], args.image_size)  # (N, E)
     try:
         triplets = mine_triplets(embeddings, identities[pool], args.batch_size * args.k, args.sample_num, rng)
-    except ValueError:
-        raise InputError(
-            f"no two of {len(pool)} images drawn show one identity: raise num_images, or add pictures for each identity"
-        ) from None
+    except ValueError as error:
+        raise InputError(f"no triplet among {len(pool)} images drawn ({error}): raise num_images") from None
     anchors, positives, negatives = (embeddings[index] for index in triplets)  # (T, E) each
     positive = np.sum(anchors * positives, axis=1)  # (T,)
     negative = np.sum(anchors * negatives, axis=1)  # (T,)
@@ -244,14 +246,15 @@ def main(args):
 
     # Network: the convolutions of the ID model under a new embedding layer.
     net = resnet.build_embedding_net(args.image_size, args.width, args.embedding_size)
-    schedule = WarmupCosine(args.learning_rate, args.warmup_steps, args.decay_start, args.num_steps)
+    schedule = build_schedule(args, args.decay_start)
     optimizer = tf.keras.optimizers.Adam(schedule)
     optimizer.build(net.trainable_variables)
     if args.restore:
         run.restore(net, optimizer)
     else:
         checkpoint.load_backbone(net, start)
-        centre_embedding(net, train_set[0], args)
+        with dataset.naming_unreadable(train_set[0]):
+            centre_embedding(net, train_set[0], args)
         run.start_new({"started_from": start})
         print(f"starting from the convolutions of {start}, with a new embedding layer")
     train_step, embed = build_train_step(net, optimizer, args), embedder(net)
@@ -272,6 +275,8 @@ def main(args):
             training_seconds += time.monotonic() - begun
             loss, active = float(losses.mean()), float((losses > 0).mean())
             check_finite(loss, step, run)
+            if (step - run.first_step) % args.k == 0:
+                warn_of_collapse(mined["embedding_spread"], active, step)
             steps.show(loss=loss, active=active, spread=mined["embedding_spread"])
             if step % args.log_every == 0 or steps.ending:
                 figures = {
@@ -286,7 +291,6 @@ def main(args):
                     "seconds/training": training_seconds,
                 }
                 run.log(run.train_writer, step, figures)
-                warn_of_collapse(mined["embedding_spread"], active, step)
             if step % args.save_every == 0 or steps.ending:
                 figures = validate(embed, val_set, args)
                 run.log(run.val_writer, step, figures)
@@ -297,10 +301,10 @@ def main(args):
                     f"saved {run.prefix(step)}"
                 )
     if steps.stopped:
-        run.say_how_to_go_on("train_reid")
-        return
+        run.end_stopped()
     best = run.prefix(suggested["step"])
-    print(f"suggested: {best} ({suggested['why']})\nnext: bash test_reid.sh --model={best}")
+    print(f"suggested: {best} ({suggested['why']})")
+    print(f"next: bash test_reid.sh --model={best}, or to the device: scp {best}* USER@JETSON:")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Draws a person re-identification data set: people in the clothes of a street, seen by several cameras. Needs no
 download and no TensorFlow.
 
-    python3 data/sample.py --output data/quick_run                    what quick_run.sh trains on: half a minute
-    python3 data/sample.py --output data/drawn --identities 750 --image_size 256x128
+    python3 data/sample.py --output data/drawn                        half a minute on two CPU cores
+    python3 data/sample.py --output data/large --identities 750 --image_size 256x128
 
 Writes Market-1501's layout: bounding_box_train, bounding_box_test and bounding_box_query with names such as
 0007_c3s1_000412_01.jpg. Identities of the test folders are not in bounding_box_train; each query is met again by the
@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `python3 data/sample.py` finds data and utils
 
-from utils.options import InputError, image_size, non_negative_int, parser, positive_int, run_main  # noqa: E402
+from utils.options import InputError, image_size, non_negative_int, parser, positive_int, run_main, seed  # noqa: E402
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -41,9 +41,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     add("--test_identities", type=positive_int, default=60,
         help="other people, in bounding_box_test and bounding_box_query")
     add("--cameras", type=positive_int, default=12, help="cameras; 2 or more")
-    add("--passes", type=positive_int, default=4,
+    add("--passes", type=positive_int, default=3,
         help="cameras that each person passes, drawn anew for each; 2 up to the number of cameras")
-    add("--images_per_pass", type=positive_int, default=3,
+    add("--images_per_pass", type=positive_int, default=4,
         help="pictures of a training identity by each camera it passes; test identities have one more, the query")
     add("--distractors", type=non_negative_int, default=60,
         help="pictures of people without an identity (0000) in bounding_box_test")
@@ -51,7 +51,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         help="badly cut pictures of test identities (-1) in bounding_box_test")
     add("--image_size", type=image_size, default=[128, 64], metavar="HxW",
         help="pixels of each picture, height first")
-    add("--seed", type=non_negative_int, default=0,
+    add("--seed", type=seed, default=0,
         help="another seed draws other people; the same seed draws the same pictures, on any number of processes")
     add("--processes", type=non_negative_int, default=0, help="drawing processes; 0 means one for each CPU core")
     # fmt: on

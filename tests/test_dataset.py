@@ -51,11 +51,25 @@ def test_other_names_need_one_method(tmp_path):
         def get_class_from_path(self, path):
             return int(path.split("cow")[-1].split(".")[0])
 
-        def get_camera_from_path(self, path):
-            return 1
-
     (tmp_path / "cow17.jpg").touch()
-    assert Cows(tmp_path).identities.tolist() == [17]
+    cows = Cows(tmp_path)
+    assert cows.identities.tolist() == [17] and cows.cameras.tolist() == [dataset.UNKNOWN_CAMERA]
+    with pytest.raises(InputError, match="can't tell the camera .*cow17.jpg"):
+        cows.require_cameras()
+
+
+def test_a_smaller_number_of_held_out_identities_is_a_part_of_a_larger():
+    identities = np.repeat(np.arange(100), 3)
+    few, many = (set(identities[dataset.hold_out_identities(identities, count, seed=1)]) for count in (5, 20))
+    assert len(few) == 5 and few < many
+
+
+def test_a_folder_or_a_dead_link_with_a_pictures_name_is_named(tmp_path):
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "link.jpg").symlink_to("nowhere.jpg")
+    for name in ("folder.jpg", "link.jpg"):
+        with pytest.raises(InputError, match=f"{name} can't be read"):
+            dataset.check_images([str(tmp_path / name)])
 
 
 def test_markets_own_query_folder_is_accepted(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from utils import checkpoint
 from utils.options import InputError
-from utils.run import Run, Steps, WarmupCosine, check_finite, clock, suggest_flat, suggest_rank1
+from utils.run import Run, Steps, WarmupCosine, build_schedule, check_finite, clock, suggest_flat, suggest_rank1
 
 
 class TinyNet(tf.keras.Sequential):
@@ -120,9 +121,32 @@ def test_ctrl_c_ends_after_the_step_under_way(capsys):
             if step == 3:
                 os.kill(os.getpid(), signal.SIGINT)
             done.append(-step)
-    assert done == [1, -1, 2, -2, 3, -3] and steps.stopped and steps.ending
+            if steps.ending:
+                done.append("saved")
+    assert done == [1, -1, 2, -2, 3, -3, "saved"] and steps.stopped
     assert "finishing this step" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_ctrl_c_behind_the_last_check_costs_one_step_and_never_the_saving():
+    done = []
+    with Steps(0, 100, 8) as steps:
+        for step in steps:
+            if steps.ending:
+                done.append("saved")
+            if step == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            done.append(step)
+    assert done == [1, 2, 3, "saved", 4]
+
+
+def test_a_run_too_short_for_its_schedule_gets_one_in_proportion(capsys):
+    args = SimpleNamespace(learning_rate=1.0, warmup_steps=2000, num_steps=60)
+    schedule = build_schedule(args, decay_start=2000)
+    assert float(schedule(9)) == 1.0 and float(schedule(36)) == 1.0 and float(schedule(60)) == 0.0
+    assert "60 steps are too few" in capsys.readouterr().out
+    args.num_steps = 9000
+    assert float(build_schedule(args, decay_start=8000)(1999)) == 1.0 and capsys.readouterr().out == ""
 
 
 def test_steps_go_on_from_where_they_were():

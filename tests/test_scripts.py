@@ -1,7 +1,11 @@
 """The training and testing scripts as a user runs them: through their launchers, on drawn pictures, for a few steps."""
 
 import json
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,7 @@ import test_reid
 import train_id
 import train_reid
 from tests.conftest import ROOT, refusal, run
-from utils import checkpoint, dataset, mining, resnet
+from utils import checkpoint, dataset, mining, quick_table, resnet
 from utils.options import InputError
 from utils.run import Run
 
@@ -177,6 +181,63 @@ def test_a_new_embedding_layer_starts_centred(tiny_set):
     assert np.abs(vectors.mean(axis=0)).max() < 0.05 * np.abs(vectors).max()
 
 
+def test_mining_returns_places_in_the_training_set_and_not_in_the_pool(tiny_set):
+    paths = np.array(sorted(str(path) for path in Path(tiny_set, "bounding_box_train").iterdir()))
+    identities = np.array([int(Path(path).name[:4]) for path in paths])
+    args = train_reid.parse_args(["--batch_size=6", "--k=5", "--num_images=25"])
+    args.image_size = [32, 32]
+    picture_means = tf.function(
+        lambda images: tf.math.l2_normalize(tf.reduce_mean(tf.cast(images, tf.float32), (1, 2)), -1)
+    )
+    train_set = (paths, identities, None)
+    (anchors, positives, negatives), figures, picture = train_reid.mine(
+        picture_means, train_set, args, np.random.default_rng(0)
+    )
+    assert len(anchors) == 30 and (anchors != positives).all()
+    assert (identities[anchors] == identities[positives]).all() and (identities[anchors] != identities[negatives]).all()
+    assert max(anchors.max(), negatives.max()) >= 25 and 0 <= figures["embedding_spread"] <= 1
+    assert picture.ndim == 3 and picture.dtype == np.uint8
+
+
+def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tiny_set, tmp_path):
+    command = [sys.executable, "train_id.py", f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", *SMALL]
+    command += ["--num_steps=100000", "--save_every=50000"]
+    training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in training.stdout:
+        if line.startswith("step "):
+            training.send_signal(signal.SIGINT)
+            break
+    printed = training.stdout.read()
+    assert training.wait(60) == 130 and "saved" in printed
+    (step,) = checkpoint.steps_in(tmp_path / "id" / "m0", checkpoint.ID_PATTERN)
+    go_on = next(line.strip() for line in printed.splitlines() if line.strip().startswith("python3 "))
+    more = run("bash", "-c", go_on.replace("python3", sys.executable, 1).replace("=100000", f"={step + 2}"))
+    assert more.returncode == 0 and f"going on from step {step}" in more.stdout, more.stdout + more.stderr
+
+
+def test_the_closing_table_of_the_quick_run(tmp_path, capsys):
+    for name, rank1 in (("untrained", 8.123), ("id", 50.0), ("reid", 75.0)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"rank1": rank1, "rank5": 90.0, "mAP": 40.0, "rank10": 1.0}))
+    arguments = ["--folder", str(tmp_path), "--json", str(tmp_path / "quick_run.json"), "--seconds", "61"]
+    quick_table.main(quick_table.parse_args(arguments))
+    assert json.loads((tmp_path / "quick_run.json").read_text())["demo"] is None
+    (tmp_path / "frozen" / "reid").mkdir(parents=True)
+    (tmp_path / "frozen" / "reid" / "manifest.json").write_text(
+        json.dumps({"parity": {"min": 0.9, "mean": 1.0, "of": ""}})
+    )
+    (tmp_path / "demo.json").write_text(json.dumps({"fps": 12.5, "video": "people.mp4", "identities": 4}))
+    quick_table.main(quick_table.parse_args(arguments))
+    assert json.loads((tmp_path / "quick_run.json").read_text()) == {
+        "untrained": {"rank1": 8.12, "rank5": 90.0, "mAP": 40.0},
+        "id": {"rank1": 50.0, "rank5": 90.0, "mAP": 40.0},
+        "reid": {"rank1": 75.0, "rank5": 90.0, "mAP": 40.0},
+        "parity": {"min": 0.9, "mean": 1.0},
+        "demo": {"fps": 12.5, "video": "people.mp4"},
+        "seconds": 61,
+    }
+    assert "12.5 frames a second" in capsys.readouterr().out
+
+
 def test_a_collapse_is_said_in_words(capsys):
     train_reid.warn_of_collapse(spread=0.2, active=1.0, step=5)
     train_reid.warn_of_collapse(spread=0.001, active=0.1, step=5)
@@ -188,16 +249,32 @@ def test_a_collapse_is_said_in_words(capsys):
 # ---- a user's mistakes ----
 
 
-@pytest.mark.parametrize("script", [train_id, train_reid, test_reid])
-@pytest.mark.parametrize("option", [
-    "--unknown=1", "--num_steps=0", "--num_steps=ten", "--image_size=256", "--erase=1.5", "--restore=maybe",
-    "--width=-1", "--margin=0", "--k=0",
-])  # fmt: skip
-def test_bad_values_are_refused_at_once(script, option, capsys):
+@pytest.mark.parametrize(
+    "script, option, sentence",
+    [
+        (train_id, "--unknown=1", "unrecognized"),
+        (train_id, "--num_steps=0", "0 is not a whole number above 0"),
+        (train_id, "--num_steps=ten", "'ten' is not a whole number above 0"),
+        (train_id, "--image_size=256", "'256' is not HEIGHTxWIDTH"),
+        (train_id, "--image_size=16x16", "32 pixels or more"),
+        (train_id, "--erase=1.5", "1.5 is not a number from 0 to 1"),
+        (train_id, "--restore=maybe", "'maybe' is neither True nor False"),
+        (train_id, "--width=-1", "-1 is not a multiple of 1/64"),
+        (train_id, "--width=0.3", "0.3 is not a multiple of 1/64"),
+        (train_id, "--seed=5000000000", "from 0 to 2147483647"),
+        (train_id, "--learning_rate=nan", "nan is not a number above 0"),
+        (train_reid, "--margin=0", "0 is not a number above 0"),
+        (train_reid, "--k=0", "0 is not a whole number above 0"),
+        (train_reid, "--sample_num=-1", "-1 is not a whole number above 0"),
+        (test_reid, "--image_size=axb", "'axb' is not HEIGHTxWIDTH"),
+    ],
+)
+def test_bad_values_are_refused_at_once(script, option, sentence, capsys):
     with pytest.raises(SystemExit) as stop:
         script.parse_args([option])
     assert stop.value.code == 2
-    assert option.split("=")[0] in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert option.split("=")[0] in printed and sentence in printed
 
 
 def bad_sets(tiny_set, tmp_path):
@@ -271,8 +348,12 @@ def test_help_answers_without_tensorflow_and_explains_every_option(script, tmp_p
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
     finished = run(script, "--help", PYTHONPATH=str(tmp_path))
     assert finished.returncode == 0, finished.stderr + finished.stdout
-    words = finished.stdout.replace("\n", " ")
-    assert "None" not in words.replace("(default: None)", ""), words
+    options = finished.stdout[finished.stdout.index("show this help message") :]
+    blocks = re.split(r"\n  (?=--)", options)[1:]
+    assert len(blocks) > 3
+    for block in blocks:  # the words behind the option's name and its placeholder
+        described = re.sub(r"^--\S+( \S+)?", "", block).split()
+        assert len(described) >= 3 and "None" not in described, block
 
 
 def test_every_option_of_a_launcher_is_one_of_its_script():

@@ -123,8 +123,14 @@ def save_variables(variables: dict, prefix) -> None:
     half_written = prefix.with_name(f"half-written-{os.getpid()}-{prefix.name}")
     try:
         tf.train.Checkpoint(weights=dict(variables)).write(str(half_written))
+        # Where this step is written a second time, its old index must not vouch for the new data.
+        Path(f"{prefix}.index").unlink(missing_ok=True)
         for suffix in (".data-00000-of-00001", ".index"):
             os.replace(f"{half_written}{suffix}", f"{prefix}{suffix}")
+    except (tf.errors.OpError, OSError) as error:
+        raise InputError(
+            f"{prefix} can't be written ({_first_line(error)}): make room, or name another place"
+        ) from None
     finally:
         for left_over in prefix.parent.glob(half_written.name + "*"):
             left_over.unlink()
@@ -161,7 +167,7 @@ def read_weights(prefix) -> dict:
                 escaped = key[len(before) : -len(after)]  # by TensorFlow
                 stored[escaped.replace(".S", "/").replace("..", ".")] = reader.get_tensor(key)
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:  # TensorFlow raises all four for damage
-        reason = str(error).splitlines()[0]
+        reason = _first_line(error)
         raise InputError(f"checkpoint {prefix} can't be read ({reason}): copy both of its files again") from None
     if not stored:
         raise InputError(f"checkpoint {prefix} was not written by this project's training scripts")
@@ -190,17 +196,13 @@ def read_args(prefix) -> dict:
     return {}
 
 
-def load_net(prefix, image_size=None, untrained=False):
-    """The network of any checkpoint, as something that embeds, and its args.
+def read_shape(prefix, image_size=None) -> dict:
+    """The args of a checkpoint with image_size [H, W], width and, for a re-id model, embedding_size filled in.
 
-    net: (B, H, W, 3) uint8 RGB -> (B, E) float32 of norm 1. A re-id checkpoint gives its embedding network; an ID
-    checkpoint its pooled features. Width and embedding size are read off the weights themselves; the image size [H, W]
-    stands in <prefix>.json, or is given where that did not come along.
-    untrained: the same network with random weights instead, the floor that a figure is compared with.
+    Width and embedding size are read off the weights; the image size stands in <prefix>.json, or is given where that
+    did not come along. InputError where they contradict each other, or the checkpoint holds no ResNet-50 of ours.
     """
-    prefix = strip_suffix(prefix)
-    stored = read_weights(prefix)
-    args = read_args(prefix)
+    stored, args = read_weights(prefix), read_args(prefix)
     trained_at = args.get("image_size")
     if image_size and trained_at and list(image_size) != list(trained_at):
         raise InputError(
@@ -209,7 +211,8 @@ def load_net(prefix, image_size=None, untrained=False):
         )
     if not (image_size or trained_at):
         raise InputError(
-            f"{prefix}.json did not come along with the checkpoint: copy it too, or give image_size, such as 256x128"
+            f"{prefix}.json did not come along with the checkpoint: copy it too, "
+            "or give --image_size=256x128 (or what it was trained at) to test_reid.py or pipeline.py"
         )
     args["image_size"] = list(image_size or trained_at)
     if "conv1_conv/kernel" not in stored:
@@ -218,9 +221,22 @@ def load_net(prefix, image_size=None, untrained=False):
             "name a model.ckpt-<step> or reid_model-<step>.ckpt"
         )
     args["width"] = stored["conv1_conv/kernel"].shape[-1] / resnet.STEM_FILTERS
-    embedding = stored.get(f"{resnet.EMBEDDING_LAYER}/kernel")
-    if embedding is not None:
-        args["embedding_size"] = int(embedding.shape[-1])
+    args.pop("embedding_size", None)
+    if f"{resnet.EMBEDDING_LAYER}/kernel" in stored:
+        args["embedding_size"] = int(stored[f"{resnet.EMBEDDING_LAYER}/kernel"].shape[-1])
+    return args
+
+
+def load_net(prefix, image_size=None, untrained=False):
+    """The network of any checkpoint, as something that embeds, and its args.
+
+    net: (B, H, W, 3) uint8 RGB -> (B, E) float32 of norm 1. A re-id checkpoint gives its embedding network; an ID
+    checkpoint its pooled features. args and errors as in read_shape.
+    untrained: the same network with random weights instead, the floor that a figure is compared with.
+    """
+    prefix = strip_suffix(prefix)
+    args = read_shape(prefix, image_size)
+    if "embedding_size" in args:
         net = resnet.build_embedding_net(args["image_size"], args["width"], args["embedding_size"])
     else:
         net = resnet.build_pooled_net(args["image_size"], args["width"])
@@ -232,7 +248,7 @@ def load_net(prefix, image_size=None, untrained=False):
 def load_embedding_net(prefix, image_size=None):
     """As load_net, for re-id checkpoints only: what pipeline.py freezes."""
     net, args = load_net(prefix, image_size)
-    if "embedding_size" not in args or net.name != "embedding_net":
+    if "embedding_size" not in args:
         raise InputError(
             f"checkpoint {prefix} is an ID model: train a re-id model from it with bash train_reid.sh first"
         )
@@ -254,8 +270,15 @@ def write_json(path, content) -> None:
     """Writes a small JSON file whole or not at all."""
     path = Path(path)
     half_written = path.with_name(f"half-written-{os.getpid()}-{path.name}")
-    half_written.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
-    os.replace(half_written, path)
+    try:
+        half_written.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
+        os.replace(half_written, path)
+    except OSError as error:
+        raise InputError(f"{path} can't be written ({error.strerror}): make room, or name another place") from None
+
+
+def _first_line(error):
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _plain(value):

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from utils.metrics import DISTRACTOR
 from utils.options import InputError
 
-JUNK = -1  # Market-1501: a bad box on a person of the test set; neither right nor wrong, so it never counts
-DISTRACTOR = 0  # Market-1501: a box on nobody; stays in the gallery and is wrong for every query
+UNKNOWN_CAMERA = 0
 
 FOLDERS = {
     "train": ("bounding_box_train",),
@@ -35,8 +35,8 @@ MSMT17 = re.compile(r"(\d+)_\d+_(\d+)_\d{4}(?:morning|noon|afternoon)_")
 class ImageDataset:
     """The pictures of one folder, sorted by file name.
 
-    `paths` is a list of str, `identities` and `cameras` are both (N,) int32.
-    For other file names override get_class_from_path, and get_camera_from_path for testing across cameras.
+    `paths` is a list of str, `identities` and `cameras` are both (N,) int64.
+    For other file names override get_class_from_path; for testing across cameras get_camera_from_path as well.
     InputError names the first file that does not parse.
     """
 
@@ -52,19 +52,26 @@ class ImageDataset:
             raise InputError(
                 f"no .jpg or .png picture in {folder}: unpack the data set there (data/README.md tells the layout)"
             )
-        self.identities = np.array([self.get_class_from_path(path) for path in self.paths], dtype=np.int32)  # (N,)
-        self.cameras = np.array([self.get_camera_from_path(path) for path in self.paths], dtype=np.int32)  # (N,)
+        self.identities = np.array([self.get_class_from_path(path) for path in self.paths], dtype=np.int64)  # (N,)
+        self.cameras = np.array([self.get_camera_from_path(path) for path in self.paths], dtype=np.int64)  # (N,)
 
     def get_class_from_path(self, path) -> int:
         """The identity: 1425 for /path/to/1425_cam1_f1223.jpg, -1 for junk, 0 for a distractor.
 
         MSMT17 counts people from 0: one is added.
         """
-        return self._parse(path)[0]
+        parsed = self._parse(path)
+        if parsed is None:
+            raise InputError(
+                f"can't tell the identity from the name of {path}: rename it like 0002_c1s1_000451_03.jpg, "
+                "or override get_class_from_path in utils/dataset.py"
+            )
+        return parsed[0]
 
     def get_camera_from_path(self, path) -> int:
-        """The camera's number: 1 for /path/to/1425_cam1_f1223.jpg, 15 for ..._c15s1_..."""
-        return self._parse(path)[1]
+        """The camera's number: 1 for /path/to/1425_cam1_f1223.jpg, 15 for ..._c15s1_..., 0 where no camera is named."""
+        parsed = self._parse(path)
+        return UNKNOWN_CAMERA if parsed is None else parsed[1]
 
     def _parse(self, path):
         name = Path(path).name
@@ -72,12 +79,16 @@ class ImageDataset:
         if match:
             return int(match.group(1)) + 1, int(match.group(2))
         match = WITH_C.match(name)
-        if match:
-            return int(match.group(1)), int(match.group(2))
-        raise InputError(
-            f"can't tell identity and camera from the name of {path}: rename it like 0002_c1s1_000451_03.jpg, "
-            "or override get_class_from_path and get_camera_from_path in utils/dataset.py"
-        )
+        return (int(match.group(1)), int(match.group(2))) if match else None
+
+    def require_cameras(self) -> None:
+        """InputError if a picture's camera is not known, without which nothing can be tested across cameras."""
+        unknown = np.flatnonzero(self.cameras == UNKNOWN_CAMERA)
+        if len(unknown):
+            raise InputError(
+                f"can't tell the camera from the name of {self.paths[unknown[0]]}: rename it like "
+                "0002_c1s1_000451_03.jpg, or override get_camera_from_path in utils/dataset.py"
+            )
 
     def __len__(self):
         return len(self.paths)
@@ -106,7 +117,7 @@ def hold_out_identities(identities: np.ndarray, count: int, seed: int) -> np.nda
         raise InputError(
             f"val_identities={count} leaves fewer than two of the {len(known)} training identities: lower it"
         )
-    return np.isin(identities, np.random.default_rng(seed).choice(known, count, replace=False))
+    return np.isin(identities, np.random.default_rng(seed).permutation(known)[:count])
 
 
 def hold_out_images(identities: np.ndarray, per_identity: int, seed: int) -> np.ndarray:
@@ -223,11 +234,14 @@ def check_images(paths) -> None:
     few of their own. InputError names the file.
     """
     for path in paths:
-        with open(path, "rb") as file:
-            head = file.read(8)
-            size = file.seek(0, 2)
-            file.seek(max(0, size - 12))
-            tail = file.read()
+        try:
+            with open(path, "rb") as file:
+                head = file.read(8)
+                size = file.seek(0, 2)
+                file.seek(max(0, size - 12))
+                tail = file.read()
+        except OSError as error:
+            raise InputError(f"{path} can't be read ({error.strerror}): copy it again or remove it") from None
         if not head:
             raise InputError(f"{path} is empty: copy it again or remove it")
         if not (head.startswith(b"\xff\xd8\xff") or head == b"\x89PNG\r\n\x1a\n"):

@@ -39,12 +39,11 @@ def embed_paths(embed, paths, image_size, said_as=None) -> np.ndarray:
 def evaluate_within(embeddings, identities, cameras) -> dict:
     """Figures of one labelled set without a query folder.
 
-    One picture of each identity and camera asks, all others answer. (N, E), (N,), (N,) -> as metrics.evaluate. Where
-    the set was filmed by one camera alone, every picture counts as its own camera.
+    One picture of each identity and camera asks, all answer. (N, E), (N,), (N,) -> as metrics.evaluate. Where nobody
+    was seen by two cameras, every picture counts as its own camera.
     """
-    if len(np.unique(cameras)) < 2:
+    people = np.unique(np.stack([identities, cameras]), axis=1)[0]
+    if len(people) == len(np.unique(people)):  # nobody was seen by two cameras
         cameras = np.arange(len(cameras))
     _, queries = np.unique(np.stack([identities, cameras]), axis=1, return_index=True)
-    gallery = np.setdiff1d(np.arange(len(identities)), queries) if len(queries) < len(identities) else queries
-    columns = (embeddings, identities, cameras)
-    return metrics.evaluate(*(column[queries] for column in columns), *(column[gallery] for column in columns))
+    return metrics.evaluate(embeddings[queries], identities[queries], cameras[queries], embeddings, identities, cameras)

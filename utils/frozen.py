@@ -128,7 +128,12 @@ def swap_in(whole: Path, target: Path) -> None:
     old = target.with_name(f".old-{os.getpid()}-{target.name}")
     if target.exists():
         os.replace(target, old)
-    os.replace(whole, target)
+    try:
+        os.replace(whole, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)  # the good one goes back
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

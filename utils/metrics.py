@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-JUNK, DISTRACTOR = -1, 0
+JUNK = -1  # Market-1501: a bad box on a person of the test set; neither right nor wrong, so it never counts
+DISTRACTOR = 0  # Market-1501: a box on nobody; stays in the gallery and is wrong for every query
 RANKS = (1, 5, 10, 20)
 BLOCK = 256  # queries compared with the gallery at a time: 256 x 15,913 similarities of float32 are 16 MB
 

@@ -47,6 +47,11 @@ non_negative_int = _number(int, lambda value: value >= 0, "a whole number of 0 o
 positive_float = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")
 non_negative_float = _number(float, lambda value: 0 <= value < float("inf"), "a number of 0 or more")
 fraction = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+seed = _number(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
+# ResNet-50 has multiples of 64 filters everywhere, so these widths scale all of them without a remainder.
+width = _number(
+    float, lambda value: value > 0 and (64 * value).is_integer(), "a multiple of 1/64 above 0, such as 0.25"
+)
 
 
 def boolean(text: str) -> bool:
@@ -77,7 +82,8 @@ def parser(docstring: str) -> argparse.ArgumentParser:
     """A parser whose --help opens with the script's own docstring and shows each option's default."""
 
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        pass
+        def _get_help_string(self, action):
+            return action.help if action.default is None else super()._get_help_string(action)
 
     return argparse.ArgumentParser(description=docstring, formatter_class=Formatter, allow_abbrev=False)
 
@@ -96,7 +102,7 @@ def add_run_options(options, kind: str, num_steps: int, save_every: int, num_ste
         help="steps between two checkpoints, each with a validation")
     add("--keep", type=positive_int, default=5, help="newest checkpoints to keep; the suggested one stays as well")
     add("--log_every", type=positive_int, default=20, help="steps between two points of the training curves")
-    add("--seed", type=non_negative_int, default=0,
+    add("--seed", type=seed, default=0,
         help="of splits, order, mining, augmentation and first weights; parallel sums still differ in their last bits")
     # fmt: on
 

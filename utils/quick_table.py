@@ -36,21 +36,22 @@ def main(args):
         figures = read(folder / f"{name}.json")
         result[name] = {figure: round(figures[figure], 2) for figure in FIGURES}
         print(f"  {label:<40}" + "".join(f"{figures[figure]:7.1f} %" for figure in FIGURES))
-    parity = read(folder / "frozen" / "reid" / "manifest.json")["parity"]
-    result["parity"] = {"min": parity["min"], "mean": parity["mean"]}
-    print(f"frozen against trained: cosine at least {parity['min']:.6f}, mean {parity['mean']:.6f}")
+    manifest = read(folder / "frozen" / "reid" / "manifest.json")
+    result["parity"] = {name: manifest["parity"][name] for name in ("min", "mean")} if manifest else None
+    if manifest:
+        print("frozen against trained: cosine at least {min:.6f}, mean {mean:.6f}".format(**result["parity"]))
+    else:
+        print("frozen against trained: not measured, the re-id net was not frozen")
     demo = read(folder / "demo.json")
     result["demo"] = {"fps": demo["fps"], "video": demo["video"]} if demo else None
     if demo:
         print(f"demo: {demo['fps']:.1f} frames a second, {demo['identities']} identities; look at {demo['video']}")
     else:
-        print("demo: not run, detector or footage is missing")
+        print("demo: not run, see above")
     result["seconds"] = args.seconds
     print(f"all of it took {args.seconds // 60} min {args.seconds % 60} s; figures: {args.json}")
     Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
 
 
-ARGS = parse_args() if __name__ == "__main__" else None
-
 if __name__ == "__main__":
-    run_main(main, ARGS)
+    run_main(main, parse_args())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -44,10 +45,15 @@ class Run:
 
         facts: what else belongs into args.json, such as where the weights came from.
         """
-        self.parent.mkdir(parents=True, exist_ok=True)
-        taken = [int(path.name[1:]) for path in self.parent.glob("m*") if path.name[1:].isdigit()]
-        self.folder = self.parent / f"m{max(taken, default=-1) + 1}"
-        self.folder.mkdir()  # fails rather than shares a folder with a run that was started this very moment
+        try:
+            self.parent.mkdir(parents=True, exist_ok=True)
+            taken = [int(path.name[1:]) for path in self.parent.glob("m*") if path.name[1:].isdigit()]
+            self.folder = self.parent / f"m{max(taken, default=-1) + 1}"
+            self.folder.mkdir()  # fails rather than shares a folder with a run that was started this very moment
+        except OSError as error:
+            raise InputError(
+                f"{self.parent} can't hold a new run ({error.strerror}): name another models_dir"
+            ) from None
         self._open(facts)
 
     def find_restored(self) -> int:
@@ -77,7 +83,7 @@ class Run:
         changed = [
             f"{name}: {before.get(name)} -> {value}"
             for name, value in sorted(self.args.items())
-            if value is not None and before.get(name) != value
+            if value is not None and before.get(name) != value and name not in ("restore", "id")
         ]
         if changed:
             print("options that differ from before: " + "; ".join(changed))
@@ -91,14 +97,16 @@ class Run:
         checkpoint.load_weights(net, self.prefix(self.first_step))
         checkpoint.load_variables(optimizer_variables(optimizer), self._state(self.first_step))
         facts = checkpoint.read_args(self.prefix(self.first_step))
-        self._open({name: value for name, value in facts.items() if name not in self.args})
+        of_the_step = ("step", "validation")
+        self._open({name: value for name, value in facts.items() if name not in (*self.args, *of_the_step)})
 
     def _open(self, facts):
         facts = {**facts, "tensorflow": tf.__version__, "python": platform.python_version(), "git": git_state()}
-        checkpoint.write_json(self.folder / checkpoint.ARGS_FILE, {**self.args, **facts})
+        self.about = {**self.args, **facts}
+        checkpoint.write_json(self.folder / checkpoint.ARGS_FILE, self.about)
         self.train_writer = tf.summary.create_file_writer(str(self.folder / "train"))
         self.val_writer = tf.summary.create_file_writer(str(self.folder / "val"))
-        rows = [f"| {name} | {value} |" for name, value in sorted({**self.args, **facts}.items())]
+        rows = [f"| {name} | {value} |" for name, value in sorted(self.about.items())]
         with self.train_writer.as_default(step=self.first_step):
             tf.summary.text("options", "\n".join(["| option | value |", "| --- | --- |", *rows]))
         going_on = f", going on from step {self.first_step}" if self.first_step else ""
@@ -129,7 +137,7 @@ class Run:
         What is among the newest `keep` or suggested stays. suggest: (all rows, steps with a checkpoint) -> (row, why),
         such as suggest_flat below.
         """
-        about = {**checkpoint.read_args(self.folder / "any"), "step": step, "validation": validation}
+        about = {**self.about, "step": step, "validation": validation}
         checkpoint.save_weights(net, self.prefix(step), about)
         checkpoint.save_variables(optimizer_variables(optimizer), self._state(step))
         self.history.append({"step": step, **validation})
@@ -150,13 +158,13 @@ class Run:
 
     # ---- ending ----
 
-    def say_how_to_go_on(self, script: str) -> None:
-        """After Ctrl-C: where the weights lie and how training goes on."""
+    def end_stopped(self) -> None:
+        """After Ctrl-C: says how training goes on, and ends with the exit code that tells a calling script."""
         number = self.folder.name[1:]
-        print(
-            f"stopped and saved. Go on with: bash {script}.sh --restore=True --id={number} "
-            f"(or set restore=True and id={number} in it)"
-        )
+        given = [word for word in sys.argv[1:] if not word.startswith(("--restore", "--id="))]
+        command = shlex.join(["python3", sys.argv[0], *given, "--restore=True", f"--id={number}"])
+        print(f"stopped and saved. Go on with:\n  {command}\nor set restore=True and id={number} in the launcher")
+        sys.exit(130)
 
 
 def suggest_flat(history: list, saved: list) -> tuple:
@@ -175,6 +183,21 @@ def suggest_rank1(history: list, saved: list) -> tuple:
     """The saved row with the highest validation rank-1, of several the one with the lowest loss."""
     row = max((row for row in history if row["step"] in saved), key=lambda row: (row["rank1"], -row["loss"]))
     return row, f"highest validation rank-1, {row['rank1']:.1f} %"
+
+
+def build_schedule(args, decay_start: int):
+    """The learning rate of args.learning_rate, args.warmup_steps, decay_start and args.num_steps.
+
+    A run too short for its warm-up or its decay gets both in proportion, which is said.
+    """
+    warmup_steps = args.warmup_steps
+    if warmup_steps >= args.num_steps or decay_start >= args.num_steps:
+        warmup_steps, decay_start = args.num_steps // 6, args.num_steps * 3 // 5
+        print(
+            f"note: {args.num_steps} steps are too few for the warm-up or the decay asked for: "
+            f"the learning rate rises until step {warmup_steps} and falls from step {decay_start}"
+        )
+    return WarmupCosine(args.learning_rate, warmup_steps, decay_start, args.num_steps)
 
 
 class WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
@@ -216,7 +239,7 @@ class Steps:
 
     def __init__(self, first: int, last: int, images_per_step: int):
         self.first, self.last, self.images_per_step = first, last, images_per_step
-        self.step, self.stopped, self.text = first, False, ""
+        self.step, self.stopped, self.said_ending = first, False, False
         self.seconds, self.counted = 0.0, 0  # spent in steps, without validation and mining
 
     def __enter__(self):
@@ -236,14 +259,16 @@ class Steps:
 
     @property
     def ending(self):
-        return self.stopped or self.step >= self.last
+        self.said_ending = self.stopped or self.step >= self.last
+        return self.said_ending
 
     @property
     def images_per_second(self):
         return self.counted * self.images_per_step / self.seconds if self.seconds else 0.0
 
     def __iter__(self):
-        while not self.ending:
+        # Only a body that has seen `ending` was the last one: a Ctrl-C right behind its checks costs one more step.
+        while not self.said_ending and self.step < self.last:
             self.step += 1
             yield self.step
 
