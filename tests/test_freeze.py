@@ -12,7 +12,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tests.standins import picture, write_checkpoint, write_tf1_detector, write_tf2_detector
 from utils import freeze, frozen, trt
 from utils.detector import Detector
-from utils.freeze import freeze_detector, freeze_reid, iou
+from utils.freeze import freeze_detector, freeze_reid
 from utils.options import InputError
 from utils.reid_net import Embedder
 
@@ -115,12 +115,6 @@ def test_place_that_cannot_be_written(checkpoint, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         freeze_reid(checkpoint[0], tmp_path / "file" / "reid", people)
-
-
-def test_overlap():
-    assert iou([0, 0, 1, 1], [0, 0, 1, 1]) == 1
-    assert iou([0, 0, 1, 1], [0, 0.5, 1, 1.5]) == pytest.approx(1 / 3)
-    assert iou([0, 0, 1, 1], [1, 1, 2, 2]) == 0
 
 
 # TensorRT is on no test machine: the decisions are tested with a stand-in, the call against the real signature

@@ -21,6 +21,7 @@ from utils import trt
 from utils.checkpoint import load_embedding_net, strip_suffix
 from utils.detector import PERSON, Detector, detector_input
 from utils.frozen import FORMAT, describe, gpu_name, load_saved_model, swap_in, write_manifest
+from utils.identities import iou
 from utils.options import InputError
 from utils.reid_net import Embedder
 from utils.resnet import fold_batchnorm
@@ -170,7 +171,7 @@ def _compare_detections(wanted: list, found: list) -> dict:
         difference = max(difference, _score_difference(scores, scores_now))
         people_now = boxes_now[(classes_now == PERSON) & (scores_now >= CERTAIN / 2)]
         for box in boxes[(classes == PERSON) & (scores >= CERTAIN)]:
-            overlaps.append(float(max((iou(box, other) for other in people_now), default=0.0)))
+            overlaps.append(float(iou(box[np.newaxis], people_now).max(initial=0)))
     return {
         "of": "overlap (IoU) with the original's box",
         "min": min(overlaps) if overlaps else None,
@@ -185,16 +186,6 @@ def _score_difference(scores, others) -> float:
     length = max(len(scores), len(others), 1)
     padded = [np.sort(np.pad(values, (0, length - len(values)))) for values in (scores, others)]
     return float(np.abs(padded[0] - padded[1]).max())
-
-
-def iou(box, other) -> float:
-    """Two boxes [ymin, xmin, ymax, xmax] -> intersection over union, 0..1."""
-    height = min(box[2], other[2]) - max(box[0], other[0])
-    width = min(box[3], other[3]) - max(box[1], other[1])
-    if height <= 0 or width <= 0:
-        return 0.0
-    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (box, other)]
-    return height * width / (sum(areas) - height * width)
 
 
 def _in_batches(function, images, batch) -> np.ndarray:
