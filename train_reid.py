@@ -84,7 +84,7 @@ from utils.grid import triplet_grid  # noqa: E402
 from utils.losses import triplet_loss, weight_decay  # noqa: E402
 from utils.metrics import strict_threshold  # noqa: E402
 from utils.mining import draw_pool, mine_triplets  # noqa: E402
-from utils.run import Run, Steps, build_schedule, check_finite, suggest_rank1  # noqa: E402
+from utils.run import Run, Steps, build_schedule, check_finite, suggest_map  # noqa: E402
 
 
 def inherit(args, run):
@@ -295,10 +295,10 @@ def main(args):
                 figures = validate(embed, val_set, args)
                 run.log(run.val_writer, step, figures)
                 run.show_picture("hardest triplets: anchor, positive, negative", step, hardest)
-                suggested = run.save(net, optimizer, step, figures, suggest_rank1)
+                suggested = run.save(net, optimizer, step, figures, suggest_map)
                 print(
-                    f"step {step}: validation loss {figures['loss']:.4f}, rank-1 {figures['rank1']:.1f} %; "
-                    f"saved {run.prefix(step)}"
+                    f"step {step}: validation loss {figures['loss']:.4f}, rank-1 {figures['rank1']:.1f} %, "
+                    f"mAP {figures['mAP']:.1f} %; saved {run.prefix(step)}"
                 )
     if steps.stopped:
         run.end_stopped()

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from utils import checkpoint
 from utils.options import InputError
-from utils.run import Run, Steps, WarmupCosine, build_schedule, check_finite, clock, suggest_flat, suggest_rank1
+from utils.run import Run, Steps, WarmupCosine, build_schedule, check_finite, clock, suggest_flat, suggest_map
 
 
 class TinyNet(tf.keras.Sequential):
@@ -101,8 +101,8 @@ def test_the_suggested_steps():
     assert suggest_flat(rows, every)[0]["step"] == 3  # 5 -> 1 is 4 to go; 1.05 leaves less than 2 % of that
     assert suggest_flat(rows, [2, 4, 5])[0]["step"] == 4  # 3 is gone; the way is still measured from the first
     assert suggest_flat(rows, [2, 5])[0]["step"] == 5  # none is flat: the lowest there is
-    assert suggest_rank1(rows, every)[0]["step"] == 4
-    assert suggest_rank1(rows, [1, 5])[0]["step"] == 5
+    assert suggest_map(rows, every)[0]["step"] == 4
+    assert suggest_map(rows, [1, 5])[0]["step"] == 5
     assert suggest_flat(rows[:1], [1])[0]["step"] == 1
 
 

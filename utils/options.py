@@ -50,7 +50,7 @@ fraction = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 seed = _number(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
 # ResNet-50 has multiples of 64 filters everywhere, so these widths scale all of them without a remainder.
 width = _number(
-    float, lambda value: value > 0 and (64 * value).is_integer(), "a multiple of 1/64 above 0, such as 0.25"
+    float, lambda value: 0 < value < 2**20 and 64 * value % 1 == 0, "a multiple of 1/64 above 0, such as 0.25"
 )
 
 
