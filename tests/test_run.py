@@ -96,7 +96,7 @@ def test_rotation_keeps_the_newest_and_the_suggested(tmp_path):
 
 def test_the_suggested_steps():
     table = ((1, 5, 10), (2, 2, 40), (3, 1.05, 60), (4, 1, 60), (5, 1.5, 50))
-    rows = [{"step": step, "loss": loss, "mAP": rank1} for step, loss, rank1 in table]
+    rows = [{"step": step, "loss": loss, "mAP": score} for step, loss, score in table]
     every = [1, 2, 3, 4, 5]
     assert suggest_flat(rows, every)[0]["step"] == 3  # 5 -> 1 is 4 to go; 1.05 leaves less than 2 % of that
     assert suggest_flat(rows, [2, 4, 5])[0]["step"] == 4  # 3 is gone; the way is still measured from the first
