@@ -57,8 +57,8 @@ def load_model(model, size, untrained):
 
 
 def main(args):
-    if args.json:
-        checkpoint.write_json(Path(args.json), {})  # refused now rather than after minutes of work
+    if args.json and not Path(args.json).resolve().parent.is_dir():  # said now rather than after minutes of work
+        raise InputError(f"--json {args.json}: there is no such folder: make it, or name another place")
     net, size, name = load_model(args.model, args.image_size, args.untrained)
     query, gallery = open_split(args.data_dir, "query"), open_split(args.data_dir, "test")
     query.require_cameras()

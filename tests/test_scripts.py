@@ -139,6 +139,15 @@ def test_test_reid_prints_and_writes_the_figures(trained, tiny_set, tmp_path):
         assert f"{figures[key]:.2f} %" in line
 
 
+def test_a_place_for_the_figures_is_checked_first_and_older_figures_survive_a_mistake(tmp_path):
+    with pytest.raises(InputError, match="--json .*no such folder"):
+        test_reid.main(test_reid.parse_args([f"--json={tmp_path}/new/figures.json"]))
+    (tmp_path / "figures.json").write_text("precious")
+    with pytest.raises(InputError, match="no checkpoint"):
+        test_reid.main(test_reid.parse_args(["--model=nowhere/x.ckpt", f"--json={tmp_path}/figures.json"]))
+    assert (tmp_path / "figures.json").read_text() == "precious"
+
+
 def test_an_id_checkpoint_and_random_weights_can_be_measured(trained, tiny_set, tmp_path, capsys):
     options = [f"--model={trained[0]}/id/m0", f"--data_dir={tiny_set}", f"--json={tmp_path}/f.json"]
     for extra in ([], ["--untrained"]):
