@@ -29,7 +29,6 @@ GROUNDS = {
     "dark": (62, 62, 66),
     "glass": (86, 104, 116),
 }
-OUTDOOR = ("asphalt", "concrete", "paving", "grass", "brick", "sand", "dark")
 
 
 def random_camera(rng) -> SimpleNamespace:
