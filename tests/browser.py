@@ -111,12 +111,9 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, script, timeout=30):
-        """Waits until an expression is true, and returns its value."""
+        """Waits until an expression is true, or an element there."""
         end = time.monotonic() + timeout
-        while True:
-            value = self.run(script)
-            if value:
-                return value
+        while not self.run(f"Boolean({script})"):
             assert time.monotonic() < end, f"never true: {script}; the page says: {self.run('document.body.innerText')}"
             time.sleep(0.05)
 

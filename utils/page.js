@@ -73,6 +73,7 @@ async function send(path, order) {
 }
 
 function show(news) {
+  if (news.picture_age > OLD_AFTER) news.people.forEach((person) => { person.present = false; });
   const here = news.people.filter((person) => person.present).length;
   byId("count").textContent = `${here} here now · ${news.people.length} known`;
   if (news.picture_age === null) say("waiting", "Waiting for the camera");
@@ -196,7 +197,7 @@ function addCard(number) {
     element.classList.toggle("away", !person.present);
     part(".when").textContent = person.present ? "here now" : `${span(person.seconds_ago)} ago`;
     part(".when").classList.toggle("here", person.present);
-    part(".camera").textContent = person.camera;
+    part(".camera").textContent = person.camera && ` · ${person.camera}`;
     const known = person.similarity !== null;
     part(".value").textContent = known ? person.similarity.toFixed(2) : "new";
     part(".bar").setAttribute("aria-valuenow", known ? Math.max(person.similarity, 0).toFixed(2) : "0");
