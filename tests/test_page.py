@@ -287,6 +287,19 @@ def test_beyond_this_machine_there_is_always_a_token():
         assert ask(page, f"/?token={page.token}", Host="jetson.local")[0] == 200
 
 
+def test_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    with Page(0, host="::1") as page:
+        assert page.token is None and page.url == f"http://[::1]:{page.port}/"
+        connection = http.client.HTTPConnection("::1", page.port, timeout=20)
+        connection.request("GET", "/people")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
 def test_a_place_that_cannot_be_had(page):
     with pytest.raises(InputError, match=f"--serve {page.port}: another program"):
         Page(page.port)
@@ -440,6 +453,11 @@ def test_page_in_a_browser(chromium):
         assert page.commands() == [("name", 3, "Anna")]
         page.show(frame(), [later[0], later[1], {**later[2], "name": "Anna"}])
 
+        chromium.click("[data-number='2'] input")
+        chromium.type("a/b")
+        chromium.press("Enter", 13)
+        chromium.wait(CARD.format(2, " .problem") + ".textContent.startsWith('A name has letters')")
+        assert page.commands() == []
         chromium.click("[data-number='2'] .forget")
         assert chromium.run("document.activeElement.className") == "no"  # a second press keeps
         assert page.commands() == []
@@ -448,7 +466,8 @@ def test_page_in_a_browser(chromium):
         assert page.commands() == [("forget", 2)]
         page.show(frame(), [later[0]])
         chromium.wait("document.querySelectorAll('.card').length === 1")
-        assert chromium.problems == []  # nothing that the content security policy or a script's mistake stopped
+        refused = "Failed to load resource: the server responded with a status of 400 (Bad Request)"  # of a/b
+        assert chromium.problems == [refused]  # nothing that the page's own rules or a script's mistake stopped
 
 
 def test_page_outlives_the_demo(chromium):

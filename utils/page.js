@@ -5,7 +5,7 @@
 const ASK_EVERY = 1000; // milliseconds between two looks at the people
 const ANSWER_WITHIN = 4000;
 const BELIEVE_FOR = 5000; // how long an order is shown as done before the demo has said so
-const OLD_AFTER = 5; // seconds after which a camera that gives no picture is worth a line
+const OLD_AFTER = 10; // seconds after which a camera that gives no picture is worth a line
 
 const byId = (id) => document.getElementById(id);
 const live = byId("live");
@@ -77,7 +77,7 @@ function show(news) {
   const here = news.people.filter((person) => person.present).length;
   byId("count").textContent = `${here} here now · ${news.people.length} known`;
   if (news.picture_age === null) say("waiting", "Waiting for the camera");
-  else if (news.picture_age > OLD_AFTER) say("lost", `No picture from the camera for ${span(news.picture_age)}.`);
+  else if (news.picture_age > OLD_AFTER) say("lost", `No picture from the camera since ${clock(news.picture_age)}.`);
   else say("live", "Live");
   watchAgain(news.watching);
   byId("nobody").hidden = news.people.length > 0;
@@ -113,12 +113,17 @@ function span(seconds) {
   return `${Math.round(seconds / 3600)} h`;
 }
 
+function clock(secondsAgo) {
+  return new Date(Date.now() - 1000 * secondsAgo).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
 // ---- a card ----
 
 function addCard(number) {
   const element = byId("card").content.firstElementChild.cloneNode(true);
   const part = (selector) => element.querySelector(selector);
   const field = part("input");
+  const crop = part(".crop");
   let name = null; // as shown
   let believed = null; // a name that was sent, until the demo has it too
 
@@ -153,7 +158,7 @@ function addCard(number) {
     if (untouched) field.value = name || "";
     part(".who").textContent = called();
     part(".number").textContent = name ? `#${number}` : "";
-    part(".crop").alt = `Best picture of ${called()}`;
+    crop.alt = `Best picture of ${called()}`;
     part(".forget").setAttribute("aria-label", `Forget ${called()}`);
     part(".question").textContent = `Forget ${called()}? This cannot be undone.`;
     mark();
@@ -165,6 +170,13 @@ function addCard(number) {
     part(sure ? ".no" : ".forget").focus(); // a second press of the same key forgets nobody
   }
 
+  function forgetCrop() {
+    crop.hidden = true;
+    crop.removeAttribute("src"); // so that the next look asks for it again
+  }
+
+  crop.addEventListener("load", () => { crop.hidden = false; });
+  crop.addEventListener("error", forgetCrop);
   field.addEventListener("input", () => { complain(""); mark(); });
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
@@ -202,9 +214,8 @@ function addCard(number) {
     part(".value").textContent = known ? person.similarity.toFixed(2) : "new";
     part(".bar").setAttribute("aria-valuenow", known ? Math.max(person.similarity, 0).toFixed(2) : "0");
     part(".bar i").style.width = known ? `${100 * Math.min(Math.max(person.similarity, 0), 1)}%` : "0";
-    const crop = part(".crop");
     if (person.crop && crop.getAttribute("src") !== person.crop) crop.src = person.crop;
-    crop.hidden = !person.crop;
+    if (!person.crop) forgetCrop();
   }
 
   return { element, update };
