@@ -1,0 +1,368 @@
+"""Live streams, against a real MJPEG camera on loopback that stalls, dies and comes back."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from utils import reader, sources
+from utils.camera import Camera
+from utils.options import InputError
+
+RATE = 50  # frames a second of the MJPEG camera
+BLOCK, ROWS, COLUMNS = 8, 4, 8  # a frame shows its number as black and white blocks, which survive JPEG
+
+
+def numbered(number, scale=1):
+    """(32 * scale, 64 * scale, 3) uint8 picture of a number below 2**32."""
+    bits = np.array([number >> place & 1 for place in range(ROWS * COLUMNS)], np.uint8).reshape(ROWS, COLUMNS)
+    return cv2.merge([np.kron(bits * 255, np.ones((BLOCK * scale, BLOCK * scale), np.uint8))] * 3)
+
+
+def number_of(picture):
+    blocks = picture[..., 1].reshape(ROWS, BLOCK, COLUMNS, BLOCK).mean(axis=(1, 3)) > 127
+    return sum(int(bit) << place for place, bit in enumerate(blocks.ravel()))
+
+
+class Feed:
+    """An MJPEG camera: its clock ticks RATE times a second whether it is watched or not, and each frame tells it."""
+
+    def __init__(self):
+        self.begun, self.port, self.scale = time.monotonic(), 0, 1
+        self.flowing, self.server, self.connections, self.open = threading.Event(), None, 0, 0
+        self.revive()
+
+    @property
+    def number(self):
+        return int((time.monotonic() - self.begun) * RATE)
+
+    @property
+    def url(self):
+        return f"http://me:secret@127.0.0.1:{self.port}/live.mjpg"
+
+    def revive(self):
+        self.flowing.set()
+        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), self.handler())
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True, name="feed").start()
+
+    def die(self):
+        """Ends all connections and refuses new ones."""
+        server, self.server = self.server, None
+        server.shutdown()
+        server.server_close()
+
+    def handler(feed):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                feed.connections, feed.open = feed.connections + 1, feed.open + 1
+                server = self.server
+                try:
+                    self.send_response(200)
+                    self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                    self.end_headers()
+                    while feed.server is server:
+                        if feed.flowing.is_set():
+                            jpeg = cv2.imencode(".jpg", numbered(feed.number, feed.scale))[1].tobytes()
+                            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                            self.wfile.write(head.encode() + jpeg + b"\r\n")
+                        time.sleep(1 / RATE)
+                except OSError:  # the watcher has gone
+                    pass
+                finally:
+                    feed.open -= 1
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def feed(monkeypatch):
+    """The MJPEG camera, and pauses that are short enough for a test; no thread of a Camera is left behind."""
+    for name, seconds in {
+        "STALL_SECONDS": 0.5,
+        "FIRST_PAUSE": 0.05,
+        "LONGEST_PAUSE": 0.2,
+        "WATCH_SECONDS": 0.05,
+    }.items():
+        monkeypatch.setattr(reader, name, seconds)
+    monkeypatch.setattr(sources, "OPEN_SECONDS", 0.5)
+    feed = Feed()
+    yield feed
+    if feed.server is not None:
+        feed.die()
+    wait_for(lambda: not camera_threads())
+
+
+def camera_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("camera ")]
+
+
+def wait_for(happens, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def read_until(camera, number):
+    """Reads until a frame comes that the feed sent at `number` or later; returns it."""
+    found = []
+
+    def happens():
+        frame = camera.read(timeout=0.2)
+        found[:] = [frame] if frame is not None and number_of(frame) >= number else []
+        return found
+
+    wait_for(happens)
+    return found[0]
+
+
+def test_numbers_survive_the_stream(feed):
+    assert number_of(numbered(0xDEADBEEF)) == 0xDEADBEEF
+    with Camera(feed.url) as camera:
+        assert camera.live and not camera.ended and camera.length is None and (camera.width, camera.height) == (64, 32)
+        assert camera.name == f"http://me:***@127.0.0.1:{feed.port}/live.mjpg" and camera.source == feed.url
+        before = feed.number
+        first = number_of(read_until(camera, before))
+        assert before <= first <= feed.number
+    assert camera.ended and camera.read() is None and camera.read(timeout=1) is None
+
+
+def test_a_fast_reader_gets_each_frame_once(feed):
+    with Camera(feed.url) as camera:
+        seen = [number_of(frame) for frame, _ in zip(camera, range(50))]
+    steps = np.diff(seen[3:])  # the first ones are what opening the stream took
+    assert (steps > 0).all() and np.median(steps) <= 2
+
+
+def test_a_slow_reader_gets_the_newest_frame(feed):
+    with Camera(feed.url) as camera:
+        lags, seen = [], []
+        for _ in range(10):
+            time.sleep(0.2)  # 10 frames of the feed
+            seen.append(number_of(camera.read()))
+            lags.append(feed.number - seen[-1])
+    assert max(lags) < 0.6 * RATE, lags  # 30 frames; to read them in a row would leave 90 unread at the end
+    assert np.median(np.diff(seen)) > 5, seen
+
+
+def test_no_frame_is_handed_out_twice(feed):
+    with Camera(feed.url) as camera:
+        read_until(camera, feed.number)
+        feed.flowing.clear()
+        while camera.read(timeout=0.1) is not None:
+            pass
+        begun = time.monotonic()
+        assert camera.read(timeout=0.2) is None and 0.15 < time.monotonic() - begun < 0.6
+        assert camera.read(timeout=0) is None and camera.silent_for > 0.2
+
+
+def test_a_stall_is_said_once_and_survived(feed, capfd):
+    with Camera(feed.url) as camera:
+        read_until(camera, feed.number)
+        tried = feed.connections
+        feed.flowing.clear()
+        wait_for(lambda: camera.read(timeout=0.05) is None and feed.connections >= tried + 3)
+        assert camera.silent_for > 0.5 and len(camera_threads()) == 1
+        said = capfd.readouterr().err
+        assert said == f"{camera.name}: no picture; trying again, with growing pauses\n"  # nothing from FFmpeg either
+        feed.flowing.set()
+        read_until(camera, feed.number)
+        said = capfd.readouterr().err
+        assert said.startswith(f"{camera.name}: the picture is back after") and said.count("\n") == 1
+        assert camera.silent_for < 0.5 and len(camera_threads()) == 1
+
+
+def test_a_death_is_said_once_and_survived(feed, capfd):
+    with Camera(feed.url) as camera:
+        for _ in range(2):  # a second time as well
+            read_until(camera, feed.number)
+            feed.die()
+            wait_for(lambda: camera.silent_for > 0.8)  # many refused attempts
+            assert camera.read(timeout=0) is None or camera.read(timeout=0.05) is None
+            feed.scale = 2  # it comes back with larger pictures
+            feed.revive()
+            assert read_until(camera, feed.number).shape == (32, 64, 3)
+        said = capfd.readouterr().err.splitlines()
+        assert [line.split(": ")[1].split(" after")[0] for line in said] == [
+            "no picture; trying again, with growing pauses",
+            "the picture is back",
+        ] * 2
+        assert len(camera_threads()) == 1
+
+
+def test_iterating_waits_for_the_picture_to_come_back(feed):
+    with Camera(feed.url) as camera:
+        frames = iter(camera)
+        next(frames)
+        feed.flowing.clear()
+        threading.Timer(0.8, feed.flowing.set).start()
+        stalled = feed.number
+        wait_for(lambda: number_of(next(frames)) > stalled + RATE // 2)
+
+
+def test_a_stream_that_is_not_there(feed):
+    feed.flowing.clear()  # it answers, and sends no picture
+    with pytest.raises(InputError, match="no picture from http://me:.* its machine answers") as refused:
+        Camera(feed.url)
+    assert "secret" not in str(refused.value)
+    feed.die()
+    with pytest.raises(InputError, match=f"nobody answers at 127.0.0.1:{feed.port} .Connection refused"):
+        Camera(feed.url)
+
+
+def test_release_does_not_wait_for_a_stall(feed, monkeypatch):
+    monkeypatch.setattr(reader, "STALL_SECONDS", 2.0)
+    monkeypatch.setattr(reader, "RELEASE_SECONDS", 0.3)
+    with Camera(feed.url) as camera:
+        read_until(camera, feed.number)
+        feed.flowing.clear()
+        while camera.read(timeout=0.2) is not None:
+            pass
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 1.5 and camera.read() is None
+    camera.release()
+    assert camera_threads() and feed.open == 1  # still inside OpenCV, which cannot be broken off
+    wait_for(lambda: not camera_threads() and feed.flowing.set() is None and feed.open == 0)
+
+
+WATCHER = """
+import signal, sys
+from utils import reader
+from utils.camera import Camera
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # as demo.py treats it: an end like Ctrl-C
+print("ready", flush=True)
+with Camera(sys.argv[1]) as camera:
+    print("open", flush=True)
+    for frame in camera:
+        pass
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("flowing", [True, False])
+def test_signals_release_the_stream(feed, number, flowing):
+    """In the middle of the frames, and while the first one is waited for."""
+    if not flowing:
+        feed.flowing.clear()
+    process = subprocess.Popen(
+        [sys.executable, "-c", WATCHER, feed.url], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        if flowing:
+            assert process.stdout.readline() == "open\n"
+        wait_for(lambda: feed.open == 1)
+        begun = time.monotonic()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert time.monotonic() - begun < reader.RELEASE_SECONDS + 3 and "KeyboardInterrupt" in errors
+    feed.flowing.set()
+    wait_for(lambda: feed.open == 0)
+
+
+def test_ctrl_c_before_the_first_frame_leaves_no_thread(feed, monkeypatch):
+    def interrupted(frames):
+        wait_for(lambda: frames.silent_for < 0.1 and frames.rate)  # it reads
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reader.NewestFrame, "first", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Camera(feed.url)
+    wait_for(lambda: not camera_threads() and feed.open == 0)
+
+
+def test_a_script_that_forgets_to_release_ends_cleanly(feed):
+    script = "import sys; from utils.camera import Camera; print(Camera(sys.argv[1]).read().shape)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, feed.url], cwd=ROOT, capture_output=True, text=True, timeout=20
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(32, 64, 3)\n", "")
+
+
+class Hanging:
+    """Stands in for a capture, as none here can be made to hang for ever: three frames, then nothing comes back."""
+
+    def __init__(self, let_go):
+        self.let_go, self.left, self.released = let_go, 3, False
+
+    def isOpened(self):
+        return True
+
+    def read(self):
+        self.left -= 1
+        if self.left < 0:
+            self.let_go.wait(20)
+        return True, numbered(self.left & 255)
+
+    def get(self, setting):
+        return 0.0
+
+    def release(self):
+        self.released = True
+
+
+def test_a_thread_that_hangs_is_replaced_and_never_by_more_than_a_few(feed, monkeypatch, capsys):
+    monkeypatch.setattr(reader, "HANG_SECONDS", 0.2)
+    monkeypatch.setattr(reader, "STALL_SECONDS", 0.1)
+    monkeypatch.setattr(reader, "RELEASE_SECONDS", 0.1)
+    let_go, captures = threading.Event(), []
+
+    def opening():
+        captures.append(Hanging(let_go))
+        return captures[-1]
+
+    frames = reader.NewestFrame("hangs", [opening])
+    assert frames.first() is not None
+    begun = time.monotonic()
+    while time.monotonic() - begun < 1.0:
+        frames.take(timeout=0.05)
+    assert len(captures) == len(camera_threads()) == reader.MOST_THREADS
+    let_go.set()  # all come back: those given up let go of their captures, and one goes on
+    wait_for(lambda: sum(capture.released for capture in captures) == reader.MOST_THREADS - 1)
+    wait_for(lambda: len(camera_threads()) == 1)
+    assert frames.take(timeout=1) is not None
+    frames.release()
+    wait_for(lambda: all(capture.released for capture in captures))
+    assert "hangs: no picture" in capsys.readouterr().err
+
+
+class OneFrame(Hanging):
+    """Stands in for a source that gives one frame and ends, again and again."""
+
+    def __init__(self, opened):
+        super().__init__(None)
+        self.left = 1
+        opened.append(time.monotonic())
+
+    def read(self):
+        self.left -= 1
+        return (True, numbered(1)) if self.left >= 0 else (False, None)
+
+
+def test_pauses_grow_until_the_picture_is_steady(feed, monkeypatch):
+    opened = []
+    monkeypatch.setattr(reader, "LONGEST_PAUSE", 0.4)
+    frames = reader.NewestFrame("short", [lambda: OneFrame(opened)])
+    wait_for(lambda: len(opened) >= 7)
+    frames.release()
+    assert (np.diff(opened)[:6] >= [0.05, 0.1, 0.2, 0.4, 0.4, 0.4]).all() and max(np.diff(opened)) < 0.8
+
+    steady = []
+    monkeypatch.setattr(reader, "LONGEST_PAUSE", 10.0)
+    monkeypatch.setattr(reader, "STEADY_SECONDS", 0.0)
+    frames = reader.NewestFrame("steady", [lambda: OneFrame(steady)])
+    wait_for(lambda: len(steady) >= 10)  # growing pauses would take 25 seconds
+    frames.release()
