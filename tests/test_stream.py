@@ -237,40 +237,78 @@ def test_release_does_not_wait_for_a_stall(feed, monkeypatch):
 
 
 WATCHER = """
-import signal, sys
-from utils import reader
+import signal, sys, time
+from utils import reader, sources
 from utils.camera import Camera
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # as demo.py treats it: an end like Ctrl-C
+reader.STALL_SECONDS = sources.OPEN_SECONDS = float(sys.argv[2])
+reader.RELEASE_SECONDS = 0.2
+
+
+class Slow:
+    def __del__(self, sleep=time.sleep, seconds=float(sys.argv[3])):
+        sleep(seconds)  # as TensorFlow does when Python shuts down
+
+
+slow = Slow()
 print("ready", flush=True)
-with Camera(sys.argv[1]) as camera:
-    print("open", flush=True)
-    for frame in camera:
-        pass
+try:
+    with Camera(sys.argv[1]) as camera:
+        print("open", flush=True)
+        for frame in camera:
+            pass
+except KeyboardInterrupt:
+    print("released", flush=True)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("flowing", [True, False])
-def test_signals_release_the_stream(feed, number, flowing):
-    """In the middle of the frames, and while the first one is waited for."""
-    if not flowing:
+def start_watcher(feed, stall, shutdown):
+    command = [sys.executable, "-c", WATCHER, feed.url, str(stall), str(shutdown)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(
+    "number, state",
+    [(signal.SIGINT, "flowing"), (signal.SIGTERM, "flowing"), (signal.SIGINT, "stalled"), (signal.SIGTERM, "silent")],
+)
+def test_signals_release_the_stream(feed, number, state):
+    """While frames come, while they have stopped coming, and while the first one is waited for."""
+    if state == "silent":
         feed.flowing.clear()
-    process = subprocess.Popen(
-        [sys.executable, "-c", WATCHER, feed.url], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = start_watcher(feed, stall=1, shutdown=0 if state == "flowing" else 1.5)
     try:
         assert process.stdout.readline() == "ready\n"
-        if flowing:
+        if state != "silent":
             assert process.stdout.readline() == "open\n"
+        if state == "stalled":
+            feed.flowing.clear()
         wait_for(lambda: feed.open == 1)
+        time.sleep(0.2)  # into the call that reads
         begun = time.monotonic()
         process.send_signal(number)
+        assert process.stdout.readline() == "released\n" and time.monotonic() - begun < 0.8
         _, errors = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert time.monotonic() - begun < reader.RELEASE_SECONDS + 3 and "KeyboardInterrupt" in errors
+    assert process.returncode == 0 and "Traceback" not in errors, errors
+    assert errors.count("waiting for OpenCV, 12 s at most; Ctrl-C ends it at once") == (state != "flowing"), errors
     feed.flowing.set()
     wait_for(lambda: feed.open == 0)
+
+
+def test_a_second_ctrl_c_ends_the_wait_for_opencv(feed):
+    process = start_watcher(feed, stall=9, shutdown=0)
+    try:
+        assert [process.stdout.readline() for _ in range(2)] == ["ready\n", "open\n"]
+        feed.flowing.clear()
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert "waiting for OpenCV" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=3)
+    finally:
+        process.kill()
+    assert process.returncode == 130
 
 
 def test_ctrl_c_before_the_first_frame_leaves_no_thread(feed, monkeypatch):

@@ -18,6 +18,7 @@ LONGEST_PAUSE = 30.0
 STEADY_SECONDS = 30.0  # of pictures, after which the next silence starts with the first pause again
 PATIENCE = 3.0  # seconds without the very first picture, after which is said what is waited for
 RELEASE_SECONDS = 2.0  # how long release() waits for a thread that hangs
+EXIT_SECONDS = 12.0  # how long the end of the script waits for one; OpenCV's own limits are 10 seconds and less
 WATCH_SECONDS = 0.5  # between two looks at the thread while a frame is waited for
 MOST_THREADS = 3  # that may hang in OpenCV at one time
 
@@ -42,7 +43,7 @@ class NewestFrame:
         self._failed = False  # no opening gave a picture, ever
         self._told = False  # that there is no picture
         self._threads = []
-        atexit.register(self.release)
+        atexit.register(self._at_exit)
         self._start()
 
     @property
@@ -82,10 +83,26 @@ class NewestFrame:
         with self._changed:
             self._frame = None
             self._changed.notify_all()
-        deadline = time.monotonic() + RELEASE_SECONDS
+        if not self._join(RELEASE_SECONDS):
+            atexit.unregister(self._at_exit)
+
+    def _join(self, seconds: float) -> bool:
+        """Waits for the threads; returns whether one of them still hangs."""
+        deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        atexit.unregister(self.release)
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _at_exit(self) -> None:
+        """Waits once more: a thread that comes back from OpenCV while Python shuts down aborts the whole process."""
+        try:
+            self.release()
+            if self._join(0):
+                _say(f"{self.name}: waiting for OpenCV, {EXIT_SECONDS:.0f} s at most; Ctrl-C ends it at once")
+                self._join(EXIT_SECONDS)
+        except KeyboardInterrupt:
+            sys.stdout.flush()
+            os._exit(130)
 
     def _start(self) -> None:
         self._entered = None
