@@ -5,84 +5,15 @@ import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import cv2
 import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.feed import RATE, Feed, camera_threads, number_of, numbered, wait_for
 from utils import reader, sources
 from utils.camera import Camera
 from utils.options import InputError
-
-RATE = 50  # frames a second of the MJPEG camera
-BLOCK, ROWS, COLUMNS = 8, 4, 8  # a frame shows its number as black and white blocks, which survive JPEG
-
-
-def numbered(number, scale=1):
-    """(32 * scale, 64 * scale, 3) uint8 picture of a number below 2**32."""
-    bits = np.array([number >> place & 1 for place in range(ROWS * COLUMNS)], np.uint8).reshape(ROWS, COLUMNS)
-    return cv2.merge([np.kron(bits * 255, np.ones((BLOCK * scale, BLOCK * scale), np.uint8))] * 3)
-
-
-def number_of(picture):
-    blocks = picture[..., 1].reshape(ROWS, BLOCK, COLUMNS, BLOCK).mean(axis=(1, 3)) > 127
-    return sum(int(bit) << place for place, bit in enumerate(blocks.ravel()))
-
-
-class Feed:
-    """An MJPEG camera: its clock ticks RATE times a second whether it is watched or not, and each frame tells it."""
-
-    def __init__(self):
-        self.begun, self.port, self.scale = time.monotonic(), 0, 1
-        self.flowing, self.server, self.connections, self.open = threading.Event(), None, 0, 0
-        self.revive()
-
-    @property
-    def number(self):
-        return int((time.monotonic() - self.begun) * RATE)
-
-    @property
-    def url(self):
-        return f"http://me:secret@127.0.0.1:{self.port}/live.mjpg"
-
-    def revive(self):
-        self.flowing.set()
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), self.handler())
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True, name="feed").start()
-
-    def die(self):
-        """Ends all connections and refuses new ones."""
-        server, self.server = self.server, None
-        server.shutdown()
-        server.server_close()
-
-    def handler(feed):
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                feed.connections, feed.open = feed.connections + 1, feed.open + 1
-                server = self.server
-                try:
-                    self.send_response(200)
-                    self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-                    self.end_headers()
-                    while feed.server is server:
-                        if feed.flowing.is_set():
-                            jpeg = cv2.imencode(".jpg", numbered(feed.number, feed.scale))[1].tobytes()
-                            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                            self.wfile.write(head.encode() + jpeg + b"\r\n")
-                        time.sleep(1 / RATE)
-                except OSError:  # the watcher has gone
-                    pass
-                finally:
-                    feed.open -= 1
-
-            def log_message(self, *_):
-                pass
-
-        return Handler
 
 
 @pytest.fixture
@@ -101,17 +32,6 @@ def feed(monkeypatch):
     if feed.server is not None:
         feed.die()
     wait_for(lambda: not camera_threads())
-
-
-def camera_threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("camera ")]
-
-
-def wait_for(happens, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def read_until(camera, number):
@@ -328,79 +248,3 @@ def test_a_script_that_forgets_to_release_ends_cleanly(feed):
         [sys.executable, "-c", script, feed.url], cwd=ROOT, capture_output=True, text=True, timeout=20
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "(32, 64, 3)\n", "")
-
-
-class Hanging:
-    """Stands in for a capture, as none here can be made to hang for ever: three frames, then nothing comes back."""
-
-    def __init__(self, let_go):
-        self.let_go, self.left, self.released = let_go, 3, False
-
-    def isOpened(self):
-        return True
-
-    def read(self):
-        self.left -= 1
-        if self.left < 0:
-            self.let_go.wait(20)
-        return True, numbered(self.left & 255)
-
-    def get(self, setting):
-        return 0.0
-
-    def release(self):
-        self.released = True
-
-
-def test_a_thread_that_hangs_is_replaced_and_never_by_more_than_a_few(feed, monkeypatch, capsys):
-    monkeypatch.setattr(reader, "HANG_SECONDS", 0.2)
-    monkeypatch.setattr(reader, "STALL_SECONDS", 0.1)
-    monkeypatch.setattr(reader, "RELEASE_SECONDS", 0.1)
-    let_go, captures = threading.Event(), []
-
-    def opening():
-        captures.append(Hanging(let_go))
-        return captures[-1]
-
-    frames = reader.NewestFrame("hangs", [opening])
-    assert frames.first() is not None
-    begun = time.monotonic()
-    while time.monotonic() - begun < 1.0:
-        frames.take(timeout=0.05)
-    assert len(captures) == len(camera_threads()) == reader.MOST_THREADS
-    let_go.set()  # all come back: those given up let go of their captures, and one goes on
-    wait_for(lambda: sum(capture.released for capture in captures) == reader.MOST_THREADS - 1)
-    wait_for(lambda: len(camera_threads()) == 1)
-    assert frames.take(timeout=1) is not None
-    frames.release()
-    wait_for(lambda: all(capture.released for capture in captures))
-    assert "hangs: no picture" in capsys.readouterr().err
-
-
-class OneFrame(Hanging):
-    """Stands in for a source that gives one frame and ends, again and again."""
-
-    def __init__(self, opened):
-        super().__init__(None)
-        self.left = 1
-        opened.append(time.monotonic())
-
-    def read(self):
-        self.left -= 1
-        return (True, numbered(1)) if self.left >= 0 else (False, None)
-
-
-def test_pauses_grow_until_the_picture_is_steady(feed, monkeypatch):
-    opened = []
-    monkeypatch.setattr(reader, "LONGEST_PAUSE", 0.4)
-    frames = reader.NewestFrame("short", [lambda: OneFrame(opened)])
-    wait_for(lambda: len(opened) >= 7)
-    frames.release()
-    assert (np.diff(opened)[:6] >= [0.05, 0.1, 0.2, 0.4, 0.4, 0.4]).all() and max(np.diff(opened)) < 0.8
-
-    steady = []
-    monkeypatch.setattr(reader, "LONGEST_PAUSE", 10.0)
-    monkeypatch.setattr(reader, "STEADY_SECONDS", 0.0)
-    frames = reader.NewestFrame("steady", [lambda: OneFrame(steady)])
-    wait_for(lambda: len(steady) >= 10)  # growing pauses would take 25 seconds
-    frames.release()

@@ -192,24 +192,26 @@ class Camera:
 
 
 def find_pictures(source: str):
-    """The pictures of a folder, of a pattern such as "walk/*.jpg" or a single one, 2.jpg before 10.jpg; None for a
-    video file. Raises InputError where there are none, or nothing at all."""
+    """The pictures of a folder or of a pattern, or a single one, 2.jpg before 10.jpg; None for a video file.
+
+    A pattern is "walk/*.jpg", or walk/%04d.jpg as FFmpeg writes it. Raises InputError where there is nothing.
+    """
     place = Path(source)
-    if place.is_dir():
-        paths = [path for path in place.iterdir() if path.suffix.lower() in PICTURES]
-        if not paths:
-            raise InputError(f"{place} holds no pictures ({', '.join(PICTURES)}): name another folder or a video")
-        return sorted(paths, key=_natural_order)
     if place.is_file():
         return [place] if place.suffix.lower() in PICTURES else None
-    pattern = re.sub(r"%(?:0(\d+))?d", lambda digits: "[0-9]" * int(digits[1] or 1) + "*" * (not digits[1]), source)
-    if not glob.has_magic(pattern):
-        raise InputError(f"there is no source {source}: name a camera (0, csi://0), a URL, a video or a folder")
-    paths = [Path(path) for path in glob.glob(pattern, recursive=True)]
-    paths = [path for path in paths if path.suffix.lower() in PICTURES]
-    if not paths:
-        raise InputError(f'no picture ({", ".join(PICTURES)}) matches {source}: put a pattern in quotes, "walk/*.jpg"')
-    return sorted(paths, key=_natural_order)
+    if place.is_dir():
+        found = place.iterdir()
+        nothing = f"{place} holds no pictures ({', '.join(PICTURES)}): name another folder or a video"
+    else:
+        pattern = re.sub(r"%0(\d+)d", lambda digits: "[0-9]" * int(digits[1]), source).replace("%d", "[0-9]*")
+        if not glob.has_magic(pattern):
+            raise InputError(f"there is no source {source}: name a camera (0, csi://0), a URL, a video or a folder")
+        found = map(Path, glob.glob(pattern, recursive=True))
+        nothing = f'no picture ({", ".join(PICTURES)}) matches {source}: put a pattern in quotes, "walk/*.jpg"'
+    pictures = [path for path in found if path.suffix.lower() in PICTURES]
+    if not pictures:
+        raise InputError(nothing)
+    return sorted(pictures, key=_natural_order)
 
 
 def _natural_order(path: Path) -> list:

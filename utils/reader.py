@@ -15,10 +15,10 @@ STALL_SECONDS = 5.0  # without a frame, after which a source counts as silent
 HANG_SECONDS = 20.0  # inside one call of OpenCV, after which its thread is given up; V4L2 alone waits 10 for a frame
 FIRST_PAUSE = 1.0  # seconds before the first attempt to open a silent source again; each further pause is doubled
 LONGEST_PAUSE = 30.0
-STEADY_SECONDS = 30.0  # of pictures, after which the next silence starts with the first pause again
+STEADY_SECONDS = 10.0  # of pictures, after which the next silence starts with the first pause again
 PATIENCE = 3.0  # seconds without the very first picture, after which is said what is waited for
 RELEASE_SECONDS = 2.0  # how long release() waits for a thread that hangs
-EXIT_SECONDS = 12.0  # how long the end of the script waits for one; OpenCV's own limits are 10 seconds and less
+EXIT_SECONDS = 12.0  # how long the end of the script waits for one; V4L2 and the limits that sources.py sets take 10
 WATCH_SECONDS = 0.5  # between two looks at the thread while a frame is waited for
 MOST_THREADS = 3  # that may hang in OpenCV at one time
 
@@ -144,8 +144,7 @@ class NewestFrame:
         """The thread: reads while it lasts, pauses, opens again."""
         pause = FIRST_PAUSE
         while self._in_charge():
-            begun = time.monotonic()
-            frames = self._read()
+            lasted = self._read()
             with self._changed:
                 if not self._in_charge():
                     return
@@ -155,18 +154,18 @@ class NewestFrame:
                         return
                     continue
                 self._tell()
-            if frames and time.monotonic() - begun > STEADY_SECONDS:
+            if lasted > STEADY_SECONDS:
                 pause = FIRST_PAUSE
             self._stop.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _read(self) -> int:
-        """Opens the source and hands out its frames until it gives none; returns how many there were."""
+    def _read(self) -> float:
+        """Opens the source and hands out its frames until it gives none; returns for how many seconds it gave some."""
         with self._changed:
             if not self._in_charge():
-                return 0
+                return 0.0
             opening = self._openings[self._turn]
-        capture, frames = None, 0
+        capture, begun, last = None, None, None
         try:
             capture = self._call(opening)
             while self._in_charge() and capture.isOpened():
@@ -174,13 +173,14 @@ class NewestFrame:
                 if not read or frame is None:
                     break
                 self._hand_out(frame, capture, opening)
-                frames += 1
+                last = time.monotonic()
+                begun = begun or last
         except cv2.error:  # as good as no picture
             pass
         finally:
             if capture is not None:
                 self._call(capture.release)
-        return frames
+        return last - begun if last else 0.0
 
     def _call(self, function):
         """Calls what may hang, with the time noted for _look_after."""

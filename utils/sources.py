@@ -69,7 +69,7 @@ def without_password(source: str) -> str:
 
 def _csi(source: str, width: int, height: int, rate: float, flip: int) -> Live:
     sensor = source[len("csi://") :]
-    if not sensor.isdigit():
+    if not sensor.isdecimal():
         raise InputError(f"{source} names no CSI camera: the first one is csi://0")
     if not gstreamer.has_gstreamer():
         raise InputError(gstreamer.no_gstreamer(source))
