@@ -168,7 +168,10 @@ def recognise(args, camera, parts, outputs, window, stop, figures) -> Figures:
     detector, embedder, identities = parts
     size = camera.width, camera.height
     stop.running = True
-    for frame in camera:  # (H, W, 3) uint8 BGR
+    while not (stop.asked or camera.ended):
+        frame = camera.read(timeout=0.5)  # (H, W, 3) uint8 BGR; a silent camera does not keep Ctrl-C waiting
+        if frame is None:
+            continue
         boxes, scores = detector.detect(frame)  # (N, 4), (N,)
         embeddings = embedder.embed(crop_people(frame, boxes, embedder.image_size))  # (N, E)
         numbers, similarities = identities.assign(boxes, embeddings)  # (N,), (N,)
@@ -214,11 +217,9 @@ def report(args, camera, figures, identities, source_ended) -> None:
         except OSError as error:
             raise InputError(f"--summary {args.summary} cannot be written ({error.strerror}): name another") from None
     if source_ended and camera.live:
-        raise InputError(
-            f"{camera.source} gives no more pictures after {figures.frames} frames: is it still connected?"
-        )
+        raise InputError(f"{camera.name} gives no more pictures after {figures.frames} frames: is it still connected?")
     if source_ended and camera.length and figures.frames < 0.95 * camera.length:
-        print(f"note: {camera.source} breaks off after {figures.frames} of {camera.length} frames")
+        print(f"note: {camera.name} breaks off after {figures.frames} of {camera.length} frames")
 
 
 if __name__ == "__main__":

@@ -16,5 +16,5 @@ bin=.venv/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check --quiet .
 "$bin/shellcheck" ./*.sh tests/*.sh .ci/run
-"$bin/vermin" --quiet --no-tips --target=3.8- --violations --eval-annotations ./*.py utils data tests benchmarks
+"$bin/vermin" --quiet --no-tips --target=3.8- --violations --eval-annotations ./*.py utils data tests benchmarks assets
 "$bin/python" -m pytest "$@"

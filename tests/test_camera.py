@@ -1,13 +1,13 @@
-"""Frames from files, folders and a network stream on loopback; each source that gives none is refused in a sentence."""
+"""Frames from files, folders and patterns, their size and flip; a source that gives none is refused in a sentence."""
 
+import functools
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
 import pytest
 
-from utils import camera as module
 from utils.camera import Camera
 from utils.options import InputError
 
@@ -55,37 +55,6 @@ def test_a_single_picture(tmp_path):
         assert [number_of(picture) for picture in camera] == [7]
 
 
-class Stream(BaseHTTPRequestHandler):
-    """An MJPEG camera that sends ten frames and goes away."""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        for number in range(10):
-            picture = cv2.imencode(".jpg", frame(number))[1].tobytes()
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-            self.wfile.write(head.encode() + picture + b"\r\n")
-
-    def log_message(self, *_):
-        pass
-
-
-def test_a_network_stream():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Stream)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with Camera(f"http://127.0.0.1:{server.server_port}/live.mjpg") as camera:
-            assert camera.live and camera.length is None
-            numbers = [number_of(picture) for picture in camera]
-        assert numbers == sorted(numbers) and numbers[0] == 0 and len(numbers) >= 9  # then it ended, and so did we
-    finally:
-        server.shutdown()
-        server.server_close()
-    with pytest.raises(InputError, match="no picture from http://127.0.0.1"):
-        Camera(f"http://127.0.0.1:{server.server_port}/live.mjpg")
-
-
 def test_sources_that_give_nothing(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("this is no video")
@@ -99,9 +68,16 @@ def test_sources_that_give_nothing(tmp_path):
         "/dev/video97": "no camera at /dev/video97",
         "/dev/videofront": "names no camera",
         "csi://front": "names no CSI camera",
+        str(tmp_path / "*.png"): r"no picture \(.jpg, .* matches .*quotes",
+        "rtsp://127.0.0.1:1/live": "no picture from rtsp://127.0.0.1:1/live: nobody answers at 127.0.0.1:1",
+        "rtsp://127.0.0.1:many/live": "its port is no number",
     }.items():
         with pytest.raises(InputError, match=words):
             Camera(source)
+    with pytest.raises(InputError, match="a width goes with a height"):
+        Camera(tmp_path, width=640)
+    with pytest.raises(InputError, match="flip 8 is none of 0 to 7"):
+        Camera(tmp_path, flip=8)
 
 
 def test_a_truncated_video(tmp_path):
@@ -113,21 +89,86 @@ def test_a_truncated_video(tmp_path):
     assert numbers and numbers == list(range(len(numbers))) and len(numbers) < 10
 
 
-@pytest.mark.skipif(module.has_gstreamer(), reason="this OpenCV has GStreamer")
-def test_csi_needs_gstreamer():
-    with pytest.raises(InputError, match="needs an OpenCV with GStreamer, as JetPack brings it"):
-        Camera("csi://0")
+def test_natural_order_of_patterns(tmp_path):
+    for number in (10, 9, 1, 11):
+        cv2.imwrite(str(tmp_path / f"walk{number}.png"), frame(number % 9))
+    cv2.imwrite(str(tmp_path / "other.png"), frame(5))
+    for pattern in ("walk*.png", "w*", "walk%d.png"):
+        with Camera(tmp_path / pattern) as camera:
+            assert camera.length == 4 and camera.name == pattern
+            assert [number_of(picture) for picture in camera] == [1, 0, 1, 2]  # 1, 9, 10, 11
+    with Camera(tmp_path / "walk%02d.png") as camera:
+        assert camera.length == 2
 
 
-def test_csi_pipeline_keeps_only_the_newest_frame():
-    pipeline = module.csi_pipeline(1, width=640, height=480, rate=60, flip=2)
-    assert pipeline.startswith("nvarguscamerasrc sensor-id=1 ! ") and "flip-method=2" in pipeline
-    assert "width=640, height=480, format=NV12, framerate=60/1" in pipeline
-    assert pipeline.endswith("video/x-raw, format=BGR ! appsink drop=true max-buffers=1 sync=false")
+@pytest.mark.parametrize("name", ["v.avi", "pictures"])
+def test_loop_starts_again_at_the_end(tmp_path, name):
+    if name == "pictures":
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), frame(number))
+    else:
+        write_video(tmp_path / name, [frame(number) for number in range(3)])
+    with Camera(tmp_path / name, loop=True) as camera:
+        assert [number_of(camera.read()) for _ in range(8)] == [0, 1, 2, 0, 1, 2, 0, 1]
+        assert camera.length is None and not camera.ended and not camera.live and camera.silent_for == 0
+    assert camera.ended and camera.read() is None
+    with Camera(tmp_path / name) as camera:
+        assert camera.length == 3 and len(list(camera)) == 3
+        assert camera.ended and camera.read() is None
+    camera.release()  # once more does no harm
 
 
-def test_default_source(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "TEGRA_RELEASE", str(tmp_path / "release"))
-    assert module.default_source() == "0"
-    (tmp_path / "release").write_text("# R36")
-    assert module.default_source() == "csi://0"
+# The table of NVIDIA's NvMediaTransform, whose order nvvidconv's flip-method follows: where 0 1 / 2 3 comes to lie.
+TURNS = {
+    0: [[0, 1], [2, 3]],
+    1: [[1, 3], [0, 2]],
+    2: [[3, 2], [1, 0]],
+    3: [[2, 0], [3, 1]],
+    4: [[1, 0], [3, 2]],
+    5: [[3, 1], [2, 0]],
+    6: [[2, 3], [0, 1]],
+    7: [[0, 2], [1, 3]],
+}
+
+
+@pytest.mark.parametrize("flip", range(8))
+def test_flips_as_nvvidconv(tmp_path, flip):
+    quarters = np.array([[0, 1], [2, 3]], np.uint8)
+    picture = np.repeat(np.repeat(quarters, 2, axis=0), 3, axis=1)  # (4, 6): each quarter 2 high, 3 wide
+    cv2.imwrite(str(tmp_path / "one.png"), np.dstack([picture, picture + 50, picture + 100]))
+    with Camera(tmp_path / "one.png", flip=flip) as camera:
+        turned = camera.read()
+    high, wide = (3, 2) if flip % 2 else (2, 3)
+    expected = np.repeat(np.repeat(np.array(TURNS[flip], np.uint8), high, axis=0), wide, axis=1)
+    assert (camera.height, camera.width) == expected.shape
+    assert (turned == np.dstack([expected, expected + 50, expected + 100])).all()
+
+
+def test_pictures_are_resized_before_the_flip(tmp_path):
+    left_white = np.zeros((40, 60, 3), np.uint8)
+    left_white[:, :30] = 255
+    cv2.imwrite(str(tmp_path / "one.png"), left_white)
+    with Camera(tmp_path / "one.png", width=30, height=10, flip=3, rate=4) as camera:
+        picture = camera.read()
+    assert picture.shape == (30, 10, 3) and (camera.width, camera.height, camera.rate) == (10, 30, 4)
+    assert (picture[:14] == 255).all() and (picture[16:] == 0).all()  # left is up after a quarter turn clockwise
+
+
+def test_a_video_behind_http_is_a_file(tmp_path):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    write_video(tmp_path / "v.avi", [frame(number) for number in range(10)])
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with Camera(f"http://127.0.0.1:{server.server_port}/v.avi") as camera:
+            assert not camera.live
+            assert [number_of(picture) for picture in camera] == list(range(10))
+        with pytest.raises(InputError, match="its machine answers, so are the path, the user and the password right"):
+            Camera(f"http://127.0.0.1:{server.server_port}/gone.avi")
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -2,185 +2,232 @@
 
 from __future__ import annotations
 
-import os
+import glob
+import re
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from utils import gstreamer, sources
 from utils.options import InputError
+from utils.reader import NewestFrame
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
-TEGRA_RELEASE = "/etc/nv_tegra_release"
-PICTURE_RATE = 10.0  # frames a second that a folder of pictures is taken for
+PICTURE_RATE = 10.0  # frames a second that a folder of pictures is taken for, unless told otherwise
 LIVE_RATE = 30.0  # and a camera that does not tell its own
+# What nvvidconv's flip-method does, in OpenCV's words. "Diagonal" names the corner that stays where it is.
+FLIPS = {
+    0: lambda frame: frame,
+    1: lambda frame: cv2.rotate(frame, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    2: lambda frame: cv2.rotate(frame, cv2.ROTATE_180),
+    3: lambda frame: cv2.rotate(frame, cv2.ROTATE_90_CLOCKWISE),
+    4: lambda frame: cv2.flip(frame, 1),  # left becomes right
+    5: lambda frame: cv2.flip(cv2.transpose(frame), -1),  # the upper right and the lower left corner stay
+    6: lambda frame: cv2.flip(frame, 0),  # top becomes bottom
+    7: cv2.transpose,  # the upper left and the lower right corner stay
+}
 
 
 def default_source() -> str:
     """The camera that is most likely there: on a Jetson the CSI one."""
-    return "csi://0" if os.path.exists(TEGRA_RELEASE) else "0"
-
-
-def csi_pipeline(sensor: int, width: int = 1280, height: int = 720, rate: int = 30, flip: int = 0) -> str:
-    """The GStreamer pipeline for a Jetson's CSI camera; its end keeps the newest frame only, so no lag builds up."""
-    return (
-        f"nvarguscamerasrc sensor-id={sensor} ! video/x-raw(memory:NVMM), width={width}, height={height}, format=NV12, "
-        f"framerate={rate}/1 ! nvvidconv flip-method={flip} ! "
-        f"video/x-raw, width={width}, height={height}, format=BGRx ! "
-        "videoconvert ! video/x-raw, format=BGR ! appsink drop=true max-buffers=1 sync=false"
-    )
-
-
-def rtsp_pipeline(url: str) -> str:
-    """The GStreamer pipeline for an H.264 network camera on a Jetson, decoded by its own hardware."""
-    return (
-        f'rtspsrc location="{url}" latency=200 ! rtph264depay ! h264parse ! nvv4l2decoder enable-max-performance=1 ! '
-        "nvvidconv ! video/x-raw, format=BGRx ! videoconvert ! video/x-raw, format=BGR ! "
-        "appsink drop=true max-buffers=1 sync=false"
-    )
-
-
-def has_gstreamer() -> bool:
-    """Whether this OpenCV was built with GStreamer; pip's never is."""
-    lines = cv2.getBuildInformation().splitlines()
-    return any("GStreamer:" in line and "YES" in line for line in lines)
+    return "csi://0" if gstreamer.is_jetson() else "0"
 
 
 class Camera:
-    """Iterates over frames (H, W, 3) uint8 BGR, all of the size of the first; in a `with` it is released at the end.
+    """Frames (H, W, 3) uint8 BGR, all of the size of the first; in a `with` the source is released at the end.
 
-    height and width in pixels; rate: frames a second; length: how many frames there are, None where nobody knows;
-    live: whether what is not read in time is lost.
+    source: as given; name: the same, fit to be shown: a file without its folder, a URL without its password;
+    height and width in pixels, after the flip; rate: frames a second; length: how many frames there are, None where
+    nobody knows; live: whether what is not read in time is lost; ended: whether nothing will ever come any more.
     """
 
-    def __init__(self, source: str):
-        """source: csi://0, 0, /dev/video0, rtsp://..., http(s)://..., a video file or a folder of pictures."""
-        self.source = str(source)
-        self.length = None
-        self.live = True
-        self._capture = None
-        self._paths = None
-        self._first = self._open()
-        self.height, self.width = self._first.shape[:2]
+    def __init__(self, source, width=None, height=None, rate=None, flip: int = 0, loop: bool = False):
+        """Opens the source and waits for its first frame; an InputError names what is wrong and the remedy.
 
-    def _open(self) -> np.ndarray:
-        source = self.source
-        if source.startswith("csi://"):
-            return self._open_csi(source)
-        if source.isdigit() or source.startswith("/dev/video"):
-            return self._open_usb(source)
-        if "://" in source:
-            return self._open_stream(source)
-        path = Path(source)
-        if path.is_dir() or path.suffix.lower() in PICTURES:
-            return self._open_pictures(path)
-        if not path.is_file():
-            raise InputError(f"there is no source {source}: name a camera (0, csi://0), a URL, a video or a folder")
-        return self._open_file(path)
+        source: csi://0, 0, /dev/video0, rtsp://..., http(s)://..., a video, a folder or a pattern of pictures.
+        width, height: pixels, asked of a CSI or USB camera, and what all else is resized to; before the flip.
+        rate: frames a second, asked of a camera, and what a folder of pictures is taken for.
+        flip: as nvvidconv's flip-method: 0 none, 1 a quarter turn counterclockwise, 2 half a turn, 3 a quarter turn
+            clockwise, 4 left-right, 6 top-bottom, 5 and 7 over the diagonals from the upper right and the upper left.
+        loop: a file or folder starts again at its end, so that it has no length.
+        """
+        if (width is None) != (height is None):
+            raise InputError("a width goes with a height: give both, in pixels, or none")
+        if flip not in FLIPS:
+            raise InputError(f"flip {flip} is none of 0 to 7, nvvidconv's flip-methods")
+        self.source, self.length, self.ended = str(source), None, False
+        self._reader, self._frames, self._first = None, None, None
+        self._size, self._flip = (width, height) if width else None, flip
+        live = sources.live_source(self.source, width, height, rate, flip)
+        self.live = live is not None
+        self.name = self._short_name()
+        try:
+            frame = self._open_live(live, rate) if live else self._open_file(rate, loop)
+            self.height, self.width = self._turned(frame).shape[:2]
+        except BaseException:  # Ctrl-C too: a camera that waits for its first frame is already held
+            self.release()
+            raise
 
-    def _open_csi(self, source: str) -> np.ndarray:
-        sensor = source[len("csi://") :]
-        if not sensor.isdigit():
-            raise InputError(f"{source} names no CSI camera: the first one is csi://0")
-        if not has_gstreamer():
-            raise InputError(
-                f"{source} needs an OpenCV with GStreamer, as JetPack brings it; OpenCV {cv2.__version__} here has none"
-                " (pip's never has): uninstall pip's opencv-python on a Jetson, or take a USB camera with --source 0"
-            )
-        remedy = "check its cable; if another program was ended hard: sudo systemctl restart nvargus-daemon"
-        return self._start(csi_pipeline(int(sensor)), cv2.CAP_GSTREAMER, f"no camera at {source}: {remedy}")
+    def _short_name(self) -> str:
+        if "://" in self.source:
+            return sources.without_password(self.source)
+        return self.source if self.live else Path(self.source).name or self.source
 
-    def _open_usb(self, source: str) -> np.ndarray:
-        number = source[len("/dev/video") :] if source.startswith("/dev/video") else source
-        if not number.isdigit():
-            raise InputError(f"{source} names no camera: the first one is 0 or /dev/video0")
-        device = f"/dev/video{number}"
-        if sys.platform.startswith("linux") and not os.path.exists(device):
-            there = sorted(str(path) for path in Path("/dev").glob("video*"))
-            raise InputError(
-                f"no camera at {device} ({'there is ' + ', '.join(there) if there else 'there is none at all'}):"
-                " plug one in, or name a video file with --source"
-            )
-        return self._start(
-            int(number), cv2.CAP_ANY, f"the camera {device} gives no picture: is another program using it?"
-        )
-
-    def _open_stream(self, source: str) -> np.ndarray:
-        refusal = f"no picture from {source}: is the address right, and the camera on?"
-        if source.startswith("rtsp://") and os.path.exists(TEGRA_RELEASE) and has_gstreamer():
-            return self._start(rtsp_pipeline(source), cv2.CAP_GSTREAMER, refusal)
-        return self._start(source, cv2.CAP_ANY, refusal)
-
-    def _open_file(self, path: Path) -> np.ndarray:
-        self.live = False
-        frame = self._start(
-            str(path), cv2.CAP_ANY, f"{path} cannot be decoded as a video: convert it to mp4, or copy it again"
-        )
-        length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.length = length if length > 0 else None
+    def _open_live(self, live, rate) -> np.ndarray:
+        self._reader = NewestFrame(self.name, live.openings)
+        frame = self._reader.first()
+        if frame is None:
+            self.release()  # before the question who holds the device
+            raise InputError(live.refusal())
+        if live.turned:
+            self._flip = 0
+        if live.sized:
+            if self._size not in (None, frame.shape[1::-1]) and not live.turned:
+                given = f"{frame.shape[1]}x{frame.shape[0]}"
+                print(f"note: {self.name} gives {given}, not {self._size[0]}x{self._size[1]}", file=sys.stderr)
+            self._size = None
+        self.rate = _sane_rate(self._reader.rate, rate or LIVE_RATE)
         return frame
 
-    def _open_pictures(self, place: Path) -> np.ndarray:
-        self.live, self.rate = False, PICTURE_RATE
-        self._paths = [place]
-        if place.is_dir():
-            self._paths = sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURES)
-        if not self._paths:
-            raise InputError(f"{place} holds no pictures ({', '.join(PICTURES)}): name another folder or a video")
-        self.length = len(self._paths)
-        return self._picture(self._paths[0])
+    def _open_file(self, rate, loop: bool) -> np.ndarray:
+        paths = None if "://" in self.source else find_pictures(self.source)
+        self.rate = PICTURE_RATE if rate is None else float(rate)
+        if paths is not None and not loop:
+            self.length = len(paths)
+        self._frames = self._again(paths, loop)
+        self._first = next(self._frames, None)
+        if self._first is None:
+            raise InputError(self._no_frame())
+        return self._first
 
-    def _start(self, what, backend: int, refusal: str) -> np.ndarray:
-        """Opens a capture and reads the first frame, since many a camera opens and then gives nothing."""
-        capture = cv2.VideoCapture(what, backend)
-        read, frame = capture.read() if capture.isOpened() else (False, None)
-        if not read or frame is None or not frame.size:
+    def _no_frame(self) -> str:
+        if "://" in self.source:
+            return sources.no_stream_picture(self.source)
+        return f"{self.source} cannot be decoded as a video: convert it to mp4, or copy it again"
+
+    def _again(self, paths, loop: bool):
+        """Yields the frames of the pictures or of the video; of `loop` again and again, as long as there are any."""
+        while True:
+            any_frame = False
+            for frame in self._film(loop) if paths is None else map(_picture, paths):
+                any_frame = True
+                yield frame
+            if not (loop and any_frame):
+                return
+
+    def _film(self, loop: bool):
+        capture = sources.open_url(self.source) if "://" in self.source else cv2.VideoCapture(self.source, cv2.CAP_ANY)
+        try:
+            self.rate = _sane_rate(capture.get(cv2.CAP_PROP_FPS), LIVE_RATE)
+            length = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+            self.length = int(length) if length > 0 and not loop else None
+            read, frame = capture.read() if capture.isOpened() else (False, None)
+            while read and frame is not None:
+                yield frame
+                read, frame = capture.read()
+        finally:
             capture.release()
-            raise InputError(refusal)
-        self._capture = capture
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        self.rate = rate if 1 <= rate <= 240 else LIVE_RATE  # 0, nan and 90000 are what unknown looks like
-        return _three_channels(frame)
 
-    def _picture(self, path: Path) -> np.ndarray:
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise InputError(f"{path} cannot be read as a picture: remove it, or copy it again")
-        return picture
+    def read(self, timeout: float | None = None):
+        """The next frame of a file, the newest frame of a live source that was not read before; (H, W, 3) uint8 BGR.
+
+        None at the end of a file, and if a live source has no new frame within `timeout` seconds; without a timeout
+        it is waited for, for as long as the source is silent.
+        """
+        if self.ended:
+            return None
+        if self._reader is not None:
+            frame = self._reader.take(timeout)
+            return None if frame is None else self._fitted(frame)
+        frame, self._first = self._first, None
+        if frame is None:
+            frame = next(self._frames, None)
+        if frame is None:
+            self.ended = True
+            return None
+        return self._fitted(frame)
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the last frame of a live source came; 0 for a file."""
+        return self._reader.silent_for if self._reader is not None else 0.0
 
     def __iter__(self):
-        frame, self._first = self._first, None
-        if frame is not None:
+        frame = self.read()
+        while frame is not None:
             yield frame
-        for frame in self._rest():
-            if frame.shape[:2] != (self.height, self.width):
-                frame = cv2.resize(frame, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
-            yield frame
+            frame = self.read()
 
-    def _rest(self):
-        if self._paths is not None:
-            for path in self._paths[1:]:
-                yield self._picture(path)
-            return
-        while self._capture is not None:
-            read, frame = self._capture.read()
-            if not read:
-                return
-            if frame is not None and frame.size:
-                yield _three_channels(frame)
+    def _turned(self, frame: np.ndarray) -> np.ndarray:
+        """In three channels, resized if that was asked for, then flipped."""
+        frame = _three_channels(frame)
+        if self._size and frame.shape[1::-1] != self._size:
+            frame = cv2.resize(frame, self._size, interpolation=cv2.INTER_LINEAR)
+        return FLIPS[self._flip](frame)
+
+    def _fitted(self, frame: np.ndarray) -> np.ndarray:
+        frame = self._turned(frame)
+        if frame.shape[:2] != (self.height, self.width):
+            frame = cv2.resize(frame, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+        return frame
 
     def release(self) -> None:
-        """Lets go of the device; a CSI camera that is not released stays blocked until its daemon is restarted."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
+        """Lets go of the source, in seconds even if it hangs; nothing comes after that.
+
+        A CSI camera that is not released stays blocked until its daemon is started again.
+        """
+        self.ended = True
+        if self._reader is not None:
+            self._reader.release()
+        if self._frames is not None:
+            self._frames.close()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.release()
+
+
+def find_pictures(source: str):
+    """The pictures of a folder or of a pattern, or a single one, 2.jpg before 10.jpg; None for a video file.
+
+    A pattern is "walk/*.jpg", or walk/%04d.jpg as FFmpeg writes it. Raises InputError where there is nothing.
+    """
+    place = Path(source)
+    if place.is_file():
+        return [place] if place.suffix.lower() in PICTURES else None
+    if place.is_dir():
+        found = place.iterdir()
+        nothing = f"{place} holds no pictures ({', '.join(PICTURES)}): name another folder or a video"
+    else:
+        pattern = re.sub(r"%0(\d+)d", lambda digits: "[0-9]" * int(digits[1]), source).replace("%d", "[0-9]*")
+        if not glob.has_magic(pattern):
+            raise InputError(f"there is no source {source}: name a camera (0, csi://0), a URL, a video or a folder")
+        found = map(Path, glob.glob(pattern, recursive=True))
+        nothing = f'no picture ({", ".join(PICTURES)}) matches {source}: put a pattern in quotes, "walk/*.jpg"'
+    pictures = [path for path in found if path.suffix.lower() in PICTURES]
+    if not pictures:
+        raise InputError(nothing)
+    return sorted(pictures, key=_natural_order)
+
+
+def _natural_order(path: Path) -> list:
+    words = re.split(r"(\d+)", str(path))  # text and numbers in turn
+    return [int(word) if place % 2 else word.lower() for place, word in enumerate(words)] + [str(path)]
+
+
+def _picture(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise InputError(f"{path} cannot be read as a picture: remove it, or copy it again")
+    return picture
+
+
+def _sane_rate(rate: float, otherwise: float) -> float:
+    return rate if 1 <= rate <= 240 else otherwise  # 0, nan and 90000 are what unknown looks like
 
 
 def _three_channels(frame: np.ndarray) -> np.ndarray:

@@ -1,0 +1,250 @@
+"""Live streams, against a real MJPEG camera on loopback that stalls, dies and comes back."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tests.feed import RATE, Feed, camera_threads, number_of, numbered, wait_for
+from utils import reader, sources
+from utils.camera import Camera
+from utils.options import InputError
+
+
+@pytest.fixture
+def feed(monkeypatch):
+    """The MJPEG camera, and pauses that are short enough for a test; no thread of a Camera is left behind."""
+    for name, seconds in {
+        "STALL_SECONDS": 0.5,
+        "FIRST_PAUSE": 0.05,
+        "LONGEST_PAUSE": 0.2,
+        "WATCH_SECONDS": 0.05,
+    }.items():
+        monkeypatch.setattr(reader, name, seconds)
+    monkeypatch.setattr(sources, "OPEN_SECONDS", 0.5)
+    feed = Feed()
+    yield feed
+    if feed.server is not None:
+        feed.die()
+    wait_for(lambda: not camera_threads())
+
+
+def read_until(camera, number):
+    """Reads until a frame comes that the feed sent at `number` or later; returns it."""
+    found = []
+
+    def happens():
+        frame = camera.read(timeout=0.2)
+        found[:] = [frame] if frame is not None and number_of(frame) >= number else []
+        return found
+
+    wait_for(happens)
+    return found[0]
+
+
+def test_numbers_survive_the_stream(feed):
+    assert number_of(numbered(0xDEADBEEF)) == 0xDEADBEEF
+    with Camera(feed.url) as camera:
+        assert camera.live and not camera.ended and camera.length is None and (camera.width, camera.height) == (64, 32)
+        assert camera.name == f"http://me:***@127.0.0.1:{feed.port}/live.mjpg" and camera.source == feed.url
+        before = feed.number
+        first = number_of(read_until(camera, before))
+        assert before <= first <= feed.number
+    assert camera.ended and camera.read() is None and camera.read(timeout=1) is None
+
+
+def test_a_fast_reader_gets_each_frame_once(feed):
+    with Camera(feed.url) as camera:
+        seen = [number_of(frame) for frame, _ in zip(camera, range(50))]
+    steps = np.diff(seen[3:])  # the first ones are what opening the stream took
+    assert (steps > 0).all() and np.median(steps) <= 2
+
+
+def test_a_slow_reader_gets_the_newest_frame(feed):
+    with Camera(feed.url) as camera:
+        lags, seen = [], []
+        for _ in range(10):
+            time.sleep(0.2)  # 10 frames of the feed
+            seen.append(number_of(camera.read()))
+            lags.append(feed.number - seen[-1])
+    assert max(lags) < 0.6 * RATE, lags  # 30 frames; to read them in a row would leave 90 unread at the end
+    assert np.median(np.diff(seen)) > 5, seen
+
+
+def test_no_frame_is_handed_out_twice(feed):
+    with Camera(feed.url) as camera:
+        read_until(camera, feed.number)
+        feed.flowing.clear()
+        while camera.read(timeout=0.1) is not None:
+            pass
+        begun = time.monotonic()
+        assert camera.read(timeout=0.2) is None and 0.15 < time.monotonic() - begun < 0.6
+        assert camera.read(timeout=0) is None and camera.silent_for > 0.2
+
+
+def test_a_stall_is_said_once_and_survived(feed, capfd):
+    with Camera(feed.url) as camera:
+        read_until(camera, feed.number)
+        tried = feed.connections
+        feed.flowing.clear()
+        wait_for(lambda: camera.read(timeout=0.05) is None and feed.connections >= tried + 3)
+        assert camera.silent_for > 0.5 and len(camera_threads()) == 1
+        said = capfd.readouterr().err
+        assert said == f"{camera.name}: no picture; trying again, with growing pauses\n"  # nothing from FFmpeg either
+        feed.flowing.set()
+        read_until(camera, feed.number)
+        said = capfd.readouterr().err
+        assert said.startswith(f"{camera.name}: the picture is back after") and said.count("\n") == 1
+        assert camera.silent_for < 0.5 and len(camera_threads()) == 1
+
+
+def test_a_death_is_said_once_and_survived(feed, capfd):
+    with Camera(feed.url) as camera:
+        for _ in range(2):  # a second time as well
+            read_until(camera, feed.number)
+            feed.die()
+            wait_for(lambda: camera.silent_for > 0.8)  # many refused attempts
+            assert camera.read(timeout=0) is None or camera.read(timeout=0.05) is None
+            feed.scale = 2  # it comes back with larger pictures
+            feed.revive()
+            assert read_until(camera, feed.number).shape == (32, 64, 3)
+        said = capfd.readouterr().err.splitlines()
+        assert [line.split(": ")[1].split(" after")[0] for line in said] == [
+            "no picture; trying again, with growing pauses",
+            "the picture is back",
+        ] * 2
+        assert len(camera_threads()) == 1
+
+
+def test_iterating_waits_for_the_picture_to_come_back(feed):
+    with Camera(feed.url) as camera:
+        frames = iter(camera)
+        next(frames)
+        feed.flowing.clear()
+        threading.Timer(0.8, feed.flowing.set).start()
+        stalled = feed.number
+        wait_for(lambda: number_of(next(frames)) > stalled + RATE // 2)
+
+
+def test_a_stream_that_is_not_there(feed):
+    feed.flowing.clear()  # it answers, and sends no picture
+    with pytest.raises(InputError, match="no picture from http://me:.* its machine answers") as refused:
+        Camera(feed.url)
+    assert "secret" not in str(refused.value)
+    feed.die()
+    with pytest.raises(InputError, match=f"nobody answers at 127.0.0.1:{feed.port} .Connection refused"):
+        Camera(feed.url)
+
+
+def test_release_does_not_wait_for_a_stall(feed, monkeypatch):
+    monkeypatch.setattr(reader, "STALL_SECONDS", 2.0)
+    monkeypatch.setattr(reader, "RELEASE_SECONDS", 0.3)
+    with Camera(feed.url) as camera:
+        read_until(camera, feed.number)
+        feed.flowing.clear()
+        while camera.read(timeout=0.2) is not None:
+            pass
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 1.5 and camera.read() is None
+    camera.release()
+    assert camera_threads() and feed.open == 1  # still inside OpenCV, which cannot be broken off
+    wait_for(lambda: not camera_threads() and feed.flowing.set() is None and feed.open == 0)
+
+
+WATCHER = """
+import signal, sys, time
+from utils import reader, sources
+from utils.camera import Camera
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # as demo.py treats it: an end like Ctrl-C
+reader.STALL_SECONDS = sources.OPEN_SECONDS = float(sys.argv[2])
+reader.RELEASE_SECONDS = 0.2
+
+
+class Slow:
+    def __del__(self, sleep=time.sleep, seconds=float(sys.argv[3])):
+        sleep(seconds)  # as TensorFlow does when Python shuts down
+
+
+slow = Slow()
+print("ready", flush=True)
+try:
+    with Camera(sys.argv[1]) as camera:
+        print("open", flush=True)
+        for frame in camera:
+            pass
+except KeyboardInterrupt:
+    print("released", flush=True)
+"""
+
+
+def start_watcher(feed, stall, shutdown):
+    command = [sys.executable, "-c", WATCHER, feed.url, str(stall), str(shutdown)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(
+    "number, state",
+    [(signal.SIGINT, "flowing"), (signal.SIGTERM, "flowing"), (signal.SIGINT, "stalled"), (signal.SIGTERM, "silent")],
+)
+def test_signals_release_the_stream(feed, number, state):
+    """While frames come, while they have stopped coming, and while the first one is waited for."""
+    if state == "silent":
+        feed.flowing.clear()
+    process = start_watcher(feed, stall=1, shutdown=0 if state == "flowing" else 1.5)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        if state != "silent":
+            assert process.stdout.readline() == "open\n"
+        if state == "stalled":
+            feed.flowing.clear()
+        wait_for(lambda: feed.open == 1)
+        time.sleep(0.2)  # into the call that reads
+        begun = time.monotonic()
+        process.send_signal(number)
+        assert process.stdout.readline() == "released\n" and time.monotonic() - begun < 0.8
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 0 and "Traceback" not in errors, errors
+    assert errors.count("waiting for OpenCV, 12 s at most; Ctrl-C ends it at once") == (state != "flowing"), errors
+    feed.flowing.set()
+    wait_for(lambda: feed.open == 0)
+
+
+def test_a_second_ctrl_c_ends_the_wait_for_opencv(feed):
+    process = start_watcher(feed, stall=9, shutdown=0)
+    try:
+        assert [process.stdout.readline() for _ in range(2)] == ["ready\n", "open\n"]
+        feed.flowing.clear()
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert "waiting for OpenCV" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=3)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+
+
+def test_ctrl_c_before_the_first_frame_leaves_no_thread(feed, monkeypatch):
+    def interrupted(frames):
+        wait_for(lambda: frames.silent_for < 0.1 and frames.rate)  # it reads
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reader.NewestFrame, "first", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Camera(feed.url)
+    wait_for(lambda: not camera_threads() and feed.open == 0)
+
+
+def test_a_script_that_forgets_to_release_ends_cleanly(feed):
+    script = "import sys; from utils.camera import Camera; print(Camera(sys.argv[1]).read().shape)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, feed.url], cwd=ROOT, capture_output=True, text=True, timeout=20
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(32, 64, 3)\n", "")
