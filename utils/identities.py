@@ -16,6 +16,7 @@ MOST_PEOPLE = 200  # of whom galleries are kept; beyond that the unnamed one uns
 STRANGERS = 2000  # similarities of different people kept to learn from; FEWEST are enough to begin
 FEWEST = 30
 PERCENTILE = 90  # of them that the threshold lies above
+LONGEST_NAME = 40
 
 
 class Person:
@@ -24,7 +25,7 @@ class Person:
     def __init__(self, number: int, embeddings: np.ndarray, name=None):
         self.number, self.name = number, name
         self.gallery = np.empty((0, embeddings.shape[1]), np.float32)
-        self.portraits = []  # filled by utils/gallery.py
+        self.portraits, self.portrayed = [], 0.0  # utils/gallery.py keeps (clarity, crop) there, best first, and when
         self.camera, self.seen = None, None  # seen: seconds of time.monotonic(), None for one who was only enrolled
         self.became, self.forgotten = None, False  # the person that this one turned out to be, if so
         for embedding in embeddings:
@@ -90,6 +91,10 @@ class Identities:
         if len(self._apart) >= FEWEST:
             self.threshold = float(np.percentile(self._apart, PERCENTILE))
 
+    def called(self, name: str):
+        """The person of that name, or None."""
+        return next((person for person in self.people if person.name == name), None)
+
     def find(self, number: int):
         """The person of that number, or None."""
         return next((person for person in self.people if person.number == number), None)
@@ -105,7 +110,9 @@ class Identities:
             return person
         for embedding in person.gallery:
             known.learn(embedding)
-        known.portraits = known.portraits + person.portraits
+        known.portraits = sorted(known.portraits + person.portraits, key=lambda some: -some[0])[
+            : len(known.portraits) or 1
+        ]
         if (known.seen or 0) < (person.seen or 0):
             known.seen, known.camera = person.seen, person.camera
         person.became = known
@@ -135,3 +142,10 @@ class Identities:
 def normalised(vector: np.ndarray) -> np.ndarray:
     """(E,) -> (E,) of norm 1."""
     return vector / max(np.linalg.norm(vector), 1e-12)
+
+
+def clean_name(text: str):
+    """A name fit for a label and a folder, or None: 1 to 40 printable characters, not only digits, no dot in front."""
+    name = " ".join(text.split())
+    fit = 0 < len(name) <= LONGEST_NAME and name.isprintable() and not set(name) & set('/\\:*?"<>|')
+    return name if fit and not name.startswith(".") and not name.isdigit() else None

@@ -145,6 +145,16 @@ class Tracker:
         numbers = [track.person.number if track.person else 0 for track in self._now]
         return np.array(numbers, int), np.array([track.similarity for track in self._now], float)
 
+    def numbers(self) -> set:
+        """Of the people in the frame in hand."""
+        return {track.person.number for track in self._now if track.person is not None}
+
+    def clear_looks(self):
+        """Yields (box (4,), person) of whom the net has just seen clearly, and who is in no doubt."""
+        for track, asked, crowded in zip(self._now, self._due, self._crowded):
+            if asked and not crowded and track.person is not None and not track.doubt:
+                yield track.box, track.person
+
     def _judge(self, seen) -> None:
         """seen: indices (C,) of boxes with a new embedding."""
         people = list(self.identities.people)
