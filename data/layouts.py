@@ -171,6 +171,9 @@ def which_boxes(root: Path, boxes: str | None) -> str:
 def plan_folders(kind: str, root: Path) -> Plan:
     """A set in Market-1501's own layout: every name stays. InputError if one of its folders is missing."""
     pictures, problems, left_out = [], [], 0
+    for names in dataset.FOLDERS.values():
+        if not any((root / name).is_dir() for name in names):
+            raise InputError(f"{root} holds no {' or '.join(names)}: get the whole set, or unpack it again")
     for split in dataset.FOLDERS:
         data = dataset.open_split(root, split, Listing)
         pictures += [(split, Path(path), Path(path).name) for path in data.paths]
@@ -199,12 +202,16 @@ def plan_lists(root: Path) -> Plan:
                 raise InputError(f"{root / name} is missing, and only the lists tell MSMT17's split: unpack it again")
             listed, wrong = read_list(root / name, folder)
             problems += wrong
-            twice = [path for path in listed if path in taken]
+            twice = []
+            for path in listed:
+                if path in taken:
+                    twice.append(path)
+                else:
+                    taken[path] = name
+                    pictures.append((split, path, path.name))
             if twice:
                 also = taken[twice[0]]
                 problems.append(f"{name}: {len(twice):,} pictures are listed in {also} already, such as {twice[0]}")
-            pictures += [(split, path, path.name) for path in listed if path not in taken]
-            taken.update((path, name) for path in listed if path not in taken)
     for folder in sorted({path.parent.parent for path in taken}):
         extra = sorted(
             path for path in folder.glob("*/*") if path.suffix.lower() in dataset.SUFFIXES and path not in taken

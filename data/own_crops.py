@@ -25,8 +25,8 @@ SINGLE_CAMERA = (
     "There is one camera: of each person, the first half of the pictures, in the order of their names, is called "
     "camera 1 and the second half camera 2. rank-1 and mAP then tell how often somebody is known again LATER BY THE "
     "SAME CAMERA, with the same light and background. They do not tell how it would be with a second camera, where "
-    "figures are far lower. Pictures taken moments apart look alike and flatter them as well: take pictures from different "
-    "passes or days."
+    "figures are far lower. Pictures taken moments apart look alike and flatter them as well: take pictures from "
+    "different passes or days."
 )
 
 

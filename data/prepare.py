@@ -102,6 +102,15 @@ def make_plan(source: Path, args) -> layouts.Plan:
     return layouts.plan_folders(kind, root)
 
 
+def plan_unpacked(source: Path, unpacked: Path, args) -> layouts.Plan:
+    """As make_plan; what it says names the archive instead of a folder that is soon gone."""
+    try:
+        plan = make_plan(unpacked, args)
+    except InputError as error:
+        raise InputError(str(error).replace(str(unpacked), str(source))) from None
+    return plan._replace(problems=[problem.replace(str(unpacked), str(source)) for problem in plan.problems])
+
+
 def describe(source: Path, args, plan) -> dict:
     """What decides about the layout: made again from the same, it would be the same."""
     if plan:  # a folder: the names in it
@@ -205,7 +214,7 @@ def prepare(source: Path, output: Path, args) -> tuple:
         if before is None:
             with made_beside(output) as part:
                 left_out = unpack(source, part / UNPACKED)
-                plan = make_plan(part / UNPACKED, args)
+                plan = plan_unpacked(source, part / UNPACKED, args)
                 require_pictures(plan, source)
                 place(plan, part, os.rename)
                 shutil.rmtree(part / UNPACKED)

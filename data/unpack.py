@@ -6,6 +6,8 @@ space is asked for first, so that neither a mistake nor a small archive of enorm
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import shutil
 import stat
@@ -20,26 +22,32 @@ from utils.progress import Progress
 WANTED = (".jpg", ".jpeg", ".png", ".txt")
 SPARE = 500 * 2**20  # bytes of the disk that stay free
 MEGABYTE = 2**20
+COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
 def unpack(archive: Path, folder: Path) -> int:
-    """Unpacks a .zip or a .tar in any compression into the new folder; how many files were left out as no pictures.
+    """Unpacks a .zip or a .tar, as it is or in gzip, bzip2 or xz; how many files were left out as no pictures.
 
-    InputError names the archive and the member at fault; what was unpacked until then is the caller's to delete.
+    folder: made new. InputError names the archive and the member at fault; what was unpacked until then is the
+    caller's to delete.
     """
     folder.mkdir()
     try:
         with open(archive, "rb") as file:
-            if file.read(4) == b"PK\x03\x04":
-                return _unpack_zip(archive, folder)
+            head = file.read(6)
             file.seek(0)
-            return _unpack_tar(archive, file, folder)
+            if head.startswith(b"PK\x03\x04"):
+                return _unpack_zip(archive, folder)
+            opener = next((opener for magic, opener in COMPRESSED.items() if head.startswith(magic)), None)
+            return _unpack_tar(archive, file, opener(file) if opener else file, folder)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
         raise InputError(f"{archive} is damaged, cut short or no .zip or .tar ({error}): get it again") from None
     except NotImplementedError as error:
         raise InputError(f"{archive} is packed in a way that Python can't read ({error}): unpack it by hand") from None
     except OSError as error:
-        raise InputError(f"{archive} can't be unpacked into {folder.parent} ({error.strerror or error})") from None
+        if error.errno is None:  # so gzip and bz2 say that they can't go on
+            raise InputError(f"{archive} is damaged or cut short ({error}): get it again") from None
+        raise InputError(f"{archive} can't be unpacked into {folder.parent} ({error.strerror})") from None
 
 
 def _unpack_zip(archive, folder):
@@ -63,23 +71,43 @@ def _unpack_zip(archive, folder):
     return left_out
 
 
-def _unpack_tar(archive, file, folder):
+def _unpack_tar(archive, file, stream, folder):
     # As a stream: a compressed tar can't be listed without unpacking it, so each member is checked when it comes.
-    progress, at, unpacked, left_out = Progress("read", archive.stat().st_size / MEGABYTE, "MB of the archive"), 0, 0, 0
-    with tarfile.open(fileobj=file, mode="r|*") as members:
+    progress, left_out = Progress("read", archive.stat().st_size / MEGABYTE, "MB of the archive"), 0
+    unasked = SPARE  # bytes written since the disk was asked for room; how much comes is known at the end only
+    stream = _Watched(stream)
+    with tarfile.open(fileobj=stream, mode="r|") as members:
         for member in members:
             target = check_member(archive, member.name, folder, member.isreg() or member.isdir())
             left_out += target is None and not member.isdir()
             if target and member.isreg():
-                if unpacked == 0 or member.size > SPARE:
+                unasked += member.size
+                if unasked > SPARE // 2:
                     require_space(folder, member.size, archive)
-                unpacked += member.size
-                if unpacked > SPARE:
-                    unpacked = 0  # ask again every so often: how much comes is known at the end only
+                    unasked = 0
                 _write(members.extractfile(member), target)
-            progress.add(file.tell() / MEGABYTE - at)
-            at = file.tell() / MEGABYTE
+            progress.add(file.tell() / MEGABYTE - progress.done)
+        while stream.read(MEGABYTE):  # to the end, where a compressed file carries its checksum
+            pass
+        # tarfile takes a cut or overwritten header for the end; behind a real end there is nothing but zeros.
+        if stream.zeros_from > members.offset or stream.at < members.offset + tarfile.BLOCKSIZE:
+            raise tarfile.ReadError(f"no end after {members.offset:,} bytes")
     return left_out
+
+
+class _Watched:
+    """A stream that knows how much was read (`at`) and from where on all of it was zeros (`zeros_from`)."""
+
+    def __init__(self, stream):
+        self.stream, self.at, self.zeros_from = stream, 0, 0
+
+    def read(self, size):
+        data = self.stream.read(size)
+        content = data.rstrip(b"\0")
+        if content:
+            self.zeros_from = self.at + len(content)
+        self.at += len(data)
+        return data
 
 
 def check_member(archive, name: str, folder: Path, plain: bool):
