@@ -31,6 +31,8 @@ class Counts(NamedTuple):
     distractors: int
 
 
+NOTHING = Counts(0, 0, 0, 0, 0)  # of a folder that is missing
+
 PUBLISHED = {
     # Zheng et al. 2015
     "market1501": {
@@ -258,7 +260,7 @@ def compare(kind: str, found: dict) -> tuple:
     differences = []
     for split, published in PUBLISHED[kind].items():
         cells = []
-        for field, ours, theirs in zip(Counts._fields, found[split], published):
+        for field, ours, theirs in zip(Counts._fields, found.get(split, NOTHING), published):
             cells.append(f"{ours:,} ok" if ours == theirs else f"{ours:,} (not {theirs:,})")
             if ours != theirs:
                 differences.append(f"{dataset.FOLDERS[split][0]}: found {ours:,} {field}, published {theirs:,}")

@@ -119,7 +119,13 @@ def describe(source: Path, args, plan) -> dict:
     else:
         stamp = f"{source.stat().st_size} bytes, {source.stat().st_mtime_ns}"
     options = {name: getattr(args, name) for name in ("kind", "boxes", "test_share", "camera_pattern")}
-    return {"source": str(source), "stamp": stamp, **options, "single_camera": args.single_camera, "seed": args.seed}
+    return {
+        "source": str(source.resolve()),
+        "stamp": stamp,
+        **options,
+        "single_camera": args.single_camera,
+        "seed": args.seed,
+    }
 
 
 # ---- the layout ------------------------------------------------------------------------------------------------------
@@ -264,29 +270,25 @@ def check(data_dir: Path, kind: str, read: bool) -> int:
     except (OSError, ValueError, KeyError):
         pass  # a folder that was not made here
     kind = layouts.which_boxes(data_dir, None) if kind == "cuhk03" else kind
-    found = {}
-    for split in dataset.FOLDERS:
-        try:
-            found[split] = layouts.count(dataset.open_split(data_dir, split, doctor.Listing))
-        except InputError:
-            found[split] = layouts.Counts(0, 0, 0, 0, 0)  # doctor.check_folder names what is missing
+    found, missing = doctor.open_folders(data_dir)
+    counted = {split: layouts.count(data) for split, data in found.items()}
     differences = []
     if kind in layouts.PUBLISHED:
-        rows, differences = layouts.compare(kind, found)
+        rows, differences = layouts.compare(kind, counted)
         print(f"{layouts.TITLES[kind]}, compared with the published counts:", *rows, sep="\n")
         for difference in differences:
             print(f"difference: {difference}")
     else:
-        for split, counts in found.items():
+        for split, counts in counted.items():
             fields = ", ".join(f"{value:,} {field}" for field, value in zip(counts._fields, counts))
             print(f"  {dataset.FOLDERS[split][0]}: {fields}")
     if (data_dir / NAMES).is_file() and "meaning" in json.loads((data_dir / NAMES).read_text()):
         print(SINGLE_CAMERA)
-    findings = doctor.check_folder(data_dir, read)
+    findings = doctor.check_folders(found, missing, read)
     doctor.tell(findings)
     errors = sum(finding.error for finding in findings)
     if not findings:
-        print("nothing was found wrong" + ("" if read else " by the names alone"))
+        print("no damage found" + ("" if read else " by the names alone"))
     return errors + len(differences)
 
 

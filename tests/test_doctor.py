@@ -27,7 +27,7 @@ def drawn_set(tiny_set, tmp_path):
 
 
 def found(data_dir):
-    return doctor.check_folder(data_dir)
+    return doctor.check_folders(*doctor.open_folders(data_dir))
 
 
 def move(folder, old, new):
