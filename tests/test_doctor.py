@@ -45,6 +45,8 @@ def resize(path, size):
 
 A, B = "0001_c1s1_000000_01.jpg", "0001_c2s1_000000_01.jpg"  # two pictures of bounding_box_train
 G, Q = "0009_c1s1_000001_01.jpg", "0009_c1s1_000000_01.jpg"  # of the gallery, of the queries
+# A whole picture of one pixel, which TensorFlow would decode, in a format that training refuses.
+GIF = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;"
 
 # (damage to the set's folder, an error, what must be said, the example that must be named)
 DAMAGES = {
@@ -70,6 +72,7 @@ DAMAGES = {
     "cut short": (lambda s: (s / TRAIN / A).write_bytes((s / TRAIN / A).read_bytes()[:400]),
                   True, "1 pictures can't be read", A),
     "no picture": (lambda s: (s / QUERY / Q).write_bytes(b"not found"), True, "1 pictures can't be read", Q),
+    "another format": (lambda s: (s / TRAIN / A).write_bytes(GIF), True, "1 pictures can't be read", A),
     "leak": (lambda s: shutil.copy(s / TRAIN / A, s / TEST / G),
              True, "1 pictures are both in training and in test", A),
     "two identities": (lambda s: shutil.copy(s / TRAIN / A, s / TRAIN / "0002_c1s1_000000_01.jpg"),
