@@ -264,10 +264,11 @@ def report_made(plan, output: Path, called: str) -> tuple:
 
 def check(data_dir: Path, kind: str, read: bool) -> int:
     """Prints the counts, the differences from the published ones and all findings; how many of them are serious."""
+    single_camera = False
     try:
         about = json.loads((data_dir / MADE_BY).read_text())
-        kind = about["kind found"] if kind == "auto" else kind
-    except (OSError, ValueError, KeyError):
+        kind, single_camera = about["kind found"] if kind == "auto" else kind, about["single_camera"]
+    except (OSError, ValueError, KeyError, TypeError):
         pass  # a folder that was not made here
     kind = layouts.which_boxes(data_dir, None) if kind == "cuhk03" else kind
     found, missing = doctor.open_folders(data_dir)
@@ -282,7 +283,7 @@ def check(data_dir: Path, kind: str, read: bool) -> int:
         for split, counts in counted.items():
             fields = ", ".join(f"{value:,} {field}" for field, value in zip(counts._fields, counts))
             print(f"  {dataset.FOLDERS[split][0]}: {fields}")
-    if (data_dir / NAMES).is_file() and "meaning" in json.loads((data_dir / NAMES).read_text()):
+    if single_camera and kind == "own":
         print(SINGLE_CAMERA)
     findings = doctor.check_folders(found, missing, read)
     doctor.tell(findings)
