@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from utils.options import InputError
+from utils.options import InputError, first_line
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -135,8 +135,3 @@ def swap_in(whole: Path, target: Path) -> None:
             os.replace(old, target)  # the good one goes back
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def first_line(error) -> str:
-    """The first line of an error, cut to what fits into a sentence."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

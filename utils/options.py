@@ -14,6 +14,11 @@ class InputError(Exception):
     """A mistake of the user's: the message is one sentence that names the file or option and says what to do."""
 
 
+def first_line(error, length: int = 200) -> str:
+    """The first line of an error, cut to what fits into a sentence; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:length]
+
+
 def run_main(main, args) -> None:
     """Runs `main(args)`.
 
