@@ -6,9 +6,7 @@ import pytest
 
 from utils import device
 
-RELEASE = (
-    "# R{} (release), REVISION: {}, GCID: 33958178, BOARD: t186ref, EABI: aarch64, DATE: Tue Aug  1 19:57:35 UTC\n"
-)
+RELEASE = "# R{} (release), REVISION: {}, GCID: 33958178, BOARD: t186ref, EABI: aarch64, DATE: Tue Aug  1 UTC\n"
 MEMINFO = "MemTotal:        7802000 kB\nMemFree:          300000 kB\nMemAvailable:    {} kB\nSwapFree:        {} kB\n"
 
 

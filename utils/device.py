@@ -40,7 +40,7 @@ MATRIX = (
     JetPack((35, 1), "5.0.2", "3.8", "8.4", "2.8.0+nv22.4", "yes"),
     JetPack((35, 2), "5.1", "3.8", "8.5", "2.12.0+nv23.06", "yes"),
     JetPack((36, 2), "6.0", "3.10", "8.6", "2.16.1+nv24.07", "yes"),
-    JetPack((36, 4), "6.1 or 6.2", "3.10", "10.3", "2.16.1+nv24.08", "perhaps: TensorFlow itself never took up 10"),
+    JetPack((36, 4), "6.1 or 6.2", "3.10", "10.3", "2.16.1+nv24.08", "perhaps, never tried"),
     JetPack((38, 2), "7.0 or 7.1", "3.12", "10.13", "none", "no"),
     JetPack((39, 0), "7.2", "3.12", "10.16", "none", "no"),
 )
@@ -72,6 +72,7 @@ def matrix_note(root: Path = ROOT) -> str:
     return (
         f"{words} is JetPack {row.name}: Python {row.python}, TensorRT {row.tensorrt},"
         f" NVIDIA's last TensorFlow {row.tensorflow}, TensorRT through TensorFlow: {row.tf_trt}"
+        + ("" if row.tf_trt == "yes" else " (pipeline.py --onnx writes what TensorRT itself takes)")
     )
 
 
@@ -133,7 +134,7 @@ def protobuf_note() -> str:
         return ""
     return (
         "protobuf runs in pure Python here, with which large models load for minutes: unset"
-        " PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION, or install a protobuf with its compiled part (pip install -U protobuf)"
+        " PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION, or install one with its compiled part (pip install -U protobuf)"
     )
 
 
