@@ -145,7 +145,7 @@ def main(args) -> None:
 def warm_up(camera, detector, embedder) -> None:
     """The first run of a network takes seconds; it is not to be the first frame's."""
     detector.detect(np.zeros((camera.height, camera.width, 3), np.uint8))
-    embedder.embed(np.zeros((1, *embedder.image_size, 3), np.uint8))
+    embedder.warm_up()
 
 
 def open_outputs(args, camera) -> dict:

@@ -55,6 +55,10 @@ def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=
     are that inaccurate.
     """
     wishes = Wishes(**wishes)
+    found = _tensorrt(wishes)
+    int8 = found["version"] and trt.choose_precision("reid", wishes.precision, found["capability"])[0] == "INT8"
+    if int8 and calibration is None:
+        raise InputError("--precision=INT8 needs pictures of people to calibrate on: name a folder with --pictures")
     net, args = load_embedding_net(prefix, image_size)
     size = [int(side) for side in args["image_size"]]
     images = pictures(tuple(size))
@@ -82,8 +86,6 @@ def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=
         _save(frozen, specs, folder)
 
     def calibrate():
-        if calibration is None:
-            raise InputError("--precision=INT8 needs pictures of people to calibrate on: name a folder with --pictures")
         found = calibration(tuple(size))
         wrapped = np.arange(-(-len(found) // batch) * batch) % len(found)  # the last batch is filled from the first
         return found[wrapped].reshape(-1, batch, *size, 3), len(found)
@@ -157,7 +159,7 @@ def _freeze(save, target, about, example, calibrate, compare, wishes) -> dict:
         about = {"format": FORMAT, **about, **describe(load_saved_model(plain)[1]), "colour_order": "RGB"}
         manifest = _write(plain, {**about, "engine": "tensorflow", "precision": "FP32"}, compare, wishes)
         check_parity(manifest["parity"], wishes.min_parity, "; nothing was replaced")
-        found = {"version": None, "reason": "asked for"} if wishes.engine == "tensorflow" else trt.probe()
+        found = _tensorrt(wishes)
         manifest["reason"] = found["reason"]
         if found["version"] is not None:
             try:
@@ -171,13 +173,20 @@ def _freeze(save, target, about, example, calibrate, compare, wishes) -> dict:
         return manifest
 
 
+def _tensorrt(wishes) -> dict:
+    """As trt.probe, which is not asked where the user wants none."""
+    if wishes.engine == "tensorflow":
+        return {"version": None, "reason": "asked for", "capability": None}
+    return trt.probe()
+
+
 def _add_tensorrt(scratch, target, about, found, example, calibrate, compare, wishes) -> dict:
     """Converts scratch/plain and puts both in place; NotConverted if that fails, Inaccurate if it costs too much.
 
     calibrate: () -> ((N, batch, H, W, 3) inputs for INT8, how many pictures they hold).
     """
     plain, whole, pictures = scratch / PLAIN, scratch / "tf-trt", scratch / "pictures.npz"
-    precision, why_not = trt.choose_precision(about["kind"], wishes.precision, found.get("capability"))
+    precision, why_not = trt.choose_precision(about["kind"], wishes.precision, found["capability"])
     arrays, calibrated = {"example": example}, {}
     if precision == "INT8":
         arrays["calibration"], count = calibrate()

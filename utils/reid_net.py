@@ -61,7 +61,7 @@ class Embedder:
             self.manifest.get("seconds") or self.batches
         )  # unmeasured, as on a processor: twice as many, twice as long
         return min(
-            range(-(-count // batch) + 1),
+            range(-(-count // batch), -1, -1),
             key=lambda runs: runs * costs[SERVING] + -(-max(count - runs * batch, 0) // few) * costs[FEW],
         )
 
@@ -77,18 +77,22 @@ class Embedder:
             embeddings[start : start + len(some)] = found[: len(some)]
         return embeddings
 
-    def seconds(self) -> dict:
-        """{signature: seconds of one run}, the median of several after a run that does not count."""
-        return {name: self._time(name) for name in self.batches}
+    def warm_up(self) -> None:
+        """Runs each signature once: its first run takes seconds, and is not to be a frame's."""
+        for name, batch in self.batches.items():
+            self.embed_by(name, np.zeros((batch, *self.image_size, 3), np.uint8))
 
-    def _time(self, name: str) -> float:
-        images = np.zeros((self.batches[name], *self.image_size, 3), np.uint8)
-        taken = []
-        for _ in range(1 + TIMED_RUNS):
-            begun = time.perf_counter()
-            self.embed_by(name, images)
-            taken.append(time.perf_counter() - begun)
-        return float(np.median(taken[1:]))
+    def seconds(self) -> dict:
+        """{signature: seconds of one run}: the shortest of several, taken in turn, as a busy machine only adds."""
+        self.warm_up()
+        taken = {name: [] for name in self.batches}
+        for _ in range(TIMED_RUNS):
+            for name, batch in self.batches.items():
+                images = np.zeros((batch, *self.image_size, 3), np.uint8)
+                begun = time.perf_counter()
+                self.embed_by(name, images)
+                taken[name].append(time.perf_counter() - begun)
+        return {name: min(values) for name, values in taken.items()}
 
 
 def crop_people(frame: np.ndarray, boxes: np.ndarray, image_size) -> np.ndarray:
