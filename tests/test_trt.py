@@ -213,6 +213,10 @@ def test_the_steps_of_a_conversion(tmp_path, int8):
                 inspect.signature(real).bind(self, *args, **kwargs)
                 feed = next((kwargs[key] for key in ("input_fn", "calibration_input_fn") if key in kwargs), None)
                 steps.append((name, feed and list(feed())))
+                if name == "save":
+                    (tmp_path / "assets").mkdir()
+                    (tmp_path / "assets/trt-serialized-engine.TRTEngineOp_000_000").write_bytes(b"an engine")
+                    (tmp_path / "assets/trt-serialized-engine.TRTEngineOp_000_001").touch()  # that was never built
                 return SimpleNamespace(graph=graph)
 
             return step
@@ -222,7 +226,7 @@ def test_the_steps_of_a_conversion(tmp_path, int8):
     assert [name for name, _ in steps] == ["convert", "build", "save"]
     assert steps[0][1] == ([(calibration[0],), (calibration[1],)] if int8 else None)
     assert len(steps[1][1]) == 1 and steps[1][1][0][0] is example
-    assert answer == {"engines": 0, "native": {"AddV2": 1, "Cast": 1, "Square": 1}}
+    assert answer == {"engines": 1, "native": {"AddV2": 1, "Cast": 1, "Square": 1}}
 
 
 # ---- the child process ----
