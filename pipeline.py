@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from utils.device import explained_imports, introduce
 from utils.options import InputError, fraction, image_size, parser, positive_int, run_main, seed
+from utils.trt import PRECISIONS, WORKSPACE
 
 DETECTOR = "models/downloads/detector/saved_model"
 FOOTAGE = "models/downloads/vtest.avi"
@@ -45,9 +46,9 @@ def parse_args():
     add = options.add_argument_group("TensorRT").add_argument
     add("--engine", choices=("auto", "tensorflow"), default="auto",
         help="tensorflow: leave TensorRT out even if it is here")
-    add("--precision", choices=("FP32", "FP16", "INT8"), default="FP16",
+    add("--precision", choices=PRECISIONS, default="FP16",
         help="of TensorRT's engines; plain TensorFlow is FP32; INT8 is for the re-id net, the detector then has FP16")
-    add("--workspace", type=positive_int, default=256,
+    add("--workspace", type=positive_int, default=WORKSPACE,
         help="MB that TensorRT may use for its trials, of the memory that a Jetson's GPU shares; lower it if killed")
     # fmt: on
     args = options.parse_args()

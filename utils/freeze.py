@@ -103,8 +103,8 @@ def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=
 def rgb_net(net: tf.keras.Model):
     """The same function as an embedding network: (B, H, W, 3) RGB of 0..255, any type -> (B, E), for inference only.
 
-    BatchNorm goes into the convolutions, and the turn from RGB to BGR into the kernel of the first one: neither
-    TensorRT nor ONNX has an operation that reverses an axis without detours.
+    BatchNorm goes into the convolutions, and the turn from RGB to BGR into the kernel of the first one: ONNX
+    reverses an axis only by detours, which TensorRT need not know.
     """
     folded = resnet.fold_batchnorm(net)
     first = folded.get_layer("conv1_conv")

@@ -31,13 +31,8 @@ EXPLICIT_BATCH_ONLY = 10  # the major version of TensorRT that gave up the impli
 PROBE_SECONDS, CONVERT_SECONDS = 120, 3600  # engines take minutes on the smaller boards
 TICK_SECONDS = 5  # between two lines of progress
 ANSWER = "answer: "  # marks the one line of a child's output that counts; TensorFlow prints around it
-NOT_COUNTED = (
-    "TRTEngineOp",
-    "Const",
-    "Identity",
-    "NoOp",
-    "Placeholder",
-)  # of what stays TensorFlow's: they cost nothing
+# of what stays TensorFlow's, these cost nothing
+NOT_COUNTED = ("TRTEngineOp", "Const", "Identity", "NoOp", "Placeholder")
 # The re-id net can become one engine. Of a detector only the convolutions are worth one: its loops and small pieces
 # before and after would be copied to and fro, and its suppression of boxes has a history of wrong results in TensorRT.
 SEGMENTS = {"reid": 3, "obj": 50}  # fewest operations that become an engine
