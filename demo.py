@@ -161,8 +161,7 @@ def warm_up(cameras, detector, embedder) -> None:
     """The first run of a network takes seconds; it is not to be the first frame's."""
     for size in {(camera.height, camera.width) for camera in cameras}:
         detector.detect(np.zeros((*size, 3), np.uint8))
-    for count in (1, embedder.batch):
-        embedder.embed(np.zeros((count, *embedder.image_size, 3), np.uint8))
+    embedder.warm_up()
 
 
 def open_page(args):

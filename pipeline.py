@@ -4,6 +4,7 @@
     python3 pipeline.py obj                                 the detector alone
     python3 pipeline.py models/reid/m0/reid_model-200.ckpt  the re-id net alone
     python3 pipeline.py obj reid_model-200.ckpt             both
+    python3 pipeline.py --onnx reid_model-200.ckpt          the re-id net, and as ONNX for TensorRT without TensorFlow
 
 Writes models/frozen/obj and models/frozen/reid, each a SavedModel with a manifest.json that says what it is and how far
 it differs from the original; demo.py takes them from there. A minute on a desktop, minutes on a Jetson with TensorRT.
@@ -11,7 +12,9 @@ it differs from the original; demo.py takes them from there. A minute on a deskt
 
 from __future__ import annotations
 
-from utils.options import InputError, fraction, image_size, parser, positive_int, run_main
+from utils.device import explained_imports, introduce
+from utils.options import InputError, fraction, image_size, parser, positive_int, run_main, seed
+from utils.trt import PRECISIONS, WORKSPACE
 
 DETECTOR = "models/downloads/detector/saved_model"
 FOOTAGE = "models/downloads/vtest.avi"
@@ -19,36 +22,41 @@ FOOTAGE = "models/downloads/vtest.avi"
 
 def parse_args():
     options = parser(__doc__)
+    # fmt: off
     add = options.add_argument
     add("what", nargs="*", metavar="[obj] [REID_CHECKPOINT]", help="what to prepare; nothing named: both")
     add("--detector", default=DETECTOR, help="SavedModel of the detector, a TF1 or TF2 export of the detection zoo")
     add("--output", default="models/frozen", help="folder that obj/ and reid/ are written to, replacing what is there")
-    add(
-        "--batch",
-        type=positive_int,
-        default=8,
-        help="people that the re-id net takes at once, fixed; take what a frame has",
-    )
-    add(
-        "--image_size",
-        type=image_size,
-        default=None,
-        help="HEIGHTxWIDTH, if the checkpoint came without its .json",
-    )
-    add(
-        "--engine",
-        choices=("auto", "tensorflow"),
-        default="auto",
-        help="tensorflow: leave TensorRT out even if it is here",
-    )
-    add("--precision", choices=("FP32", "FP16"), default="FP16", help="of TensorRT's engines; plain TensorFlow is FP32")
-    add(
-        "--min_parity", type=fraction, default=0.99, help="refuse a frozen model whose smallest agreement is below this"
-    )
+    add("--batch", type=positive_int, default=8,
+        help="people that the re-id net takes at once, fixed; take what a frame has")
+    add("--image_size", type=image_size, default=None, help="HEIGHTxWIDTH, if the checkpoint came without its .json")
+    add("--onnx", action="store_true",
+        help="also write the re-id net to onnx/ and print how trtexec builds an engine of it: for boards whose "
+             "TensorFlow has no TensorRT; needs pip install tf2onnx onnxruntime, and works on a desktop as well")
+    add = options.add_argument_group("pictures").add_argument
+    add("--pictures", default=None, metavar="FOLDER",
+        help="people to compare original and frozen re-id net on, and to calibrate INT8 with: a data set, of which "
+             "queries and gallery are taken, or any folder of pictures; if not given the data set that the checkpoint "
+             "was trained on, where it is here, else drawn people")
+    add("--calibration_pictures", type=positive_int, default=500,
+        help="pictures at most that INT8 takes its ranges from; more are slower and hardly better")
+    add("--seed", type=seed, default=0, help="of the choice among the pictures")
+    add("--min_parity", type=fraction, default=0.99,
+        help="smallest agreement (cosine of embeddings, overlap of boxes) below which a model is refused, exit code 2")
+    add = options.add_argument_group("TensorRT").add_argument
+    add("--engine", choices=("auto", "tensorflow"), default="auto",
+        help="tensorflow: leave TensorRT out even if it is here")
+    add("--precision", choices=PRECISIONS, default="FP16",
+        help="of TensorRT's engines; plain TensorFlow is FP32; INT8 is for the re-id net, the detector then has FP16")
+    add("--workspace", type=positive_int, default=WORKSPACE,
+        help="MB that TensorRT may use for its trials, of the memory that a Jetson's GPU shares; lower it if killed")
+    # fmt: on
     args = options.parse_args()
     args.checkpoints = [word for word in args.what if word != "obj"]
     if len(args.checkpoints) > 1 or len(args.what) > len(args.checkpoints) + 1:
         options.error("name 'obj', one re-id checkpoint, or both")
+    if args.onnx and args.what == ["obj"]:
+        options.error("--onnx is for the re-id net: name its checkpoint too, or leave 'obj' out")
     return args
 
 
@@ -57,44 +65,12 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-
-from utils.checkpoint import find_checkpoint, newest_checkpoint  # noqa: E402
-from utils.freeze import freeze_detector, freeze_reid  # noqa: E402
-from utils.frozen import let_gpu_memory_grow  # noqa: E402
-
-PEOPLE = 24  # pictures that the frozen re-id net is compared on
-FRAMES = 6  # and frames for the detector
-
-
-def people(size) -> np.ndarray:
-    """(PEOPLE, H, W, 3) uint8 RGB of the given (H, W): drawn, or smooth noise where data/sample.py is not there."""
-    try:
-        from data.sample import draw_people
-    except ImportError:
-        return np.stack([smooth_noise(size, seed) for seed in range(PEOPLE)])
-    return np.stack([image for _, _, image in draw_people(PEOPLE // 2, 2, image_size=size)])
-
-
-def frames() -> list:
-    """FRAMES frames (H, W, 3) uint8 BGR, spread over the sample footage; smooth noise where there is none."""
-    found = []
-    if Path(FOOTAGE).is_file():
-        video = cv2.VideoCapture(FOOTAGE)
-        length = video.get(cv2.CAP_PROP_FRAME_COUNT)
-        for number in range(FRAMES):
-            video.set(cv2.CAP_PROP_POS_FRAMES, number * length // FRAMES)
-            read, frame = video.read()
-            found += [frame] if read else []
-        video.release()
-    return found or [smooth_noise((576, 768), seed) for seed in range(FRAMES)]
-
-
-def smooth_noise(size, seed: int) -> np.ndarray:
-    """(H, W, 3) uint8: blobs of colour, which excite a network where white noise would leave it cold."""
-    blobs = np.random.default_rng(seed).integers(0, 256, (8, 4, 3), dtype=np.uint8)
-    return cv2.resize(blobs, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
+with explained_imports():
+    from utils import to_onnx
+    from utils.checkpoint import find_checkpoint, newest_checkpoint, read_args
+    from utils.freeze import freeze_detector, freeze_reid
+    from utils.frozen import let_gpu_memory_grow
+    from utils.parity import People, footage_frames
 
 
 def prepare_detector(args) -> None:
@@ -103,48 +79,91 @@ def prepare_detector(args) -> None:
     target = Path(args.output) / "obj"
     begun = time.monotonic()
     print(f"obj: freezing {args.detector} ...", flush=True)
-    manifest = freeze_detector(args.detector, target, frames(), args.precision, args.engine, args.min_parity)
+    frames, source = footage_frames(FOOTAGE)
+    manifest = freeze_detector(args.detector, target, frames, **wishes(args, source))
     report("obj", target, manifest, begun)
 
 
 def prepare_reid(args) -> None:
-    checkpoint = find_checkpoint(args.checkpoints[0]) if args.checkpoints else newest_checkpoint()
+    checkpoint, people = find_reid(args)
     target = Path(args.output) / "reid"
     begun = time.monotonic()
     print(f"reid: freezing {checkpoint} ...", flush=True)
-    settings = {"batch": args.batch, "precision": args.precision, "engine": args.engine}
-    settings.update(min_parity=args.min_parity, image_size=args.image_size)
-    manifest = freeze_reid(checkpoint, target, people, **settings)
+    settings = {"batch": args.batch, "image_size": args.image_size, **wishes(args, people.source)}
+    if people.real:
+        settings["calibration"] = lambda size: people.calibration(size, args.calibration_pictures)
+    manifest = freeze_reid(checkpoint, target, people.compared, **settings)
     report("reid", target, manifest, begun)
 
 
+def prepare_onnx(args) -> None:
+    checkpoint, people = find_reid(args)
+    target = Path(args.output) / "onnx"
+    print(f"onnx: converting {checkpoint} ...", flush=True)
+    settings = {"batch": args.batch, "image_size": args.image_size, "pictures_from": people.source}
+    about = to_onnx.write_onnx(checkpoint, target, people.compared, **settings)
+    print(f"onnx: input {tensors(about['inputs'])}, RGB of {about['values']}; {agreement(about['parity'])}")
+    print(f"onnx: {target / to_onnx.MODEL} is ready; on the board: {to_onnx.trtexec_line(target, args.precision)}")
+
+
+def find_reid(args):
+    """(the checkpoint's prefix, the pictures of people for it)."""
+    checkpoint = find_checkpoint(args.checkpoints[0]) if args.checkpoints else newest_checkpoint()
+    trained_on = read_args(checkpoint).get("data_dir")
+    if args.pictures is None and trained_on and Path(trained_on).is_dir():
+        try:
+            return checkpoint, People(trained_on, args.seed)
+        except InputError:  # an empty folder: not the user's affair, who did not name it
+            pass
+    return checkpoint, People(args.pictures, args.seed)
+
+
+def wishes(args, pictures_from: str) -> dict:
+    """The arguments that freezing a detector and a re-id net share."""
+    names = ("precision", "engine", "min_parity", "workspace")
+    return {"pictures_from": pictures_from, **{name: getattr(args, name) for name in names}}
+
+
 def report(name: str, target: Path, manifest: dict, begun: float) -> None:
-    inputs = ", ".join(f"{key} {tensor['dtype']} {tensor['shape']}" for key, tensor in manifest["inputs"].items())
     engine = "TF-TRT" if manifest["engine"] == "tf-trt" else "a frozen TensorFlow graph"
-    parity = manifest["parity"]
-    print(f"{name}: {engine}, {manifest['precision']} ({manifest['reason']}); input {inputs}")
-    if parity["min"] is None:
-        print(
-            f"{name}: no people in the {parity['pictures']} pictures to compare on; scores differ by up to"
-            f" {parity['score_difference']:.6f}"
-        )
-    else:
-        print(
-            f"{name}: {parity['of']}: min {parity['min']:.6f}, mean {parity['mean']:.6f}, {parity['pictures']} pictures"
-        )
+    print(f"{name}: {engine}, {manifest['precision']} ({manifest['reason']}); input {tensors(manifest['inputs'])}")
+    if "native" in manifest:
+        native = ", ".join(f"{count} {kind}" for kind, count in manifest["native"].items())
+        print(f"{name}: engines: {manifest['engines']}; left to TensorFlow: {native or 'nothing'}")
+    print(f"{name}: {agreement(manifest['parity'])}")
+    if "seconds" in manifest:
+        batches = {"serving_default": manifest["batch"], "few": manifest.get("few", {}).get("batch")}
+        runs = [f"{batches[key]} at once {1000 * seconds:.1f} ms" for key, seconds in manifest["seconds"].items()]
+        print(f"{name}: a run of {', '.join(runs)}")
     print(f"{name}: {target} is ready, {time.monotonic() - begun:.0f} s", flush=True)
 
 
+def tensors(described: dict) -> str:
+    return ", ".join(f"{key} {tensor['dtype']} {tensor['shape']}" for key, tensor in described.items())
+
+
+def agreement(parity: dict) -> str:
+    pictures = f"{parity['pictures']} pictures ({parity['pictures_from']})"
+    if parity["min"] is None:
+        return f"no people to compare on in {pictures}; scores differ by up to {parity['score_difference']:.6f}"
+    return f"{parity['of']}: min {parity['min']:.6f}, mean {parity['mean']:.6f}, {pictures}"
+
+
 def main(args) -> None:
+    if args.onnx:
+        to_onnx.check_extras()
+    print("\n".join(introduce()), flush=True)
     let_gpu_memory_grow()
     jobs = [prepare_detector] if "obj" in args.what or not args.what else []
     jobs += [prepare_reid] if args.checkpoints or not args.what else []
+    jobs += [prepare_onnx] if args.onnx else []
     failures = []
     for job in jobs:  # one that cannot be had does not cost the other
         try:
             job(args)
         except InputError as error:
-            failures.append(str(error))
+            if str(error) not in failures:
+                failures.append(str(error))
     if failures:
         raise InputError("; and ".join(failures))
 

@@ -33,7 +33,7 @@ from pathlib import Path  # noqa: E402
 
 import tensorflow as tf  # noqa: E402
 
-from utils import checkpoint, metrics  # noqa: E402
+from utils import checkpoint, doctor, metrics  # noqa: E402
 from utils.dataset import check_images, naming_unreadable, open_split  # noqa: E402
 from utils.embed import embed_paths, embedder  # noqa: E402
 
@@ -64,6 +64,7 @@ def main(args):
     query.require_cameras()
     gallery.require_cameras()
     check_images([*query.paths, *gallery.paths])
+    doctor.check_quickly(query=query, gallery=gallery)
     embed = embedder(net)
     with naming_unreadable([*query.paths, *gallery.paths]):
         query_embeddings = embed_paths(embed, query.paths, size, said_as="query")  # (Q, E)

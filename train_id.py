@@ -66,7 +66,7 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from utils import checkpoint, dataset, resnet  # noqa: E402
+from utils import checkpoint, dataset, doctor, resnet  # noqa: E402
 from utils.losses import id_loss, weight_decay  # noqa: E402
 from utils.run import Run, Steps, build_schedule, check_finite, suggest_flat  # noqa: E402
 
@@ -87,6 +87,7 @@ def split(data_dir, val_identities, val_images, seed):
     """The pictures of bounding_box_train: (paths, labels) to train on, (paths, labels) held out, number of classes."""
     data = dataset.open_split(data_dir, "train")
     dataset.check_images(data.paths)
+    doctor.check_quickly(train=data)
     shown = data.people()
     paths, identities = np.array(data.paths)[shown], data.identities[shown]  # (N,), (N,)
     kept = ~dataset.hold_out_identities(identities, val_identities, seed)

@@ -78,7 +78,7 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from utils import checkpoint, dataset, resnet  # noqa: E402
+from utils import checkpoint, dataset, doctor, resnet  # noqa: E402
 from utils.embed import embed_paths, embedder, evaluate_within  # noqa: E402
 from utils.grid import triplet_grid  # noqa: E402
 from utils.losses import triplet_loss, weight_decay  # noqa: E402
@@ -121,16 +121,13 @@ def split(data_dir, val_identities, seed):
     """
     data = dataset.open_split(data_dir, "train")
     dataset.check_images(data.paths)
+    doctor.check_quickly(train=data)
     shown = data.people()
     paths, identities, cameras = np.array(data.paths)[shown], data.identities[shown], data.cameras[shown]  # (N,) each
     held_out = dataset.hold_out_identities(identities, val_identities, seed)
-    kinds, first, counts = np.unique(identities[~held_out], return_index=True, return_counts=True)
-    alone = first[counts == 1]
-    if len(alone) == len(kinds):
+    kinds, counts = np.unique(identities[~held_out], return_counts=True)
+    if counts.max() == 1:
         raise InputError(f"no identity in {data.folder} has two pictures, so no triplet can be made: add pictures")
-    if len(alone):
-        example = paths[~held_out][alone[0]]
-        print(f"note: {len(alone)} identities have one picture only and serve as negatives, such as {example}")
     print(
         f"{data.folder}: {np.sum(~held_out)} pictures of {len(kinds)} identities to train on, "
         f"{held_out.sum()} of {val_identities} others to validate on"

@@ -1,24 +1,26 @@
 """Frozen models return what the unfrozen ones do, say so in their manifest, replace the old ones only when whole."""
 
-import inspect
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tests.standins import picture, write_checkpoint, write_tf1_detector, write_tf2_detector
-from utils import freeze, frozen, trt
+from utils import frozen, trt
 from utils.detector import Detector
+from utils.device import device_name
 from utils.freeze import freeze_detector, freeze_reid
 from utils.options import InputError
+from utils.parity import People, compare_detections
 from utils.reid_net import Embedder
 
 SIZE = (64, 32)
 FRAMES = [picture([(30, 45, 90, 55)]), picture([(10, 102, 100, 118), (30, 45, 90, 55)]), picture([])]
-NO_TENSORRT = {"version": None, "reason": "none in this test"}
+NO_TENSORRT = {"version": None, "reason": "none in this test", "capability": None}
 
 
 def people(size):
@@ -53,6 +55,49 @@ def test_frozen_reid_net_embeds_like_the_trained_one(checkpoint, reid):
         embedder.embed(images.astype(np.float32))
 
 
+def test_few_people_take_the_small_signature(checkpoint, reid):
+    embedder = Embedder(reid[0])
+    assert embedder.batches == {"serving_default": 4, "few": 1}
+    images = people(SIZE)
+    np.testing.assert_allclose(embedder.embed_by("few", images), checkpoint[1](images, training=False), atol=1e-5)
+    runs = []
+    embed_by = embedder.embed_by
+    embedder.embed_by = lambda name, some: runs.append((name, len(some))) or embed_by(name, some)
+    for full, few in ((10, 4), (10, 6), (1, 9)):
+        costs = embedder.manifest["seconds"] = {"serving_default": full, "few": few}
+        for count in range(10):
+            runs.clear()
+            assert len(embedder.embed(np.resize(images, (count, *SIZE, 3)))) == count
+            found = sum(costs[name] * -(-some // embedder.batches[name]) for name, some in runs)
+            best = min(runs_of_4 * full + max(count - 4 * runs_of_4, 0) * few for runs_of_4 in range(4))
+            assert found == best  # by trying all of them
+    del embedder.manifest["seconds"]
+    runs.clear()
+    embedder.embed(np.resize(images, (5, *SIZE, 3)))
+    assert runs == [("serving_default", 4), ("few", 1)]
+
+
+def test_a_batch_of_one_has_no_second_signature(checkpoint, tmp_path):
+    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", people, batch=1)
+    assert "few" not in manifest and Embedder(tmp_path / "reid").embed(people(SIZE)).shape == (5, 32)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"image_size": [128, 64]}, "does not have the fixed input that its manifest.json speaks of"),
+        ({"colour_order": "BGR"}, "wants BGR pictures where RGB ones are fed"),
+        ({"inputs": {"images": {"shape": [4, 128, 64, 3], "dtype": "uint8"}}}, "does not hold the model that its"),
+        ({"few": {"batch": 2}}, "has no signature 'few' as its manifest.json speaks of"),
+    ],
+)
+def test_manifests_that_do_not_fit(reid, tmp_path, change, words):
+    shutil.copytree(reid[0], tmp_path / "reid")
+    frozen.write_manifest(tmp_path / "reid", {**reid[1], **change})
+    with pytest.raises(InputError, match=f"{words}.*: run python3 pipeline.py here"):
+        Embedder(tmp_path / "reid")
+
+
 def test_the_manifest_says_what_was_built(checkpoint, reid):
     folder, manifest = reid
     assert manifest == json.loads((folder / "manifest.json").read_text())
@@ -60,9 +105,12 @@ def test_the_manifest_says_what_was_built(checkpoint, reid):
     assert manifest["outputs"] == {"embeddings": {"shape": [4, 32], "dtype": "float32"}}
     assert (manifest["batch"], manifest["image_size"], manifest["colour_order"]) == (4, list(SIZE), "RGB")
     assert (manifest["engine"], manifest["precision"], manifest["reason"]) == ("tensorflow", "FP32", "asked for")
-    assert manifest["built_for"] == {"tensorflow": tf.__version__, "tensorrt": None, "gpu": frozen.gpu_name()}
+    here = {"tensorflow": tf.__version__, "tensorrt": None, "gpu": frozen.gpu_name(), "device": device_name()}
+    assert manifest["built_for"] == here
     assert manifest["source"]["checkpoint"] == checkpoint[0]
     assert 0.99999 < manifest["parity"]["min"] <= manifest["parity"]["mean"] < 1.00001
+    assert (manifest["parity"]["pictures"], manifest["parity"]["bound"]) == (5, 0.99)
+    assert manifest["few"] == {"batch": 1} and set(manifest["seconds"]) == {"serving_default", "few"}
 
 
 def test_frozen_graph_holds_neither_variables_nor_batchnorm(reid):
@@ -103,11 +151,11 @@ def test_detections_compared():
     left, moved, right = [0, 0, 1, 0.5], [0, 0.1, 1, 0.6], [0, 0.6, 1, 1]
     wanted = [detections((left, 0.9, 1), (right, 0.8, 3), (right, 0.1, 1))]  # a person, a car, and hardly a person
     found = [detections((right, 0.8, 1), (moved, 0.7, 1), (left, 0.9, 3))]
-    parity = freeze._compare_detections(wanted, found)
+    parity = compare_detections(wanted, found)
     assert (parity["boxes"], parity["pictures"]) == (1, 1)
     assert parity["min"] == parity["mean"] == pytest.approx(0.4 / 0.6)
     assert parity["score_difference"] == pytest.approx(0.6)  # the lowest of three: 0.1 and 0.7
-    nobody = freeze._compare_detections([detections((left, 0.2, 1))], found)
+    nobody = compare_detections([detections((left, 0.2, 1))], found)
     assert nobody["min"] is None and nobody["boxes"] == 0
 
 
@@ -117,79 +165,31 @@ def test_place_that_cannot_be_written(checkpoint, tmp_path):
         freeze_reid(checkpoint[0], tmp_path / "file" / "reid", people)
 
 
-# TensorRT is on no test machine: the decisions are tested with a stand-in, the call against the real signature
+def test_pictures_of_a_data_set(tiny_set, tmp_path):
+    """Of a data set the queries and the gallery, of another folder all of it; which ones is the seed's choice."""
+    people = People(tiny_set, seed=3)
+    compared, calibration = people.compared(SIZE), people.calibration(SIZE, 500)
+    assert people.real and compared.shape == (39, *SIZE, 3)  # 36 pictures of people and 3 of nobody
+    assert people.source == f"{tiny_set}/bounding_box_query and {tiny_set}/bounding_box_test, seed 3"
+    np.testing.assert_array_equal(compared, calibration)  # too few for others
+    np.testing.assert_array_equal(compared, People(tiny_set, seed=3).compared(SIZE))
+    assert (compared != People(tiny_set, seed=4).compared(SIZE)).any()
+    train = People(f"{tiny_set}/bounding_box_train", seed=0)
+    assert train.compared(SIZE).shape == (48, *SIZE, 3)
+    read = cv2.imread(f"{tiny_set}/bounding_box_query/0009_c1s1_000000_01.jpg")[..., ::-1]
+    assert np.abs(compared.astype(int) - read).reshape(39, -1).max(axis=1).min() <= 2
+    with pytest.raises(InputError, match="no folder .*gone"):
+        People(tmp_path / "gone")
+    with pytest.raises(InputError, match="no .jpg or .png picture in"):
+        People(tmp_path)
+    assert not People(None).real and People(None).compared(SIZE).shape == (48, *SIZE, 3)
 
 
-@pytest.fixture
-def tensorrt(monkeypatch):
-    """As if TensorRT 8.5.2 were here; returns what a test sets as the conversion."""
-    conversion = {"run": lambda source, target: shutil.copytree(source, target)}
-    monkeypatch.setattr(trt, "probe", lambda: {"version": "8.5.2", "reason": "TensorRT 8.5.2"})
-    monkeypatch.setattr(trt, "convert", lambda source, target, precision, pictures: conversion["run"](source, target))
-    monkeypatch.setattr(frozen, "_check_device", lambda folder, manifest: None)
-    return conversion
-
-
-def test_tensorrt_is_used_where_it_is(checkpoint, tmp_path, tensorrt):
-    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", people, batch=2, precision="FP16")
-    assert (manifest["engine"], manifest["precision"]) == ("tf-trt", "FP16")
-    assert manifest["built_for"]["tensorrt"] == "8.5.2"
-    plain = frozen.read_manifest(tmp_path / "reid" / "plain", "reid")
-    assert (plain["engine"], plain["precision"]) == ("tensorflow", "FP32")
-    assert Embedder(tmp_path / "reid" / "plain").batch == 2
-    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", people, batch=2, engine="tensorflow")
-    assert (manifest["engine"], manifest["reason"]) == ("tensorflow", "asked for")
-
-
-def test_a_failed_conversion_leaves_the_plain_graph(checkpoint, tmp_path, tensorrt):
-    def fails(source, target):
-        raise InputError("TensorRT could not convert it (ended by signal 9: it said nothing)")
-
-    tensorrt["run"] = fails
-    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", people, batch=2)
-    assert manifest["engine"] == "tensorflow"
-    assert manifest["reason"].startswith(
-        "TensorRT 8.5.2 is there, but TensorRT could not convert it (ended by signal 9"
-    )
-    assert manifest == json.loads((tmp_path / "reid" / "manifest.json").read_text())
-
-
-def test_an_inaccurate_conversion_leaves_the_plain_graph(checkpoint, tmp_path, tensorrt):
-    other, _ = write_checkpoint(tmp_path / "other", SIZE, seed=9)
-
-    def converts_wrongly(source, target):
-        probe, trt.probe = trt.probe, lambda: NO_TENSORRT
-        freeze_reid(other, target, people, batch=2)
-        trt.probe = probe
-
-    tensorrt["run"] = converts_wrongly
-    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", people, batch=2, min_parity=0.999)
-    assert manifest["engine"] == "tensorflow" and "differs from the original" in manifest["reason"]
-    assert Embedder(tmp_path / "reid").batch == 2 and not (tmp_path / "reid" / "plain").exists()
-
-
-@pytest.mark.parametrize("major", [8, 10])
-def test_the_real_converter_takes_our_arguments(major):
-    from tensorflow.python.compiler.tensorrt import trt_convert
-
-    arguments = trt.converter_arguments(trt_convert, "saved_model", "FP16", major)
-    bound = inspect.signature(trt_convert.TrtGraphConverterV2.__init__).bind(None, **arguments).arguments
-    assert bound["conversion_params"].precision_mode in trt_convert.TrtPrecisionMode.supported_precision_modes()
-    assert bound.get("use_dynamic_shape") == (True if major == 10 else None)
-
-
-def test_asking_for_tensorrt_never_ends_the_process(monkeypatch):
-    monkeypatch.undo()  # the real question, in a process of its own
-    answer = trt.probe()
-    assert set(answer) == {"version", "reason"} and answer["reason"]
-    if not tf.sysconfig.get_build_info()["is_tensorrt_build"]:
-        assert answer == {"version": None, "reason": f"TensorFlow {tf.__version__} is built without TensorRT"}
-
-
-def test_a_child_that_dies_is_an_answer(monkeypatch):
-    monkeypatch.setattr(trt.sys, "executable", "/bin/false")
-    assert trt._child(["probe"], 10) == {"error": "exit code 1: it said nothing"}
-    monkeypatch.setattr(trt.sys, "executable", "/nonexistent/python")
-    assert "No such file" in trt._child(["probe"], 10)["error"]
-    with pytest.raises(InputError, match="TensorRT could not convert it"):
-        freeze.trt.convert("a", "b", "FP16", "c")
+def test_calibration_takes_other_pictures_than_the_comparison(tmp_path):
+    for number in range(60):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((8, 8, 3), number, np.uint8))
+    people = People(tmp_path)
+    both = people.compared((8, 8)), people.calibration((8, 8), 500)
+    compared, calibration = ({int(image[0, 0, 0]) for image in some} for some in both)
+    assert len(compared) == 48 and len(calibration) == 12 and not compared & calibration
+    assert len(people.calibration((8, 8), 5)) == 5

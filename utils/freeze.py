@@ -12,44 +12,61 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from utils import trt
+from utils import resnet, trt
 from utils.checkpoint import load_embedding_net, strip_suffix
-from utils.detector import PERSON, Detector, detector_input
-from utils.frozen import FORMAT, describe, gpu_name, load_saved_model, swap_in, write_manifest
-from utils.identities import iou
+from utils.detector import Detector, detector_input
+from utils.device import device_name
+from utils.frozen import FEW, FORMAT, SERVING, describe, gpu_name, load_saved_model, swap_in, write_manifest
 from utils.options import InputError
+from utils.parity import CERTAIN, Inaccurate, check_parity, compare_detections, compare_embeddings
 from utils.reid_net import Embedder
-from utils.resnet import fold_batchnorm
 
 PLAIN = "plain"
-CERTAIN = 0.3  # boxes of the original below this score are not looked for in the frozen one
+FEW_PEOPLE = 1  # what the second signature of the re-id net takes: most frames of most cameras show one person or two
 
 
-def freeze_reid(prefix, target, pictures, batch=8, precision="FP16", engine="auto", min_parity=0.99, image_size=None):
+class Wishes(NamedTuple):
+    """What a user wants of a frozen model.
+
+    precision: of TensorRT's engines; engine: 'auto', or 'tensorflow' to leave TensorRT out; min_parity: the bound of
+    the smallest agreement; workspace: MB for TensorRT; pictures_from: in words, where the pictures compared come from.
+    """
+
+    precision: str = "FP16"
+    engine: str = "auto"
+    min_parity: float = 0.99
+    workspace: int = trt.WORKSPACE
+    pictures_from: str = "unknown"
+
+
+def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=None, **wishes):
     """Freezes the checkpoint `prefix` to `target` as uint8 RGB (batch, H, W, 3) `images` -> (batch, E) `embeddings`.
 
-    pictures: image_size -> (N, H, W, 3) uint8 RGB of people to compare on. Returns the manifest; InputError if the
-    checkpoint does not fit or the smallest cosine to the unfrozen net is below min_parity, and then `target` stays.
+    pictures: (H, W) -> (N, H, W, 3) uint8 RGB of people to compare on; calibration: the same for INT8, None where
+    there are no real pictures; wishes: as in Wishes. Returns the manifest. InputError if the checkpoint does not fit,
+    or the smallest cosine to the unfrozen net is below min_parity: then `target` stays, unless only TensorRT's engines
+    are that inaccurate.
     """
+    wishes = Wishes(**wishes)
+    found = _tensorrt(wishes)
+    int8 = found["version"] and trt.choose_precision("reid", wishes.precision, found["capability"])[0] == "INT8"
+    if int8 and calibration is None:
+        raise InputError("--precision=INT8 needs pictures of people to calibrate on: name a folder with --pictures")
     net, args = load_embedding_net(prefix, image_size)
     size = [int(side) for side in args["image_size"]]
     images = pictures(tuple(size))
-    wanted = _in_batches(lambda some: net(some, training=False).numpy(), images, batch)
-    folded = fold_batchnorm(net)
-
-    @tf.function(input_signature=[tf.TensorSpec([batch, *size, 3], tf.uint8, name="images")])
-    def embed(images):
-        return {"embeddings": folded(images, training=False)}
-
-    def compare(folder):
-        cosines = np.sum(Embedder(folder).embed(images) * wanted, axis=1)
-        least, mean = float(cosines.min()), float(cosines.mean())
-        return {"of": "cosine to the unfrozen embedding", "min": least, "mean": mean, "pictures": len(images)}
+    wanted = in_batches(lambda some: net(some, training=False).numpy(), images, batch)
+    embed = rgb_net(net)
+    any_number = tf.function(lambda images: {"embeddings": embed(images)})
+    frozen = _constants(any_number.get_concrete_function(tf.TensorSpec([None, *size, 3], tf.uint8, name="images")))
+    batches = {SERVING: batch, **({FEW: FEW_PEOPLE} if batch > FEW_PEOPLE else {})}
 
     about = {
         "kind": "reid",
@@ -60,14 +77,45 @@ def freeze_reid(prefix, target, pictures, batch=8, precision="FP16", engine="aut
         },
         "image_size": size,
         "batch": batch,
+        **({FEW: {"batch": FEW_PEOPLE}} if FEW in batches else {}),
         "threshold": args.get("validation", {}).get("threshold"),  # a similarity; None where no .json came along
     }
-    return _freeze(
-        embed.get_concrete_function(), Path(target), about, images[:1], compare, precision, engine, min_parity
-    )
+
+    def save(folder):
+        specs = {name: tf.TensorSpec([some, *size, 3], tf.uint8, name="images") for name, some in batches.items()}
+        _save(frozen, specs, folder)
+
+    def calibrate():
+        found = calibration(tuple(size))
+        wrapped = np.arange(-(-len(found) // batch) * batch) % len(found)  # the last batch is filled from the first
+        return found[wrapped].reshape(-1, batch, *size, 3), len(found)
+
+    def compare(folder):
+        embedder = Embedder(folder)
+        found = [embedder.embed_by(name, images) for name in embedder.batches]  # each signature on all of them
+        parity = compare_embeddings(np.concatenate([wanted] * len(found)), np.concatenate(found))
+        return {"parity": {**parity, "pictures": len(images)}, "seconds": embedder.seconds()}
+
+    example = np.resize(images, (batch, *size, 3))
+    return _freeze(save, Path(target), about, example, calibrate, compare, wishes)
 
 
-def freeze_detector(source, target, frames, precision="FP16", engine="auto", min_parity=0.99):
+def rgb_net(net: tf.keras.Model):
+    """The same function as an embedding network: (B, H, W, 3) RGB of 0..255, any type -> (B, E), for inference only.
+
+    BatchNorm goes into the convolutions, and the turn from RGB to BGR into the kernel of the first one: ONNX
+    reverses an axis only by detours, which TensorRT need not know.
+    """
+    folded = resnet.fold_batchnorm(net)
+    first = folded.get_layer("conv1_conv")
+    kernel, bias = first.get_weights()  # (7, 7, 3, filters)
+    first.set_weights([kernel[:, :, ::-1], bias])
+    body = tf.keras.Model(folded.get_layer("normalise").output, folded.output)
+    mean = resnet.IMAGENET_MEAN_BGR[::-1]
+    return lambda images: body(tf.cast(images, tf.float32) - mean, training=False)
+
+
+def freeze_detector(source, target, frames, **wishes):
     """Freezes the zoo's SavedModel `source` to `target` under the names that it came with.
 
     frames: list of (H, W, 3) uint8 BGR to compare on. Returns the manifest; InputError as in freeze_reid, where the
@@ -77,118 +125,114 @@ def freeze_detector(source, target, frames, precision="FP16", engine="auto", min
     _, signature = load_saved_model(source)
     name = detector_input(source, signature)
     wanted = [original.raw(frame) for frame in frames]
-
-    def compare(folder):
-        frozen = Detector(folder, CERTAIN)
-        return _compare_detections(wanted, [frozen.raw(frame) for frame in frames])
-
-    shape = signature.structured_input_signature[1][name].shape.as_list()
+    frozen = _constants(signature)
+    spec = signature.structured_input_signature[1][name]
+    shape = spec.shape.as_list()
     about = {
         "kind": "obj",
         "source": {"saved_model": str(source), **_source_note(source)},
         "image_size": shape[1:3] if None not in shape[1:3] else None,
         "batch": 1,
     }
-    frame = frames[0][np.newaxis]  # (1, H, W, 3)
-    return _freeze(signature, Path(target), about, frame, compare, precision, engine, min_parity)
+
+    def save(folder):
+        _save(frozen, {SERVING: tf.TensorSpec(spec.shape, spec.dtype, name=name)}, folder)
+
+    def compare(folder):
+        detector = Detector(folder, CERTAIN)
+        return {"parity": compare_detections(wanted, [detector.raw(frame) for frame in frames])}
+
+    height, width = about["image_size"] or frames[0].shape[:2]
+    example = cv2.resize(frames[0], (width, height))[np.newaxis]  # (1, H, W, 3)
+    return _freeze(save, Path(target), about, example, None, compare, Wishes(**wishes))
 
 
-def _freeze(function, target, about, example, compare, precision, engine, min_parity) -> dict:
-    """Writes, tests and puts in place. function: a concrete function with one input and a dict of outputs."""
-    with _scratch(target) as scratch:
-        plain = scratch / PLAIN
-        _save_as_constants(function, plain)
+def _freeze(save, target, about, example, calibrate, compare, wishes) -> dict:
+    """Writes, tests and puts in place.
+
+    save: folder -> None; example: one input; calibrate: as in _add_tensorrt; compare: folder -> what the manifest says
+    of agreement and speed.
+    """
+    with scratch_beside(target) as scratch:
+        plain, failure = scratch / PLAIN, None
+        save(plain)
         about = {"format": FORMAT, **about, **describe(load_saved_model(plain)[1]), "colour_order": "RGB"}
-        manifest = _write(plain, {**about, "engine": "tensorflow", "precision": "FP32"}, compare)
-        _check_parity(manifest, min_parity)
-        found = {"version": None, "reason": "asked for"} if engine == "tensorflow" else trt.probe()
+        manifest = _write(plain, {**about, "engine": "tensorflow", "precision": "FP32"}, compare, wishes)
+        check_parity(manifest["parity"], wishes.min_parity, "; nothing was replaced")
+        found = _tensorrt(wishes)
         manifest["reason"] = found["reason"]
         if found["version"] is not None:
             try:
-                return _add_tensorrt(scratch, target, about, found, example, compare, precision, min_parity)
-            except InputError as error:
-                manifest["reason"] = f"{found['reason']} is there, but {error}"
+                return _add_tensorrt(scratch, target, about, found, example, calibrate, compare, wishes)
+            except (trt.NotConverted, Inaccurate) as error:
+                manifest["reason"], failure = f"{found['reason']} is there, but {error}", error
         write_manifest(plain, manifest)
         swap_in(plain, target)
+        if isinstance(failure, Inaccurate):  # asked for, possible, and refused: not to be passed over in silence
+            raise InputError(f"{manifest['reason']}; {target} is the plain TensorFlow graph now")
         return manifest
 
 
-def _add_tensorrt(scratch, target, about, found, example, compare, precision, min_parity) -> dict:
-    """Converts scratch/plain and puts both in place; InputError if that fails or costs too much accuracy."""
+def _tensorrt(wishes) -> dict:
+    """As trt.probe, which is not asked where the user wants none."""
+    if wishes.engine == "tensorflow":
+        return {"version": None, "reason": "asked for", "capability": None}
+    return trt.probe()
+
+
+def _add_tensorrt(scratch, target, about, found, example, calibrate, compare, wishes) -> dict:
+    """Converts scratch/plain and puts both in place; NotConverted if that fails, Inaccurate if it costs too much.
+
+    calibrate: () -> ((N, batch, H, W, 3) inputs for INT8, how many pictures they hold).
+    """
     plain, whole, pictures = scratch / PLAIN, scratch / "tf-trt", scratch / "pictures.npz"
-    batch = next(iter(about["inputs"].values()))["shape"][0]
-    np.savez(pictures, images=np.repeat(example, max(batch, 1), axis=0))
-    trt.convert(plain, whole, precision, pictures)
-    about = {**about, "engine": "tf-trt", "precision": precision, "reason": found["reason"]}
-    manifest = _write(whole, about, compare, found["version"])
-    _check_parity(manifest, min_parity)
+    precision, why_not = trt.choose_precision(about["kind"], wishes.precision, found["capability"])
+    arrays, calibrated = {"example": example}, {}
+    if precision == "INT8":
+        arrays["calibration"], count = calibrate()
+        calibrated = {"calibration": {"pictures": count, "pictures_from": wishes.pictures_from}}
+    np.savez(pictures, **arrays)
+    done = trt.convert(plain, whole, about["kind"], precision, pictures, wishes.workspace)
+    reason = "; ".join(words for words in (found["reason"], why_not) if words)
+    about = {key: value for key, value in about.items() if key != "few"}  # the converter keeps the main signature alone
+    about = {**about, "engine": "tf-trt", "precision": precision, "reason": reason, **calibrated, **done}
+    manifest = _write(whole, about, compare, wishes, found["version"])
+    check_parity(manifest["parity"], wishes.min_parity)
     os.replace(plain, whole / PLAIN)
     swap_in(whole, target)
     return manifest
 
 
-def _save_as_constants(function, folder: Path) -> None:
-    """A SavedModel of the function with its variables as constants; names of input and outputs stay."""
-    positional, named = function.structured_input_signature
-    (spec,) = [*positional, *named.values()]
-    name = next(iter(named), spec.name)
+def _constants(function):
+    """A concrete function -> (the same with its variables as constants, the names of its outputs in their order)."""
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
-    outputs = sorted(function.structured_outputs)  # the order in which TensorFlow flattens a dict
+    return frozen, sorted(function.structured_outputs)  # the order in which TensorFlow flattens a dict
 
-    @tf.function(input_signature=[tf.TensorSpec(spec.shape, spec.dtype, name=name)])
+
+def _save(constants, specs: dict, folder: Path) -> None:
+    """A SavedModel of what _constants returned, with a signature for each {name: tf.TensorSpec of the one input}."""
+    frozen, outputs = constants
+    module = tf.Module()
+
     def serve(picture):
         return dict(zip(outputs, tf.nest.flatten(frozen(picture))))
 
-    module = tf.Module()
-    module.serve = serve
-    tf.saved_model.save(module, str(folder), signatures=serve)
+    module.served = {name: tf.function(serve, input_signature=[spec]) for name, spec in specs.items()}
+    tf.saved_model.save(module, str(folder), signatures=module.served)
 
 
-def _write(folder: Path, about: dict, compare, tensorrt=None) -> dict:
+def _write(folder: Path, about: dict, compare, wishes, tensorrt=None) -> dict:
     """Writes the manifest that loading asks for, measures by the very path that demo.py takes, notes the result."""
-    gpu = gpu_name()
-    built_for = {"tensorflow": tf.__version__, "tensorrt": tensorrt, "gpu": gpu}
+    built_for = {"tensorflow": tf.__version__, "tensorrt": tensorrt, "gpu": gpu_name(), "device": device_name()}
     manifest = {**about, "built_for": built_for, "parity": None}
     write_manifest(folder, manifest)
-    manifest["parity"] = compare(folder)
+    manifest.update(compare(folder))
+    manifest["parity"].update(bound=wishes.min_parity, pictures_from=wishes.pictures_from)
     write_manifest(folder, manifest)
     return manifest
 
 
-def _check_parity(manifest: dict, min_parity: float) -> None:
-    parity = manifest["parity"]
-    if parity["min"] is not None and not parity["min"] >= min_parity:  # so that nan is refused too
-        raise InputError(
-            f"the frozen model differs from the original: the smallest {parity['of']} is {parity['min']:.4f},"
-            f" below {min_parity:g}; nothing was replaced"
-        )
-
-
-def _compare_detections(wanted: list, found: list) -> dict:
-    """Lists of (boxes (M, 4), scores (M,), classes (M,)) a frame -> how well each certain person is found again."""
-    overlaps, difference = [], 0.0
-    for (boxes, scores, classes), (boxes_now, scores_now, classes_now) in zip(wanted, found):
-        difference = max(difference, _score_difference(scores, scores_now))
-        people_now = boxes_now[(classes_now == PERSON) & (scores_now >= CERTAIN / 2)]
-        for box in boxes[(classes == PERSON) & (scores >= CERTAIN)]:
-            overlaps.append(float(iou(box[np.newaxis], people_now).max(initial=0)))
-    return {
-        "of": "overlap (IoU) with the original's box",
-        "min": min(overlaps) if overlaps else None,
-        "mean": sum(overlaps) / len(overlaps) if overlaps else None,
-        "boxes": len(overlaps),
-        "score_difference": difference,
-        "pictures": len(wanted),
-    }
-
-
-def _score_difference(scores, others) -> float:
-    length = max(len(scores), len(others), 1)
-    padded = [np.sort(np.pad(values, (0, length - len(values)))) for values in (scores, others)]
-    return float(np.abs(padded[0] - padded[1]).max())
-
-
-def _in_batches(function, images, batch) -> np.ndarray:
+def in_batches(function, images, batch) -> np.ndarray:
     return np.concatenate([function(images[start : start + batch]) for start in range(0, len(images), batch)])
 
 
@@ -201,7 +245,7 @@ def _source_note(source) -> dict:
 
 
 @contextlib.contextmanager
-def _scratch(target: Path):
+def scratch_beside(target: Path):
     """A temporary folder beside `target`; InputError if that cannot be written, and nothing of it stays."""
     scratch = target.with_name(f".half-frozen-{os.getpid()}-{target.name}")
     try:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from utils.options import InputError
+from utils.device import device_name
+from utils.options import InputError, first_line
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+SERVING, FEW = "serving_default", "few"  # signatures; the second one, for few people, only a re-id net may have
 KINDS = {"obj": "detector", "reid": "re-id net"}
 # what a manifest must say, and as which type
 FIELDS = {
@@ -57,8 +59,22 @@ def _check_device(folder: Path, manifest: dict) -> None:
     if not tf.sysconfig.get_build_info().get("is_tensorrt_build"):
         raise InputError(f"{folder} was built with TensorRT, which the TensorFlow here lacks: {PREPARE}")
     built, here = manifest["built_for"].get("gpu"), gpu_name()
-    if built != here:
+    if built == here:
+        built, here = manifest["built_for"].get("device"), device_name()
+    if built not in (here, None):
         raise InputError(f"{folder} was built for another device ({built}; here: {here or 'no GPU'}): {PREPARE}")
+    built, here = manifest["built_for"].get("tensorrt"), _tensorrt_version()
+    if built != here:
+        raise InputError(f"{folder} was built for TensorRT {built}, here is {here or 'none'}: {PREPARE}")
+
+
+def _tensorrt_version():
+    """'8.5.2', None where the library is missing: asking for its version then would abort the process."""
+    from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils as tensorrt
+
+    if not tensorrt.is_tensorrt_enabled():
+        return None
+    return ".".join(str(number) for number in tensorrt.get_loaded_tensorrt_version())
 
 
 def gpu_name():
@@ -98,9 +114,9 @@ def load_saved_model(folder):
     except Exception as error:  # TensorFlow raises a dozen kinds for a damaged, foreign or newer model
         raise InputError(f"{folder} cannot be loaded by TensorFlow {tf.__version__} ({first_line(error)})") from None
     signatures = dict(loaded.signatures)
-    signature = signatures.get("serving_default") or (next(iter(signatures.values())) if len(signatures) == 1 else None)
+    signature = signatures.get(SERVING) or (next(iter(signatures.values())) if len(signatures) == 1 else None)
     if signature is None:
-        raise InputError(f"{folder} has no signature 'serving_default'")
+        raise InputError(f"{folder} has no signature '{SERVING}'")
     return loaded, signature
 
 
@@ -135,8 +151,3 @@ def swap_in(whole: Path, target: Path) -> None:
             os.replace(old, target)  # the good one goes back
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def first_line(error) -> str:
-    """The first line of an error, cut to what fits into a sentence."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

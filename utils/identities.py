@@ -11,11 +11,11 @@ from collections import deque
 
 import numpy as np
 
-GALLERY_SIZE = 8  # embeddings kept of a person: a few views, from the front, from behind, in the shade
+GALLERY_SIZE = 16  # embeddings kept of a person: a few views, from the front, from behind, in the shade
 MOST_PEOPLE = 200  # of whom galleries are kept; beyond that the unnamed one unseen for longest is forgotten
 STRANGERS = 2000  # similarities of different people kept to learn from; FEWEST are enough to begin
 FEWEST = 30
-PERCENTILE = 90  # of them that the threshold lies above
+PERCENTILE = 97  # of them that the threshold lies above
 LONGEST_NAME = 40
 
 

@@ -23,7 +23,7 @@ import tempfile
 import urllib.request
 from pathlib import Path, PurePosixPath
 
-from utils.options import parser, positive_float, run_main
+from utils.options import first_line, parser, positive_float, run_main
 
 ZOO_NAME = "ssd_mobilenet_v2_320x320_coco17_tpu-8"
 ZOO_URL = f"https://download.tensorflow.org/models/object_detection/tf2/20200711/{ZOO_NAME}.tar.gz"
@@ -171,7 +171,7 @@ def fetch_imagenet(folder: Path, timeout: float) -> str:
 
             tf.keras.applications.ResNet50(include_top=False, weights="imagenet")
     except Exception as error:  # whatever Keras makes of it: no network, a full disk, a wrong digest
-        raise Unreachable(f"Keras' own download failed ({_first_line(error)})") from None
+        raise Unreachable(f"Keras' own download failed ({first_line(error)})") from None
     finally:
         socket.setdefaulttimeout(before)
     return "fetched from tf.keras.applications"
@@ -193,7 +193,7 @@ def download(url: str, target: Path, timeout: float) -> str:
                 size += len(block)
             expected = response.headers.get("Content-Length")
     except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors
-        raise Unreachable(f"{url} does not answer ({_first_line(getattr(error, 'reason', error))})") from None
+        raise Unreachable(f"{url} does not answer ({first_line(getattr(error, 'reason', error))})") from None
     if expected is not None and int(expected) != size:
         raise Unreachable(f"{url} broke off after {size} of {expected} bytes")
     return digest.hexdigest()
@@ -215,7 +215,7 @@ def unpack(archive: Path, target: Path) -> None:
                 with files.extractfile(member) as source, place.open("wb") as copy:
                     shutil.copyfileobj(source, copy)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise Unreachable(f"{archive.name} cannot be unpacked ({_first_line(error)})") from None
+        raise Unreachable(f"{archive.name} cannot be unpacked ({first_line(error)})") from None
 
 
 def _check_sha256(path: Path, expected: str) -> None:
@@ -243,12 +243,7 @@ def _run(command: list, folder: Path, name: str, output=None) -> None:
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{name} did not finish in {PACKAGE_SECONDS} seconds") from None
     if done.returncode:
-        raise Unreachable(f"{name} failed ({_first_line(done.stderr.decode(errors='replace'))})")
-
-
-def _first_line(error) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+        raise Unreachable(f"{name} failed ({first_line(done.stderr.decode(errors='replace'))})")
 
 
 @contextlib.contextmanager
@@ -259,7 +254,7 @@ def _scratch(folder: Path):
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
             yield Path(scratch).resolve()
     except OSError as error:
-        raise Unreachable(f"{folder} cannot be written ({_first_line(error)})") from None
+        raise Unreachable(f"{folder} cannot be written ({first_line(error)})") from None
 
 
 @contextlib.contextmanager
@@ -290,7 +285,7 @@ def main(args) -> None:
         except Exception as error:  # whatever goes wrong with one part, the others get their turn
             missing += 1
             meaning = MEANING[part].format(folder=args.folder, cache=keras_cache())
-            words = f"unreachable: {meaning} [{_first_line(error)}]"
+            words = f"unreachable: {meaning} [{first_line(error, 300)}]"
         print(f"{part}: {words}", flush=True)
     if missing and args.strict:
         sys.exit(1)

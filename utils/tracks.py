@@ -13,18 +13,20 @@ from utils.boxes import iou, match, overlaps_of
 from utils.identities import Identities, normalised
 
 PATIENCE = 10  # frames for which a track waits for a box; a detector misses people now and then
-LINKED = 0.3  # IoU with the expected box from which on a box goes on with a track
-RIVAL = 0.5  # share of that IoU from which on a second box, or track, makes the link doubtful
+LINKED = 0.4  # IoU with the expected box from which on a box goes on with a track
+RIVAL = 0.2  # share of that IoU from which on a second box, or track, makes the link doubtful
 STEADY = 0.7  # share of the old velocity that a new box leaves; the boxes of a detector tremble
-CROWDED = 0.2  # IoU with another box of the frame from which on a crop may show the wrong person
+CROWDED = 0.05  # IoU with another box of the frame from which on a crop may show the wrong person
+CROWD_FRAMES = 20  # after so many without one clear look at someone new, crops are taken up to an IoU of
+MOST_CROWDED = 0.3
 APART = 0.1  # IoU below which two boxes of one frame are certainly not one person found twice
-LOOKS = 3  # embeddings, of clear boxes, whose mean tells who a new or doubtful track is
+LOOKS = 4  # embeddings, of clear boxes, whose mean tells who a new or doubtful track is
 SURE = 0.1  # lead of the most similar person over the next with which one look is enough
-STRANGE = 4  # looks at someone like nobody known until that is a new person
-HOLD = 0.05  # advantage of the person that a doubtful track had
+STRANGE = 8  # looks at someone like nobody known until that is a new person
+HOLD = 0.15  # advantage of the person that a doubtful track had
 SLACK = 0.3  # below the threshold, until which that person may keep the track
 CONTRADICTED = 0.1  # lead of another person that makes a track doubtful
-NEAR = 0.1  # advantage of a person who was lost near by
+NEAR = 0.2  # advantage of a person who was lost near by
 MEMORY = 30  # frames for which that counts
 
 
@@ -33,6 +35,7 @@ class Track:
 
     def __init__(self, box: np.ndarray, frame: int):
         self.box, self.velocity, self.seen = box, np.zeros(4, np.float32), frame
+        self.begun = frame
         self.person, self.similarity = None, np.nan
         self.looks, self.looked = [], 0  # the newest embeddings (E,) since the last doubt, and how many there were
         self.embedded = None  # frame of the last embedding
@@ -84,7 +87,8 @@ class Tracker:
         if self.tracks:
             overlap = iou(boxes, np.stack([track.expected(self.frame) for track in self.tracks]))
         self._overlaps = overlaps_of(boxes)
-        self._crowded = np.max(self._overlaps, axis=1, initial=0) > CROWDED
+        most = np.max(self._overlaps, axis=1, initial=0)
+        self._crowded = most > CROWDED
         self._now = []
         for index, column in enumerate(match(overlap, LINKED)):
             if column < 0:
@@ -97,6 +101,8 @@ class Tracker:
                 track.goes_on(boxes[index], self.frame)
             self._now.append(track)
         self.tracks += [track for track in self._now if track not in self.tracks]
+        waiting = [track.person is None and self.frame - track.begun > CROWD_FRAMES for track in self._now]
+        self._crowded &= (most > MOST_CROWDED) | ~np.array(waiting, bool)
         self._due = np.array([self._is_due(track, crowd) for track, crowd in zip(self._now, self._crowded)], bool)
         return self._due
 
@@ -165,7 +171,8 @@ class Tracker:
         self._learn_threshold(seen, similarity, column)
         is_open = np.array([track.open for track in tracks])
         for row in np.flatnonzero(~is_open):
-            self._confirm(tracks[row], similarity[row], people)
+            if not tracks[row].doubt:  # raised by a row before
+                self._confirm(tracks[row], similarity[row], people)
         rows = np.flatnonzero(is_open)
         if len(rows):
             self._assign([tracks[row] for row in rows], similarity[rows], people, column)

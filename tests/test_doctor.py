@@ -1,0 +1,213 @@
+"""utils/doctor.py: each kind of damage, brought in one at a time, is found and named; a sound set is silent."""
+
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import test_reid
+import train_id
+import train_reid
+from data import prepare
+from tests.conftest import draw_set
+from utils import dataset, doctor, metrics
+from utils.options import InputError
+
+TRAIN, TEST, QUERY = "bounding_box_train", "bounding_box_test", "bounding_box_query"
+
+
+@pytest.fixture
+def drawn_set(tiny_set, tmp_path):
+    """A copy to damage: 8 people to train on, 6 to test on, 3 pictures by each of 2 cameras."""
+    shutil.copytree(tiny_set, tmp_path / "set")
+    return tmp_path / "set"
+
+
+def found(data_dir):
+    return doctor.check_folders(*doctor.open_folders(data_dir))
+
+
+def move(folder, old, new):
+    (folder / old).rename(folder / new)
+
+
+def keep(folder, pattern):
+    for path in set(folder.iterdir()) - set(folder.glob(pattern)):
+        path.unlink()
+
+
+def resize(path, size):
+    cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), size))
+
+
+A, B = "0001_c1s1_000000_01.jpg", "0001_c2s1_000000_01.jpg"  # two pictures of bounding_box_train
+G, Q = "0009_c1s1_000001_01.jpg", "0009_c1s1_000000_01.jpg"  # of the gallery, of the queries
+# A whole picture of one pixel, which TensorFlow would decode, in a format that training refuses.
+GIF = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;"
+
+# (damage to the set's folder, an error, what must be said, the example that must be named)
+DAMAGES = {
+    "one picture": (lambda s: [path.unlink() for path in (s / TRAIN).glob("0001_*") if path.name != A],
+                    False, "1 of 8 identities in .*train have one picture only", A),
+    "one camera": (lambda s: [path.unlink() for path in (s / TRAIN).glob("0001_c2*")],
+                   False, "1 of 8 identities in .*train were seen by one camera only$", A),
+    "all one camera": (lambda s: [path.unlink() for path in (s / TRAIN).glob("*_c2*")],
+                       False, "8 of 8 identities .* by one camera only - nobody was seen by two", A),
+    "no identity twice": (lambda s: keep(s / TRAIN, "*_c1s1_000000_*"),
+                          True, "train shows no identity twice", A),
+    "one identity": (lambda s: keep(s / TRAIN, "0001_*"),
+                     True, "train shows one identity alone", A),
+    "nobody": (lambda s: [path.rename(path.with_name("-1" + path.name[4:])) for path in (s / TRAIN).iterdir()],
+               True, "no picture in .*train shows a known identity", "-1_c1s1"),
+    "junk to train on": (lambda s: move(s / TRAIN, A, "-1_c1s1_000000_01.jpg"),
+                         False, "1 pictures in .*train are junk", "-1_c1s1_000000_01.jpg"),
+    "no identity": (lambda s: move(s / TRAIN, A, "me.jpg"), True, "1 names in .*train tell no identity", "me.jpg"),
+    "no camera": (None, True, "1 names in .*test tell no camera", G),  # by an overridden method, below
+    "text file": (lambda s: (s / TEST / "notes.txt").touch(), False, "1 entries of .*test are no .jpg", "notes.txt"),
+    "sub-folder": (lambda s: (s / TEST / "more").mkdir(), False, "1 entries of .*test are no .jpg", "more"),
+    "empty": (lambda s: (s / TRAIN / A).write_bytes(b""), True, "1 pictures are empty", A),
+    "cut short": (lambda s: (s / TRAIN / A).write_bytes((s / TRAIN / A).read_bytes()[:400]),
+                  True, "1 pictures can't be read", A),
+    "no picture": (lambda s: (s / QUERY / Q).write_bytes(b"not found"), True, "1 pictures can't be read", Q),
+    "another format": (lambda s: (s / TRAIN / A).write_bytes(GIF), True, "1 pictures can't be read", A),
+    "leak": (lambda s: shutil.copy(s / TRAIN / A, s / TEST / G),
+             True, "1 pictures are both in training and in test", A),
+    "two identities": (lambda s: shutil.copy(s / TRAIN / A, s / TRAIN / "0002_c1s1_000000_01.jpg"),
+                       True, "1 pictures are there under two identities", "0002_c1s1_000000_01.jpg"),
+    "person and distractor": (lambda s: shutil.copy(s / TEST / G, s / TEST / "0000_c1s1_000009_01.jpg"),
+                              True, "1 pictures are there under two identities", "0000_c1s1_000009_01.jpg"),
+    "two cameras": (lambda s: shutil.copy(s / TRAIN / A, s / TRAIN / B),
+                    True, "1 pictures are there under two cameras", B),
+    "twice": (lambda s: shutil.copy(s / TRAIN / A, s / TRAIN / A.replace("000000", "000009")),
+              False, "1 pictures are there more than once", A),
+    "absent": (lambda s: [path.unlink() for path in (s / TEST).glob("0009_*")],
+               False, "2 queries of 1 identities are not in .*test$", Q),
+    "absent elsewhere": (lambda s: [path.unlink() for path in (s / TEST).glob("0009_c2*")],
+                         False, "1 queries of 1 identities are not in .*test in another camera", Q),
+    "no match at all": (lambda s: [path.unlink() for path in (s / TEST).glob("*_c2*")]
+                        + [path.unlink() for path in (s / QUERY).glob("*_c2*")],
+                        True, "no query has an image of its identity from another camera", Q),
+    "junk asks": (lambda s: move(s / QUERY, Q, "0000_c1s1_000000_09.jpg"),
+                  True, "1 queries in .* are junk .-1. or distractors", "0000_c1s1_000000_09.jpg"),
+    "same numbers": (lambda s: move(s / TRAIN, A, "0009_c1s1_000077_01.jpg"),
+                     False, "1 identities have the same number in .*train and in .*test", "identity 9"),
+    "mixed sizes": (lambda s: resize(s / TRAIN / A, (40, 80)), False,
+                    "pictures are of 2 sizes, 64 to 80 pixels high and 32 to 40 wide", None),
+    "very small": (lambda s: resize(s / TRAIN / A, (10, 20)), False, "1 pictures are less than 32 pixels high", A),
+    "no queries": (lambda s: shutil.rmtree(s / QUERY), True, "bounding_box_query is missing or empty", None),
+    "no gallery": (lambda s: keep(s / TEST, "none"), True, "bounding_box_test is missing", None),
+    "nothing to train on": (lambda s: shutil.rmtree(s / TRAIN), False, "bounding_box_train is missing or empty", None),
+}  # fmt: skip
+
+
+def test_a_sound_set_is_silent(tiny_set, capsys):
+    assert found(tiny_set) == []
+    opened = {split: dataset.open_split(tiny_set, split) for split in ("train", "query", "test")}
+    doctor.check_quickly(opened["train"], opened["query"], opened["test"])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", [name for name, row in DAMAGES.items() if row[0]])
+def test_every_damage_is_found_and_named(name, drawn_set, capsys):
+    damage, error, said, example = DAMAGES[name]
+    damage(drawn_set)
+    matching = [finding for finding in found(drawn_set) if re.search(said, finding.what)]
+    assert len(matching) == 1, found(drawn_set)
+    assert matching[0].error == error and matching[0].remedy
+    assert example is None or any(example in text for text in matching[0].examples)
+    with pytest.raises(SystemExit) as stop:
+        prepare.main(prepare.parse_args(["--check", str(drawn_set)]))
+    assert stop.value.code == int(any(finding.error for finding in found(drawn_set)))
+    printed = capsys.readouterr().out
+    assert re.search(("error: " if error else "note: ") + ".*" + said.rstrip("$"), printed)
+
+
+def test_a_camera_that_nothing_tells_is_named(drawn_set, monkeypatch):
+    _, error, said, example = DAMAGES["no camera"]
+    original = dataset.ImageDataset.get_camera_from_path
+    unknown = str(drawn_set / TEST / G)
+    monkeypatch.setattr(
+        dataset.ImageDataset, "get_camera_from_path", lambda self, path: 0 if path == unknown else original(self, path)
+    )
+    (finding,) = found(drawn_set)
+    assert finding.error == error and re.search(said, finding.what) and example in finding.examples[0]
+
+
+def test_a_set_to_test_alone_or_to_train_alone_has_no_error(drawn_set):
+    shutil.copytree(drawn_set / TRAIN, drawn_set.parent / "train_only" / TRAIN)
+    assert [finding.error for finding in found(drawn_set.parent / "train_only")] == [False, False]
+    with pytest.raises(InputError, match="holds neither bounding_box_train"):
+        found(drawn_set.parent)
+
+
+def test_no_more_than_five_examples_but_the_whole_count(drawn_set):
+    for path in (drawn_set / TRAIN).iterdir():
+        path.write_bytes(b"")
+    (finding,) = [finding for finding in found(drawn_set) if "empty" in finding.what]
+    assert finding.what.startswith("48 ") and len(finding.examples) == 5
+
+
+class Names:
+    """An opened folder without files."""
+
+    def __init__(self, identities, cameras):
+        self.folder, self.paths = Path("folder"), [str(number) for number in range(len(identities))]
+        self.identities, self.cameras = np.array(identities), np.array(cameras)
+
+    def __len__(self):
+        return len(self.paths)
+
+
+def test_queries_without_a_match_are_those_that_the_evaluation_leaves_out():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        query = Names(rng.integers(1, 12, 9), rng.integers(1, 4, 9))
+        gallery = Names(rng.integers(-1, 12, 14), rng.integers(1, 4, 14))
+        embeddings = rng.normal(size=(23, 4)).astype(np.float32)
+        findings = doctor.testing_findings(query, gallery)
+        try:
+            figures = metrics.evaluate(
+                embeddings[:9], query.identities, query.cameras, embeddings[9:], gallery.identities, gallery.cameras
+            )
+            counted = sum(int(finding.what.split()[0]) for finding in findings)
+            assert counted == figures["unmatched"] and not any(finding.error for finding in findings)
+        except ValueError:
+            assert [finding.error for finding in findings] == [True]
+
+
+# ---- in the scripts ----
+
+
+def test_training_is_refused_or_told(drawn_set, capsys):
+    for path in (drawn_set / TRAIN).glob("0003_c2*"):
+        path.unlink()
+    train_id.split(drawn_set, 2, 1, seed=0)
+    assert "note: 1 of 8 identities" in capsys.readouterr().out
+    train_reid.split(drawn_set, 2, seed=0)
+    assert "seen by one camera only" in capsys.readouterr().out
+    for path in (drawn_set / TRAIN).iterdir():
+        if not path.name.startswith("0001"):
+            path.unlink()
+    for script, options in ((train_id, (2, 1, 0)), (train_reid, (2, 0))):
+        with pytest.raises(InputError, match="shows one identity alone, such as .*0001.*: check that"):
+            script.split(drawn_set, *options)
+
+
+def test_testing_is_refused_before_anything_is_embedded(drawn_set, monkeypatch):
+    move(drawn_set / QUERY, Q, "0000_c1s1_000000_09.jpg")
+    monkeypatch.setattr(test_reid, "load_model", lambda *_: (None, (64, 32), "none"))
+    monkeypatch.setattr(test_reid, "embedder", lambda net: pytest.fail("embedding began"))
+    with pytest.raises(InputError, match="1 queries in .* are junk .*0000_c1s1_000000_09.jpg"):
+        test_reid.main(test_reid.parse_args([f"--data_dir={drawn_set}"]))
+
+
+def test_the_quick_part_opens_no_file(tmp_path, capsys):
+    data_dir = draw_set(tmp_path / "set", identities=3, test_identities=2)
+    for path in Path(data_dir).rglob("*.jpg"):
+        path.write_bytes(b"")
+    opened = [dataset.open_split(data_dir, split) for split in ("train", "query", "test")]
+    doctor.check_quickly(*opened)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,286 @@
+"""TensorRT is on no test machine: decisions are tested with stand-ins, calls against the real class's signature."""
+
+import inspect
+import json
+import shutil
+from collections import namedtuple
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import draw_set
+from tests.standins import picture, write_checkpoint, write_tf2_detector
+from utils import frozen, trt
+from utils.detector import Detector
+from utils.freeze import freeze_detector, freeze_reid
+from utils.options import InputError
+from utils.parity import People
+from utils.reid_net import Embedder
+
+SIZE = (64, 32)
+FRAMES = [picture([(30, 45, 90, 55)])]
+NONE = {"version": None, "reason": "none in this test", "capability": None}
+
+
+def people(size):
+    return np.random.default_rng(1).integers(0, 256, (5, *size, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("m0"), SIZE)
+
+
+@pytest.fixture
+def tensorrt(monkeypatch):
+    """As if TensorRT 8.5.2 were here; returns what a test sets as the conversion, and what it was asked for."""
+    here = {"run": shutil.copytree, "capability": [8, 7], "asked": []}
+
+    def convert(source, target, kind, precision, pictures, workspace):
+        with np.load(pictures) as arrays:
+            here["asked"].append((kind, precision, workspace, {name: arrays[name] for name in arrays}))
+        here["run"](source, target)
+        return {"engines": 1, "native": {"Cast": 1}}
+
+    found = {"version": "8.5.2", "reason": "TensorRT 8.5.2"}
+    monkeypatch.setattr(trt, "probe", lambda: {**found, "capability": here["capability"]})
+    monkeypatch.setattr(trt, "convert", convert)
+    monkeypatch.setattr(frozen, "_check_device", lambda folder, manifest: None)
+    return here
+
+
+def test_it_is_used_where_it_is(checkpoint, tmp_path, tensorrt):
+    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", people, batch=2, precision="FP16", workspace=64)
+    assert (manifest["engine"], manifest["precision"], manifest["engines"]) == ("tf-trt", "FP16", 1)
+    assert manifest["built_for"]["tensorrt"] == "8.5.2" and manifest["native"] == {"Cast": 1}
+    assert "few" not in manifest and Embedder(tmp_path / "reid").batches == {"serving_default": 2}
+    [(kind, precision, workspace, arrays)] = tensorrt["asked"]
+    assert (kind, precision, workspace, list(arrays)) == ("reid", "FP16", 64, ["example"])
+    np.testing.assert_array_equal(arrays["example"], people(SIZE)[:2])
+    plain = frozen.read_manifest(tmp_path / "reid" / "plain", "reid")
+    assert (plain["engine"], plain["precision"]) == ("tensorflow", "FP32")
+    assert Embedder(tmp_path / "reid" / "plain").batches == {"serving_default": 2, "few": 1}
+
+
+def test_int8_is_calibrated_on_pictures(checkpoint, tmp_path, tensorrt):
+    with pytest.raises(InputError, match="--precision=INT8 needs pictures .*--pictures"):
+        freeze_reid(checkpoint[0], tmp_path / "reid", people, precision="INT8")
+    assert not (tmp_path / "reid").exists()
+    some = People(draw_set(tmp_path / "set", 2, 4))
+    settings = {
+        "precision": "INT8",
+        "pictures_from": some.source,
+        "calibration": lambda size: some.calibration(size, 7),
+    }
+    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", some.compared, batch=4, **settings)
+    assert manifest["precision"] == "INT8"
+    assert manifest["calibration"] == {"pictures": 7, "pictures_from": some.source}
+    calibration = tensorrt["asked"][0][3]["calibration"]
+    wanted = some.calibration(SIZE, 7)
+    assert calibration.shape == (2, 4, *SIZE, 3)  # all of one shape, so the eighth is the first again
+    np.testing.assert_array_equal(calibration.reshape(8, *SIZE, 3), np.concatenate([wanted, wanted[:1]]))
+
+
+@pytest.mark.parametrize(
+    "kind, capability, precision, words",
+    [
+        ("reid", [8, 7], "INT8", ""),  # Orin
+        ("reid", [7, 2], "INT8", ""),  # Xavier
+        ("reid", [6, 2], "FP16", "of compute capability 6.2, has no INT8"),  # TX2
+        ("reid", [5, 3], "FP16", "of compute capability 5.3, has no INT8"),  # Nano
+        ("reid", None, "INT8", ""),
+        ("obj", [8, 7], "FP16", "INT8 is for the re-id net"),
+    ],
+)
+def test_int8_where_it_makes_sense(kind, capability, precision, words):
+    chosen, why = trt.choose_precision(kind, "INT8", capability)
+    assert chosen == precision and words in why and bool(words) == bool(why)
+    assert trt.choose_precision(kind, "FP32", capability) == ("FP32", "")
+
+
+def test_a_detector_asked_for_in_int8_gets_fp16(tmp_path, tensorrt):
+    write_tf2_detector(tmp_path / "zoo")
+    manifest = freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES, precision="INT8")
+    assert (manifest["engine"], manifest["precision"]) == ("tf-trt", "FP16")
+    assert manifest["reason"].startswith("TensorRT 8.5.2; INT8 is for the re-id net")
+    assert tensorrt["asked"][0][0] == "obj" and tensorrt["asked"][0][3]["example"].shape == (1, 120, 240, 3)
+
+
+def test_a_failed_conversion_leaves_the_plain_graph(tmp_path, tensorrt):
+    def fails(source, target):
+        raise trt.NotConverted("TensorRT could not convert it (ended by signal 9: it said nothing)")
+
+    tensorrt["run"] = fails
+    write_tf2_detector(tmp_path / "zoo")
+    manifest = freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES)
+    assert manifest["engine"] == "tensorflow"
+    wanted = "TensorRT 8.5.2 is there, but TensorRT could not convert it (ended by signal 9"
+    assert manifest["reason"].startswith(wanted)
+    assert manifest == json.loads((tmp_path / "obj" / "manifest.json").read_text())
+
+
+def test_an_inaccurate_conversion_is_refused_and_the_plain_graph_kept(tmp_path, tensorrt):
+    tensorrt["run"] = lambda source, target: write_tf2_detector(target, scale=0.1)  # finds nobody any more
+    write_tf2_detector(tmp_path / "zoo")
+    wanted = (
+        r"TensorRT 8.5.2 is there, but the frozen model differs .* is 0.0000, .*/obj is the plain TensorFlow graph now"
+    )
+    with pytest.raises(InputError, match=wanted):
+        freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES, min_parity=0.9)
+    manifest = frozen.read_manifest(tmp_path / "obj", "obj")
+    assert manifest["engine"] == "tensorflow" and "differs from the original" in manifest["reason"]
+    assert len(Detector(tmp_path / "obj").detect(FRAMES[0])[0]) == 1 and not (tmp_path / "obj" / "plain").exists()
+
+
+def test_engines_of_elsewhere_are_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "obj"
+    write_tf2_detector(tmp_path / "zoo")
+    freeze_detector(tmp_path / "zoo", folder, FRAMES, engine="tensorflow")
+    manifest = {**json.loads((folder / "manifest.json").read_text()), "engine": "tf-trt"}
+    monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_tensorrt_build": True})
+    monkeypatch.setattr(frozen, "gpu_name", lambda: "Orin")
+    monkeypatch.setattr(frozen, "device_name", lambda: "Orin Nano")
+    monkeypatch.setattr(frozen, "_tensorrt_version", lambda: "8.6.1")
+
+    def read(**built_for):
+        frozen.write_manifest(folder, {**manifest, "built_for": built_for})
+        return frozen.read_manifest(folder, "obj")
+
+    read(gpu="Orin", device="Orin Nano", tensorrt="8.6.1")
+    with pytest.raises(InputError, match=r"another device \(Xavier; here: Orin\): run python3 pipeline.py here"):
+        read(gpu="Xavier", device="Orin Nano", tensorrt="8.6.1")
+    with pytest.raises(InputError, match=r"another device \(Orin NX; here: Orin Nano\): run python3 pipeline.py here"):
+        read(gpu="Orin", device="Orin NX", tensorrt="8.6.1")
+    with pytest.raises(InputError, match="built for TensorRT 8.5.2, here is 8.6.1: run python3 pipeline.py here"):
+        read(gpu="Orin", device="Orin Nano", tensorrt="8.5.2")
+
+
+# ---- the call ----
+
+
+def arguments_for(precision, major, converter, params):
+    args = SimpleNamespace(precision=precision, workspace=64, minimum_segment=3)
+    return trt.converter_arguments(converter, params, "saved_model", args, major)
+
+
+@pytest.mark.parametrize("precision", trt.PRECISIONS)
+@pytest.mark.parametrize("major", [8, 10])
+def test_the_real_converter_takes_our_arguments(major, precision):
+    """TensorFlow still ships the class in 2.21, long after it was built with TensorRT: the signature can be bound."""
+    from tensorflow.python.compiler.tensorrt import trt_convert
+
+    converter = trt_convert.TrtGraphConverterV2
+    arguments = arguments_for(precision, major, converter, trt_convert.TrtConversionParams)
+    bound = inspect.signature(converter).bind(**arguments).arguments
+    params = bound["conversion_params"]
+    trt_convert._check_conversion_params(params, is_v2=True)  # what the constructor itself checks
+    assert (params.precision_mode, params.use_calibration) == (precision, precision == "INT8")
+    assert params.max_workspace_size_bytes == 64 * 1024 * 1024 and params.allow_build_at_runtime is False
+    if major == 10:
+        assert bound["use_dynamic_shape"] is True
+        converter._verify_profile_strategy(None, bound["dynamic_shape_profile_strategy"])
+    else:
+        assert "use_dynamic_shape" not in bound
+
+
+def test_a_converter_without_conversion_params_gets_the_same_as_arguments():
+    def converter(input_saved_model_dir=None, use_dynamic_shape=None, dynamic_shape_profile_strategy=None, **settings):
+        return settings
+
+    params = namedtuple("Params", "max_workspace_size_bytes precision_mode minimum_segment_size")
+    settings = converter(**arguments_for("FP16", 10, converter, params))
+    assert (settings["precision_mode"], settings["max_workspace_size_bytes"]) == ("FP16", 64 << 20)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_the_steps_of_a_conversion(tmp_path, int8):
+    """In their order, each bound to the real method; what a step is fed is a tuple, which all versions take."""
+    from tensorflow.python.compiler.tensorrt import trt_convert
+
+    steps = []
+    graph = tf.Graph()
+    with graph.as_default():
+        images = tf.compat.v1.placeholder(tf.uint8, [2])
+        tf.square(tf.cast(images, tf.float32) + 1.0)
+
+    class Converter:
+        def __getattr__(self, name):
+            real = getattr(trt_convert.TrtGraphConverterV2, name)
+
+            def step(*args, **kwargs):
+                inspect.signature(real).bind(self, *args, **kwargs)
+                feed = next((kwargs[key] for key in ("input_fn", "calibration_input_fn") if key in kwargs), None)
+                steps.append((name, feed and list(feed())))
+                if name == "save":
+                    (tmp_path / "assets").mkdir()
+                    (tmp_path / "assets/trt-serialized-engine.TRTEngineOp_000_000").write_bytes(b"an engine")
+                    (tmp_path / "assets/trt-serialized-engine.TRTEngineOp_000_001").touch()  # that was never built
+                return SimpleNamespace(graph=graph)
+
+            return step
+
+    example, calibration = np.zeros(2, np.uint8), [np.ones(2, np.uint8), np.full(2, 2, np.uint8)]
+    answer = trt.run_converter(Converter(), example, calibration if int8 else None, str(tmp_path))
+    assert [name for name, _ in steps] == ["convert", "build", "save"]
+    assert steps[0][1] == ([(calibration[0],), (calibration[1],)] if int8 else None)
+    assert len(steps[1][1]) == 1 and steps[1][1][0][0] is example
+    assert answer == {"engines": 1, "native": {"AddV2": 1, "Cast": 1, "Square": 1}}
+
+
+# ---- the child process ----
+
+
+def test_asking_never_ends_the_process():
+    answer = trt.probe()  # the real question, in a process of its own
+    assert set(answer) == {"version", "reason", "capability"} and answer["reason"]
+    if not tf.sysconfig.get_build_info()["is_tensorrt_build"]:
+        assert answer["reason"] == f"TensorFlow {tf.__version__} is built without TensorRT"
+
+
+def program(tmp_path, text):
+    path = tmp_path / "python"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_child_that_dies_is_an_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(trt.sys, "executable", "/bin/false")
+    assert trt._child(["probe"], 10) == {"error": "exit code 1: it said nothing"}
+    monkeypatch.setattr(trt.sys, "executable", program(tmp_path, "echo out of words >&2; kill -ABRT $$"))
+    assert trt._child(["probe"], 10) == {"error": "ended by signal 6: out of words"}
+    monkeypatch.setattr(trt.sys, "executable", program(tmp_path, "kill -KILL $$"))
+    assert "lack of memory: add swap, or lower --workspace" in trt._child(["probe"], 10)["error"]
+    monkeypatch.setattr(trt.sys, "executable", "/nonexistent/python")
+    assert "No such file" in trt._child(["probe"], 10)["error"]
+    with pytest.raises(trt.NotConverted, match="TensorRT could not convert it"):
+        trt.convert("a", "b", "reid", "FP16", "c")
+
+
+def test_a_child_is_watched(tmp_path, monkeypatch, capsys):
+    text = """sleep 0.5; echo "noise of TensorFlow"; echo 'answer: {"engines": 0, "native": {}}'"""
+    monkeypatch.setattr(trt.sys, "executable", program(tmp_path, text))
+    monkeypatch.setattr(trt, "TICK_SECONDS", 0.1)
+    with pytest.raises(trt.NotConverted, match="took none of its operations"):
+        trt.convert("a", "b", "obj", "FP16", "c")
+    ticks = capsys.readouterr().out.splitlines()
+    assert len(ticks) >= 3
+    assert set(ticks) <= {
+        f"obj: building engines for TensorRT, FP16: {n} s ... (minutes on small boards)" for n in (0, 1)
+    }
+    monkeypatch.setattr(trt.sys, "executable", program(tmp_path, "exec sleep 20"))
+    assert trt._child(["probe"], 0.3) == {"error": "it did not end within 0.3 s"}
+
+
+def test_what_a_detector_leaves_to_tensorflow(tmp_path, monkeypatch):
+    told = tmp_path / "told"
+    text = f"""echo "$TF_TRT_OP_DENYLIST $*" >> {told}; echo 'answer: {{"engines": 1, "native": {{}}}}'"""
+    monkeypatch.setattr(trt.sys, "executable", program(tmp_path, text))
+    monkeypatch.delenv("TF_TRT_OP_DENYLIST", raising=False)
+    for kind in ("obj", "reid"):
+        trt.convert("a", "b", kind, "FP16", "c", workspace=64)
+    obj, reid = told.read_text().splitlines()
+    assert obj.startswith("CombinedNonMaxSuppression -m utils.trt convert a b") and "--minimum_segment 50" in obj
+    assert reid.startswith(" -m utils.trt convert a b") and "--minimum_segment 3" in reid and "--workspace 64" in reid
