@@ -17,7 +17,7 @@ LINKED = 0.4  # IoU with the expected box from which on a box goes on with a tra
 RIVAL = 0.2  # share of that IoU from which on a second box, or track, makes the link doubtful
 STEADY = 0.7  # share of the old velocity that a new box leaves; the boxes of a detector tremble
 CROWDED = 0.05  # IoU with another box of the frame from which on a crop may show the wrong person
-CROWD_FRAMES = 20  # after so many without one clear look at someone new, crops are taken up to an IoU of
+CROWD_FRAMES = 10  # after so many without one clear look at someone new, crops are taken up to an IoU of
 MOST_CROWDED = 0.3
 APART = 0.1  # IoU below which two boxes of one frame are certainly not one person found twice
 LOOKS = 4  # embeddings, of clear boxes, whose mean tells who a new or doubtful track is
@@ -67,7 +67,7 @@ class Track:
 class Tracker:
     """The people in front of one camera."""
 
-    def __init__(self, identities: Identities, reembed_every: int = 10, camera: str = ""):
+    def __init__(self, identities: Identities, reembed_every: int = 16, camera: str = ""):
         """reembed_every: frames after which a person is embedded again though nothing is doubtful; 1: in every frame"""
         self.identities, self.reembed_every, self.camera = identities, reembed_every, camera
         self.tracks = []  # alive: seen in the last PATIENCE frames
