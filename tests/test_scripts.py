@@ -98,11 +98,12 @@ def test_both_trainings_leave_the_same_identities_to_validation(trained, tiny_se
     models = trained[0]
     args = train_reid.parse_args([f"--models_dir={models}", f"--id_model={models}/id/m0", "--seed=7"])
     train_reid.inherit(args, Run(models, "reid", checkpoint.REID_PATTERN, vars(args), 1))
-    (trained_on, _), (held_out, _), _ = train_id.split(tiny_set, args.val_identities, 1, seed=0)
+    (trained_on, _), (held_out, _), _, (strangers, _, _) = train_id.split(tiny_set, args.val_identities, 1, seed=0)
     _, (validated_on, _, _) = train_reid.split(tiny_set, args.val_identities, args.split_seed)
     seen = {Path(path).name[:4] for path in [*trained_on, *held_out]}
     assert len({Path(path).name[:4] for path in validated_on}) == 2
     assert not seen & {Path(path).name[:4] for path in validated_on}
+    assert sorted(strangers) == sorted(validated_on)
 
 
 def test_restoring_goes_on_with_the_count_and_a_finished_run_is_left_alone(trained, tiny_set, tmp_path):

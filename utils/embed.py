@@ -36,14 +36,22 @@ def embed_paths(embed, paths, image_size, said_as=None) -> np.ndarray:
     return np.concatenate(embeddings)
 
 
-def evaluate_within(embeddings, identities, cameras) -> dict:
-    """Figures of one labelled set without a query folder.
+def ask_within(identities, cameras) -> tuple:
+    """Which pictures of a labelled set without a query folder ask: one of each identity and camera.
 
-    One picture of each identity and camera asks, all answer. (N, E), (N,), (N,) -> as metrics.evaluate. Where nobody
-    was seen by two cameras, every picture counts as its own camera.
+    (N,), (N,) int -> (their indices, the cameras to evaluate with); where nobody was seen by two cameras, every picture
+    counts as its own camera.
     """
     people = np.unique(np.stack([identities, cameras]), axis=1)[0]
     if len(people) == len(np.unique(people)):  # nobody was seen by two cameras
         cameras = np.arange(len(cameras))
-    _, queries = np.unique(np.stack([identities, cameras]), axis=1, return_index=True)
+    return np.unique(np.stack([identities, cameras]), axis=1, return_index=True)[1], cameras
+
+
+def evaluate_within(embeddings, identities, cameras) -> dict:
+    """Figures of one labelled set without a query folder, as metrics.evaluate: ask_within asks, all answer.
+
+    (N, E), (N,), (N,).
+    """
+    queries, cameras = ask_within(identities, cameras)
     return metrics.evaluate(embeddings[queries], identities[queries], cameras[queries], embeddings, identities, cameras)
