@@ -105,10 +105,10 @@ class Figures:
 
 
 def know_people(asked, manifest) -> Identities:
-    """Who is who by the threshold asked for, else by the one that training measured and the scene then refines."""
+    """Who is who by the threshold asked for, else by the one of the manifest, which the scene then refines."""
     if asked is not None:
         return Identities(asked)
-    first, why = manifest.get("threshold"), "measured in training"
+    first, why = manifest.get("threshold"), manifest.get("threshold_from", "measured in training")
     if first is None:
         first, why = 0.6, "a guess, as the model came without a measured one"
     print(f"similarity threshold: {first:.3f}, {why}; then learnt from people seen side by side", flush=True)

@@ -207,8 +207,8 @@ def main(args):
                 )
     if steps.stopped:
         run.end_stopped()
-    run.print_table(suggested)
-    run.print_next(f"bash train_reid.sh --id_model={run.prefix(suggested['step'])}", parse_args([]).data_dir)
+    next_line = f"bash train_reid.sh --id_model={run.prefix(suggested['step'])}"
+    run.print_end(suggested, next_line, parse_args([]).data_dir)
 
 
 if __name__ == "__main__":

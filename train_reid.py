@@ -326,8 +326,7 @@ def main(args):
     if steps.stopped:
         run.end_stopped()
     best = run.prefix(suggested["step"])
-    run.print_table(suggested)
-    run.print_next(f"bash test_reid.sh --model={best}", parse_args([]).data_dir)
+    run.print_end(suggested, f"bash test_reid.sh --model={best}", parse_args([]).data_dir)
     print(f"  or to the device: scp {best}* USER@JETSON:")
 
 

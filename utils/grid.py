@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from utils.checkpoint import write_whole
+
 TILE = (128, 64)  # height and width of a picture in a grid, pixels
 CAPTION = 16  # height of the line below it, pixels
 GAP = 4
@@ -47,6 +49,11 @@ def write(sheet, text: str, place, size=SMALL, colour=INK, within=None) -> None:
 def text_width(text: str, size=SMALL) -> int:
     """Of a line of text, in pixels."""
     return cv2.getTextSize(text, FONT, size, 1)[0][0]
+
+
+def write_png(path, picture) -> None:
+    """A picture (H, W, 3) uint8 RGB as a PNG file, whole or not at all."""
+    write_whole(path, cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def read_rgb(path) -> np.ndarray:

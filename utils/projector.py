@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tensorboard.plugins import projector
 
+from utils.checkpoint import write_whole
 from utils.grid import read_rgb
 from utils.options import InputError
 
@@ -32,15 +32,15 @@ def write_projector(folder, embeddings, paths, identities, cameras) -> None:
     entry.tensor_name, entry.tensor_path, entry.metadata_path = NAME, TENSOR, METADATA
     entry.sprite.image_path = SPRITE
     entry.sprite.single_image_dim.extend([THUMBNAIL, THUMBNAIL])
-    rows = [f"{identities[index]}\t{cameras[index]}\t{_one_line(Path(paths[index]).name)}" for index in shown]
+    # In words, for TensorBoard would take bare numbers for amounts: no label of a point, and a colour scale.
+    rows = [f"person {identities[i]}\tcamera {cameras[i]}\t{_one_line(Path(paths[i]).name)}" for i in shown]
+    lines = ["\t".join(map("{:.4g}".format, embeddings[i])) for i in shown]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(
-            folder / TENSOR, "".join("\t".join(map("{:.5g}".format, embeddings[i])) + "\n" for i in shown).encode()
-        )
-        _replace(folder / METADATA, ("\n".join(["identity\tcamera\tfile", *rows]) + "\n").encode())
-        png = cv2.imencode(".png", sprite([paths[index] for index in shown]))[1]
-        _replace(folder / SPRITE, png.tobytes())
+        write_whole(folder / TENSOR, ("\n".join(lines) + "\n").encode())
+        write_whole(folder / METADATA, ("\n".join(["identity\tcamera\tfile", *rows]) + "\n").encode())
+        png = cv2.imencode(".png", sprite([paths[i] for i in shown]))[1]
+        write_whole(folder / SPRITE, png.tobytes())
         projector.visualize_embeddings(str(folder), config)  # last: it names the others
     except OSError as error:
         raise InputError(f"{folder} can't be written ({error.strerror}): make room, or name another place") from None
@@ -67,10 +67,3 @@ def sprite(paths) -> np.ndarray:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: a TensorBoard that is open reads it at any time."""
-    half_written = path.with_name(f"half-written-{os.getpid()}-{path.name}")
-    half_written.write_bytes(content)
-    os.replace(half_written, path)

@@ -61,18 +61,26 @@ def choose_queries(which: str, count: int, queries: Pictures, precisions, seed: 
     Of those without a match only what is asked for by name. InputError for a name that is not among them.
     """
     if which not in ("worst", "random"):
-        return np.array([_find(name.strip(), queries.paths) for name in which.split(",") if name.strip()])
+        return np.array(check_queries(which, queries.paths))
     matched = np.flatnonzero(~np.isnan(precisions))
     if which == "worst":
         return matched[np.argsort(precisions[matched], kind="stable")][:count]
     return np.sort(np.random.default_rng(seed).permutation(matched)[:count])
 
 
+def check_queries(which: str, paths) -> list:
+    """The indices of the pictures that `which` names; [] for 'worst' and 'random'. InputError for an unknown name."""
+    names = [] if which in ("worst", "random") else which.split(",")
+    return [_find(name.strip(), paths) for name in names]
+
+
 def _find(name, paths) -> int:
     for index, path in enumerate(paths):
         if name in (Path(path).name, Path(path).stem):
             return index
-    raise InputError(f"no query is called {name}: name pictures of the query folder, such as {Path(paths[0]).name}")
+    raise InputError(
+        f"no query is called '{name}': say worst, random, or names of the query folder such as {Path(paths[0]).name}"
+    )
 
 
 def rank(queries: Pictures, gallery: Pictures, chosen, precisions) -> list:

@@ -117,7 +117,7 @@ class Run:
 
     @functools.cached_property
     def val_writer(self):
-        """Opened by the first validation: TensorBoard looks for the projector's files once, when it first meets a run."""
+        """Opened late: TensorBoard looks for the projector's files once, when it first meets a run."""
         return tf.summary.create_file_writer(str(self.folder / "val"))
 
     def prefix(self, step: int) -> str:
@@ -164,16 +164,13 @@ class Run:
 
     # ---- ending ----
 
-    def print_table(self, suggested: dict) -> None:
-        """The saved checkpoints with their figures, and the one that `save` suggested last."""
-        print(f"checkpoints in {self.folder}:")
-        print(step_table(self.history, checkpoint.steps_in(self.folder, self.pattern), suggested))
-
-    def print_next(self, command: str, default_data_dir: str) -> None:
-        """The line to run next, with this run's data set if that is not the one which the launcher takes."""
+    def print_end(self, suggested: dict, next_line: str, default_data_dir: str) -> None:
+        """The saved checkpoints with their figures, and the command to run next, on this run's data set."""
+        saved = checkpoint.steps_in(self.folder, self.pattern)
+        print(f"checkpoints in {self.folder}:\n{step_table(self.history, saved, suggested)}")
         data_dir = str(self.args["data_dir"])
-        words = [command] if data_dir == default_data_dir else [command, f"--data_dir={shlex.quote(data_dir)}"]
-        print("next: " + " ".join(words))
+        given = "" if data_dir == default_data_dir else f" --data_dir={shlex.quote(data_dir)}"
+        print(f"next: {next_line}{given}")
 
     def end_stopped(self) -> None:
         """After Ctrl-C: says how training goes on, and ends with the exit code that tells a calling script."""

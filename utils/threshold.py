@@ -20,7 +20,7 @@ RATES = {"far1": 0.01, "far0.1": 0.001}  # false accepts: the share of pairs of 
 EXPECTED_ERRORS = 10  # a rate is read off only where at least so many pairs would pass by mistake
 BLOCK = 256  # queries compared with the gallery at a time
 FEWEST_PAIRS = 10  # of the same person, and of different people
-SUFFIX = ".threshold.json"
+SUFFIX, PICTURE = ".threshold.json", ".threshold.png"  # behind the checkpoint's prefix
 IN_TRAINING = "measured in training"
 
 
