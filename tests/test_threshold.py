@@ -126,6 +126,9 @@ def test_the_histograms_stand_where_the_similarities_are():
         assert len(found) > 200
         places = low + (high - low) * found[:, 1] / (chart.PLOT[3] - chart.PLOT[1])
         assert np.abs(places - similarity).max() < 0.03
+    dark = np.flatnonzero((picture[top : bottom - 5, chart.PLOT[1] : chart.PLOT[3]] < 60).all(2).any(0))
+    marked = low + (high - low) * dark / (chart.PLOT[3] - chart.PLOT[1])
+    assert np.abs(marked - 0.45).max() < 0.01, "the threshold's line stands elsewhere"
 
 
 def test_no_text_is_cut_and_the_file_is_small():
