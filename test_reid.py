@@ -24,8 +24,8 @@ def parse_args(argv=None):
         help="pixels; only for a checkpoint that came without its .json")
     add("--json", default=None, metavar="FILE", help="write the figures there as well")
     add = options.add_argument_group("threshold and pictures").add_argument
-    add("--threshold", type=boolean, default=False,
-        help="True measures from which similarity on two pictures show one person, and writes that beside the "
+    add("--threshold", type=boolean, nargs="?", const=True, default=False,
+        help="measure from which similarity on two pictures show one person, and write that beside the "
              "checkpoint as <model>.threshold.json (pipeline.py takes it from there) and <model>.threshold.png")
     add("--threshold_at", choices=("far1", "far0.1", "eer"), default="far1",
         help="the threshold to suggest: where 1 %% or 0.1 %% of the pairs of different people pass (false accepts), or "
@@ -119,6 +119,7 @@ def check_pictures_asked(args) -> None:
 
 
 def draw_ranked(args, name, queries, gallery) -> None:
+    """The picture that --ranked asks for. queries, gallery: utils.ranked.Pictures."""
     precisions = ranked.average_precisions(queries, gallery)
     chosen = ranked.choose_queries(args.ranked_queries, args.ranked_count, queries, precisions)
     rows = ranked.rank(queries, gallery, chosen, precisions)
@@ -127,6 +128,7 @@ def draw_ranked(args, name, queries, gallery) -> None:
 
 
 def measure_threshold(args, prefix, queries, gallery) -> None:
+    """Prints what --threshold asks for, and leaves it beside the checkpoint as JSON and as a picture."""
     same, different = threshold.count_pairs(*queries[1:], *gallery[1:])
     figures = threshold.read_off(same, different, args.threshold_at)
     words = threshold.lines(figures)

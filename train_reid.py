@@ -277,9 +277,8 @@ def main(args):
         print(f"starting from the convolutions of {start}, with a new embedding layer")
     train_step, embed = build_train_step(net, optimizer, args), embedder(net)
 
-    show_every = math.ceil(args.num_steps / args.save_every / SHOWN_TIMES)  # validations
-
     # Training: mine batch_size * k triplets, train on them once, mine again with what was learnt.
+    show_every = math.ceil(args.num_steps / args.save_every / SHOWN_TIMES)  # validations
     used = [*train_set[0], *val_set[0]]
     with dataset.naming_unreadable(used), Steps(run.first_step, args.num_steps, 3 * args.batch_size) as steps:
         for step in steps:

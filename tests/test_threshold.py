@@ -149,7 +149,7 @@ def test_no_text_is_cut_and_the_file_is_small():
 def measured(tiny_set, tmp_path_factory):
     """The prefix of a checkpoint that test_reid.py measured, its figures, and the embeddings of query and gallery."""
     prefix, _ = write_checkpoint(tmp_path_factory.mktemp("measured") / "m0")
-    options = [f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold=True", "--threshold_at=eer"]
+    options = [f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold", "--threshold_at=eer"]
     embedded = []
     with pytest.MonkeyPatch.context() as patch:
         embed = test_reid.embed_paths

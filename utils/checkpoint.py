@@ -3,7 +3,8 @@
 The keys are `<layer>/<weight>`, the same under every Keras, and not Keras' object paths, which changed with Keras 3.
 A checkpoint is two files, `<prefix>.data-00000-of-00001` and `<prefix>.index`. The index appears last and by a rename,
 so a prefix with an index is whole. `<prefix>.json` beside them is the run's args.json and the step's validation figures
-once more: what later scripts inherit, in a file that `scp <prefix>*` takes along.
+once more: what later scripts inherit, in a file that `scp <prefix>*` takes along, and so is `<prefix>.threshold.json`,
+which test_reid.py writes.
 """
 
 from __future__ import annotations

@@ -90,7 +90,9 @@ def rank(queries: Pictures, gallery: Pictures, chosen, precisions) -> list:
         positive, _, ignored = _kinds(queries, gallery, query)
         answers, left = [], {True: IGNORED_SHOWN, False: PLACES}  # ignored or not
         for index in np.argsort(-similarity, kind="stable"):
-            if left[False] and left[bool(ignored[index])] and gallery.paths[index] != queries.paths[query]:
+            if not left[False]:
+                break
+            if left[bool(ignored[index])] and gallery.paths[index] != queries.paths[query]:
                 left[bool(ignored[index])] -= 1
                 verdict = IGNORED if ignored[index] else RIGHT if positive[index] else WRONG
                 answers.append((int(index), float(similarity[index]), verdict))
