@@ -22,7 +22,12 @@ BLOCK = 256  # queries compared with the gallery at a time
 RIGHT, WRONG, IGNORED = "right", "wrong", "ignored"
 COLOURS = {RIGHT: grid.GREEN, WRONG: grid.RED, IGNORED: grid.GREY}
 LABEL = 150  # width of the words left of a row, pixels
-HEADER = 44  # height of the words above all rows
+HEADER, TITLE = 44, 0.45  # height of the words above all rows, and the size of the upper line
+LEGEND = (
+    (grid.GREEN, "right"),
+    (grid.RED, "wrong"),
+    (grid.GREY, "ignored: same person in the same camera, or junk"),
+)
 
 
 class Pictures(NamedTuple):
@@ -121,12 +126,14 @@ def ranked_grid(rows: list, queries: Pictures, gallery: Pictures, title: str) ->
 
     Under each answer stands its similarity, before it the place that it counts for.
     """
-    lines = [_draw(row, queries, gallery) for row in rows]
-    width = max(line.shape[1] for line in lines)
-    width = max(width, grid.text_width(title) + 2 * grid.GAP)
-    lines = [cv2.copyMakeBorder(line, 0, 0, 0, width - line.shape[1], cv2.BORDER_CONSTANT, value=grid.PAPER)
-             for line in lines]  # fmt: skip
-    return np.vstack([_header(title, width), *lines])
+    header, lines = _header(title), [_draw(row, queries, gallery) for row in rows]
+    width = max(part.shape[1] for part in [header, *lines])
+    return np.vstack([_widen(part, width) for part in [header, *lines]])
+
+
+def _widen(part, width) -> np.ndarray:
+    more = width - part.shape[1]
+    return cv2.copyMakeBorder(part, 0, 0, 0, more, cv2.BORDER_CONSTANT, value=grid.PAPER)
 
 
 def _draw(row, queries, gallery) -> np.ndarray:
@@ -146,16 +153,12 @@ def _draw(row, queries, gallery) -> np.ndarray:
     return np.hstack([label, *tiles])
 
 
-def _header(title, width) -> np.ndarray:
+def _header(title) -> np.ndarray:
+    """The title over the legend, as wide as they need."""
+    places = np.cumsum([grid.GAP, *(grid.text_width(text) + 16 for _, text in LEGEND)])
+    width = max(grid.text_width(title, TITLE) + 2 * grid.GAP, int(places[-1]))
     sheet = np.full((HEADER, width, 3), grid.PAPER, np.uint8)
-    grid.write(sheet, title, (grid.GAP, 16), 0.45)
-    x = grid.GAP
-    legend = (
-        (grid.GREEN, "right"),
-        (grid.RED, "wrong"),
-        (grid.GREY, "ignored: same person in the same camera, or junk"),
-    )
-    for colour, text in legend:
-        grid.write(sheet, text, (x, 34), colour=colour)
-        x += grid.text_width(text) + 16
+    grid.write(sheet, title, (grid.GAP, 16), TITLE)
+    for x, (colour, text) in zip(places, LEGEND):
+        grid.write(sheet, text, (int(x), 34), colour=colour)
     return sheet
