@@ -1,8 +1,12 @@
 """The evaluation against loops that follow the protocol's words, and against cases small enough to compute by hand."""
 
+import json
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from tests.conftest import run
 from utils import metrics
 
 PERCENTAGES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mAP_step", "mINP")
@@ -112,6 +116,28 @@ def test_inputs_are_left_as_they_are():
     before = [part.copy() for part in case]
     metrics.evaluate(*case)
     assert all(np.array_equal(part, old) for part, old in zip(case, before))
+
+
+def test_only_a_few_blocks_of_similarities_exist_at_a_time(monkeypatch):
+    monkeypatch.setattr(metrics, "BLOCK", 50)
+    rng = np.random.default_rng(0)
+    query, gallery = rng.normal(size=(1000, 8)), rng.normal(size=(4000, 8))
+    asked = (query, rng.integers(1, 99, 1000), rng.integers(1, 4, 1000))
+    tracemalloc.start()
+    metrics.evaluate(*asked, gallery, rng.integers(0, 99, 4000), rng.integers(1, 4, 4000))
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < 4 * query.itemsize * 50 * 4000  # of the twenty that there are
+
+
+def test_the_benchmark_runs_at_a_small_size(tmp_path):
+    output = tmp_path / "figures.json"
+    finished = run("benchmarks/evaluation.py", "--scale=0.03", "--embedding_size=64", "--rerank", f"--json={output}")
+    assert finished.returncode == 0, finished.stderr
+    figures = json.loads(output.read_text())
+    assert figures["ratio"] == pytest.approx(figures["evaluation_seconds"] / figures["product_seconds"] - 1)
+    assert figures["figures"]["queries"] == 101 and figures["figures"]["gallery"] == 477
+    assert figures["rerank"]["figures"]["mAP"] > figures["figures"]["mAP"] > 5
 
 
 def test_something_else_than_the_cosine_can_compare():

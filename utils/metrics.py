@@ -88,17 +88,17 @@ def indices_by(labels) -> dict:
     return dict(zip(found.tolist(), np.split(order, starts[1:])))
 
 
-def positive_ranks(positive_similarity, similarity) -> np.ndarray:
-    """The places, from 0 and ascending, that P positives take among themselves and the negatives.
+def positive_ranks(positive_similarity, negative_similarity) -> np.ndarray:
+    """The places, from 0 and ascending, of P positives among all P + M images.
 
-    positive_similarity: (P,); similarity: (G,), that of every gallery image, -inf where it is no negative. A negative
-    that ties with a positive ranks before it.
+    (P,) and (M,); -inf among the negatives stands for an image that does not count. A negative that ties with a
+    positive ranks before it.
     """
     descending = np.sort(positive_similarity)[::-1]
     if len(descending) <= FEW:
-        before = np.array([np.count_nonzero(similarity >= positive) for positive in descending])
+        before = np.array([np.count_nonzero(negative_similarity >= positive) for positive in descending])
     else:
-        rivals = np.sort(similarity[similarity >= descending[-1]])
+        rivals = np.sort(negative_similarity[negative_similarity >= descending[-1]])
         before = len(rivals) - np.searchsorted(rivals, descending, side="left")
     return before + np.arange(len(descending))  # (P,)
 
