@@ -74,6 +74,16 @@ def test_small_cases_equal_the_dense_algorithm(draw, monkeypatch):
     assert changed > 20
 
 
+def test_neighbours_that_are_not_mutual_bring_nobody_in():
+    # Among many equal ones the last picture often lies near those that are not among its own nearest.
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        embeddings = halves(rng, int(rng.integers(30, 60)))
+        query, gallery = embeddings[:5], embeddings[5:]
+        expected = dense(query, gallery, 20, 2, 0)
+        assert reranked(query, gallery, 20, 2, 0) == pytest.approx(expected, abs=1e-6), seed
+
+
 def test_one_picture_each():
     one = np.array([[1.0, 0.0]])
     assert reranked(one, one, 20, 6, 0.3) == pytest.approx(np.zeros((1, 1)), abs=1e-6)
