@@ -81,8 +81,10 @@ def squared_distances(some, embeddings) -> np.ndarray:
 
 
 def find_nearest(embeddings, count: int, said_as=None):
-    """(N, E) -> each picture's `count` nearest, itself first, (N, count or N if that is less) int,
-    and the largest squared distance of each, (N,) float64."""
+    """(N, E) -> nearest (N, count or N if that is less) int32, farthest (N,) float64.
+
+    Each picture's nearest ones, itself first, and its largest squared distance.
+    """
     total = len(embeddings)
     count = min(count, total)
     nearest, farthest = np.empty((total, count), np.int32), np.empty(total)
@@ -90,9 +92,8 @@ def find_nearest(embeddings, count: int, said_as=None):
     for start in range(0, total, BLOCK):
         distances = squared_distances(embeddings[start : start + BLOCK], embeddings)  # (B, N)
         farthest[start : start + BLOCK] = distances.max(axis=1)
-        distances[
-            np.arange(len(distances)), np.arange(start, start + len(distances))
-        ] = -1  # before any other equal one
+        rows = np.arange(len(distances))
+        distances[rows, start + rows] = -1  # itself before all that are equal to it
         limits = np.partition(distances, count - 1, axis=1)[:, count - 1]
         for row, (distance, limit) in enumerate(zip(distances, limits), start):
             within = np.flatnonzero(distance <= limit)  # more than `count` where some are equally far
@@ -122,21 +123,17 @@ def describe(embeddings, nearest, farthest, k1: int, said_as=None) -> Sparse:
     total = len(embeddings)
     counts, columns, weights = [], [], []
     progress = Progress(said_as and f"{said_as}, descriptions", total, "pictures")
-    for start in range(0, total, BLOCK):
-        own = wide[start : start + BLOCK]  # (B, K)
-        theirs = np.where(own[..., None] == NONE, NONE, narrow[own])  # (B, K, H)
-        there = theirs != NONE
-        known = (theirs[..., None] == own[:, None, None, :]).any(axis=3) & there  # (B, K, H)
-        joins = 3 * known.sum(axis=2) > 2 * there.sum(axis=2)  # (B, K)
-        joining = np.where(joins[..., None], theirs, NONE).reshape(len(own), -1)  # (B, K * H)
-        for picture, members in enumerate(np.concatenate([own, joining], axis=1), start):
-            members = np.unique(members[members != NONE])
-            distance = squared_distances(embeddings[picture], embeddings[members])
-            likeness = np.exp(-distance / farthest[picture])
-            counts.append(len(members))
-            columns.append(members)
-            weights.append(likeness / likeness.sum())
-        progress.add(len(own))
+    for picture in range(total):
+        own = wide[picture][wide[picture] != NONE]  # (M,)
+        theirs = narrow[own]  # (M, H)
+        there, known = theirs != NONE, np.isin(theirs, own)
+        joins = 3 * known.sum(axis=1) > 2 * there.sum(axis=1)  # (M,)
+        members = np.union1d(own, theirs[joins[:, None] & there])
+        likeness = np.exp(-squared_distances(embeddings[picture], embeddings[members]) / farthest[picture])
+        counts.append(len(members))
+        columns.append(members)
+        weights.append(likeness / likeness.sum())
+        progress.add(1)
     return Sparse(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(columns), np.concatenate(weights))
 
 
