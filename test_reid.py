@@ -100,11 +100,11 @@ def main(args):
 
 def measure(args, asked, answers) -> dict:
     """The figures of one model as metrics.evaluate returns them; under "rerank" those of re-ranking, if asked for."""
-    figures = metrics.evaluate(*asked, *answers, said_as="ranking")
+    figures = metrics.evaluate(*asked, *answers, said_as="figures")
     if args.rerank:
         settings = {"k1": args.k1, "k2": args.k2, "weight": args.rerank_weight}
         blocks = functools.partial(rerank_blocks, **settings, said_as="re-ranking")
-        reranked = metrics.evaluate(*asked, *answers, blocks=blocks, said_as="re-ranking, ranks")
+        reranked = metrics.evaluate(*asked, *answers, blocks=blocks, said_as="re-ranking")
         figures["rerank"] = {**settings, **reranked}
     return figures
 

@@ -91,7 +91,7 @@ def measure_rerank(query, gallery, alone):
     def blocks(*embeddings):
         return rerank.rerank_blocks(*embeddings, said_as="re-ranking")
 
-    seconds, figures = timed(lambda: metrics.evaluate(*query, *gallery, blocks=blocks, said_as="re-ranking, ranks"))
+    seconds, figures = timed(lambda: metrics.evaluate(*query, *gallery, blocks=blocks, said_as="re-ranking"))
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in kilobytes
     matrix = 4 * (len(query[0]) + len(gallery[0])) ** 2
     print(f"re-ranking takes {seconds:.0f} s, {seconds / alone:.0f} times the product's {alone:.2f} s")

@@ -6,19 +6,19 @@ from utils import progress
 def test_lines_come_now_and_then_and_tell_rate_and_time_left(monkeypatch, capsys):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    works = progress.Progress("gallery", 1000, "pictures"), progress.Progress(None, 1000, "pictures")
-    for second in (160, 164, 170, 171, 180):  # the first minute is preparation and counts for nobody's rate
+    works = progress.Progress("gallery: embedded", 4000), progress.Progress(None, 4000)
+    for second in (105, 111, 115, 120, 125):
         now[0] = float(second)
         for work in works:
-            work.add(100)
+            work.add(500)
     assert capsys.readouterr().out.splitlines() == [
-        "gallery: 300/1000 pictures, 20 a second, 35 s left",
-        "gallery: 500/1000 pictures, 20 a second, 25 s left",
+        "  gallery: embedded 1,000 of 4,000 pictures, 91 a second, 0:33 left",
+        "  gallery: embedded 2,500 of 4,000 pictures, 100 a second, 0:15 left",
     ]
 
 
 def test_what_is_done_soon_says_nothing(capsys):
-    work = progress.Progress("query", 3, "pictures")
+    work = progress.Progress("ranked", 3, "queries")
     for _ in range(3):
-        work.add(1)
+        work.add()
     assert capsys.readouterr().out == ""

@@ -23,7 +23,7 @@ def embed_paths(embed, paths, image_size, said_as=None) -> np.ndarray:
 
     said_as: what to call them on the progress line, None for silence.
     """
-    embeddings, progress = [], Progress(said_as, len(paths), "pictures")
+    embeddings, progress = [], Progress(said_as and f"{said_as}: embedded", len(paths))
     for images in image_batches(paths, image_size, BATCH):  # (B, H, W, 3) uint8
         embeddings.append(embed(images).numpy())  # (B, E)
         progress.add(len(images))

@@ -43,7 +43,7 @@ class Model(NamedTuple):
         said_as: what to call them on the progress line, None for silence. flip: the mean of each picture's embedding
         and its mirrored one's, brought back to norm 1. InputError if the model returns anything but numbers.
         """
-        embeddings, progress = [], Progress(said_as, len(paths), "pictures")
+        embeddings, progress = [], Progress(said_as and f"{said_as}: embedded", len(paths))
         for images in self.pictures(paths):  # (B, H, W, 3) uint8
             found = self.embed(images)  # (B, E)
             if flip:

@@ -57,9 +57,11 @@ def evaluate(
     of_identity, nobody = indices_by(gallery_identities), np.array([], int)
     distractors = len(of_identity.pop(DISTRACTOR, nobody))  # a query of nobody has no match
     pairs, scores = CameraPairs(gallery_cameras), []
-    progress = Progress(said_as, len(query_identities), "queries")
+    progress = None
     rows = (row for similarity in blocks(query_embeddings, gallery_embeddings) for row in similarity)  # (G,) each
     for row, identity, camera in zip(rows, query_identities.tolist(), query_cameras.tolist()):
+        # Only now, or the rate would count what `blocks` did before its first one.
+        progress = progress or Progress(said_as and f"{said_as}: ranked", len(query_identities), "queries")
         own = of_identity.get(identity, nobody)
         positive = own[gallery_cameras[own] != camera]
         if len(positive):
@@ -67,7 +69,7 @@ def evaluate(
             row[own] = -np.inf  # only the query's negatives are left to rank before a positive
             scores.append(score_query(positive_ranks(found, row)))
             pairs.add(camera, found, gallery_cameras[positive], row)
-        progress.add(1)
+        progress.add()
     if not scores:
         raise ValueError("no query has an image of its identity from another camera in the gallery")
     return {

@@ -88,7 +88,7 @@ def find_nearest(embeddings, count: int, said_as=None):
     total = len(embeddings)
     count = min(count, total)
     nearest, farthest = np.empty((total, count), np.int32), np.empty(total)
-    progress = Progress(said_as and f"{said_as}, neighbours", total, "pictures")
+    progress = Progress(said_as and f"{said_as}: compared", total)
     for start in range(0, total, BLOCK):
         distances = squared_distances(embeddings[start : start + BLOCK], embeddings)  # (B, N)
         farthest[start : start + BLOCK] = distances.max(axis=1)
@@ -122,7 +122,7 @@ def describe(embeddings, nearest, farthest, k1: int, said_as=None) -> Sparse:
     wide, narrow = reciprocal(nearest[:, : k1 + 1]), reciprocal(nearest[:, : half + 1])  # (N, K) and (N, H)
     total = len(embeddings)
     counts, columns, weights = [], [], []
-    progress = Progress(said_as and f"{said_as}, descriptions", total, "pictures")
+    progress = Progress(said_as and f"{said_as}: described", total)
     for picture in range(total):
         own = wide[picture][wide[picture] != NONE]  # (M,)
         theirs = narrow[own]  # (M, H)
@@ -133,7 +133,7 @@ def describe(embeddings, nearest, farthest, k1: int, said_as=None) -> Sparse:
         counts.append(len(members))
         columns.append(members)
         weights.append(likeness / likeness.sum())
-        progress.add(1)
+        progress.add()
     return Sparse(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(columns), np.concatenate(weights))
 
 
