@@ -154,7 +154,9 @@ def test_several_frozen_models_are_each_measured_against_the_original(people, mo
     assert "C less A: rank-1" in capsys.readouterr().out
 
 
-def test_without_its_checkpoint_a_frozen_model_is_measured_alone_or_beside_its_plain_graph(people, models, tmp_path):
+def test_without_its_checkpoint_a_frozen_model_is_measured_alone_or_beside_its_plain_graph(
+    people, models, tmp_path, capsys
+):
     lonely = tmp_path / "lonely"
     shutil.copytree(models[1], lonely)
     manifest = json.loads((lonely / "manifest.json").read_text())
@@ -162,6 +164,7 @@ def test_without_its_checkpoint_a_frozen_model_is_measured_alone_or_beside_its_p
     (lonely / "manifest.json").write_text(json.dumps(manifest))
     alone = measure(people, tmp_path, "--model", lonely)
     assert alone["model"] == str(lonely) and alone["kind"] == "frozen" and "models" not in alone
+    assert "what it was frozen from is not here" in capsys.readouterr().out
     shutil.copytree(models[1], lonely / "plain")
     assert measured.find_models([lonely]) == [str(lonely / "plain"), str(lonely)]
 

@@ -35,6 +35,8 @@ def print_figures(results: list, data_dir) -> None:
     if several:
         for name, result in zip(names, results):
             print(f"  {name}  {result['model']}: {described(result)}")
+    elif figures["kind"] == "frozen":
+        print(f"{described(figures)}; what it was frozen from is not here to compare with")
     columns = []
     for name, result in zip(names, results):
         columns.append((name, result))
