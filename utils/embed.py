@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import tensorflow as tf
 
 from utils import metrics
 from utils.dataset import image_batches
+from utils.progress import Progress
 
 BATCH = 64
 
@@ -24,15 +23,10 @@ def embed_paths(embed, paths, image_size, said_as=None) -> np.ndarray:
 
     said_as: what to call them on the progress line, None for silence.
     """
-    embeddings, begun, shown, done = [], time.monotonic(), time.monotonic(), 0
+    embeddings, progress = [], Progress(said_as and f"{said_as}: embedded", len(paths))
     for images in image_batches(paths, image_size, BATCH):  # (B, H, W, 3) uint8
         embeddings.append(embed(images).numpy())  # (B, E)
-        done += len(images)
-        now = time.monotonic()
-        if said_as and now - shown > 5:
-            rate, shown = done / (now - begun), now
-            left = (len(paths) - done) / rate
-            print(f"{said_as}: {done}/{len(paths)} pictures, {rate:.0f} a second, {left:.0f} s left", flush=True)
+        progress.add(len(images))
     return np.concatenate(embeddings)
 
 
