@@ -14,6 +14,7 @@ from tests.standins import write_checkpoint
 from utils import chart, checkpoint, threshold
 from utils.dataset import open_split
 from utils.freeze import freeze_reid
+from utils.measured import Model
 from utils.options import InputError
 
 FINE = 2 / threshold.BINS
@@ -152,8 +153,8 @@ def measured(tiny_set, tmp_path_factory):
     options = [f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold", "--threshold_at=eer"]
     embedded = []
     with pytest.MonkeyPatch.context() as patch:
-        embed = test_reid.embed_paths
-        patch.setattr(test_reid, "embed_paths", lambda *a, **b: embedded.append(embed(*a, **b)) or embedded[-1])
+        embed = Model.embed_paths
+        patch.setattr(Model, "embed_paths", lambda *a, **b: embedded.append(embed(*a, **b)) or embedded[-1])
         test_reid.main(test_reid.parse_args(options))
     return prefix, json.loads(Path(prefix + threshold.SUFFIX).read_text()), embedded
 

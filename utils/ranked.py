@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from utils import grid
-from utils.metrics import JUNK, positive_ranks, score_query
+from utils.metrics import DISTRACTOR, JUNK, positive_ranks, score_query
 from utils.options import InputError
 
 PLACES = 10  # gallery pictures a row, ignored ones aside
@@ -115,7 +115,8 @@ def _similarities(queries, gallery, chosen):
 
 def _kinds(queries, gallery, query) -> tuple:
     """(positive, negative, ignored), (G,) bool each, after the Market-1501 protocol."""
-    same = gallery.identities == queries.identities[query]
+    identity = queries.identities[query]
+    same = (gallery.identities == identity) & (identity > DISTRACTOR)  # nobody is the same nobody as another
     own_camera = gallery.cameras == queries.cameras[query]
     junk = gallery.identities == JUNK
     return same & ~own_camera & ~junk, ~same & ~junk, junk | (same & own_camera)
