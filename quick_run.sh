@@ -101,7 +101,7 @@ test_reid() {
 }
 test_reid --model="$models_dir/id/m0" --untrained --json="$models_dir/untrained.json"
 test_reid --model="$models_dir/id/m0" --json="$models_dir/id.json"
-test_reid --model="$models_dir/reid/m0" --json="$models_dir/reid.json"
+test_reid --model="$models_dir/reid/m0" --threshold --ranked="$models_dir/worst.png" --json="$models_dir/reid.json"
 
 step "5/6 freezing detector and re-id net"
 parts=(obj)
