@@ -147,10 +147,10 @@ def open_cameras(args):
 
 
 def know_people(args, manifest) -> Identities:
-    """Who is who by the threshold asked for, else by the one that training measured and the scene then refines."""
+    """Who is who by the threshold asked for, else by the one of the manifest, which the scene then refines."""
     if args.similarity_threshold is not None:
         return Identities(args.similarity_threshold, strangers=args.strangers)
-    first, why = manifest.get("threshold"), "measured in training"
+    first, why = manifest.get("threshold"), manifest.get("threshold_from", "measured in training")
     if first is None:
         first, why = 0.6, "a guess, as the model came without a measured one"
     print(f"similarity threshold: {first:.3f}, {why}; then learnt from people seen side by side", flush=True)

@@ -9,13 +9,14 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-identities=300                            # people drawn to train on; 60 others are drawn to test on
+identities=400                            # people drawn to train on; 60 others are drawn to test on
+one_camera=0.5                            # share of those that one camera alone sees
 image_size=96x48                          # pixels; the people of the footage are hardly larger
 width=0.25                                # a quarter of ResNet-50's filters
 val_identities=20                         # people that both trainings leave to validation
 pad_crop=5                                # pixels
 
-id_steps=400
+id_steps=600
 id_batch_size=32
 id_learning_rate=0.003
 id_warmup_steps=60
@@ -23,8 +24,8 @@ id_erase=0.2                              # share of pictures partly erased: lit
 
 reid_steps=800
 reid_batch_size=16                        # triplets a step
-reid_k=12                                 # steps between two minings
-reid_num_images=768                       # images that each mining searches
+reid_k=24                                 # steps between two minings
+reid_num_images=1536                      # images that each mining searches
 reid_sample_num=20                        # hardest that the pair is drawn from
 reid_margin=0.3
 reid_learning_rate=0.0004
@@ -54,7 +55,8 @@ step() {
 }
 
 step "1/6 drawing people"
-"$python" data/sample.py --output "$data_dir" --identities "$identities" --image_size "$image_size" --seed "$seed"
+"$python" data/sample.py --output "$data_dir" --identities "$identities" --one_camera "$one_camera" \
+  --image_size "$image_size" --seed "$seed"
 rm -rf "$models_dir" models/quick_run.json  # what the last quick run made
 
 step "2/6 training the ID model"
@@ -99,7 +101,7 @@ test_reid() {
 }
 test_reid --model="$models_dir/id/m0" --untrained --json="$models_dir/untrained.json"
 test_reid --model="$models_dir/id/m0" --json="$models_dir/id.json"
-test_reid --model="$models_dir/reid/m0" --json="$models_dir/reid.json"
+test_reid --model="$models_dir/reid/m0" --threshold --ranked="$models_dir/worst.png" --json="$models_dir/reid.json"
 
 step "5/6 freezing detector and re-id net"
 parts=(obj)

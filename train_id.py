@@ -36,8 +36,8 @@ def parse_args(argv=None):
     add("--val_images", type=positive_int, default=1,
         help="pictures of each identity held out for the validation loss (an identity keeps at least two)")
     add("--val_identities", type=non_negative_int, default=50,
-        help="identities held out altogether: train_reid validates on them, so nothing may have seen them; "
-             "0 trains on all")
+        help="identities held out altogether: rank-1 and mAP are measured on them here and in train_reid, "
+             "so nothing may have seen them; 0 trains on all")
     add_augmentation_options(options)
     add = options.add_argument_group("network").add_argument
     add("--pretrained", default="imagenet",
@@ -67,6 +67,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from utils import checkpoint, dataset, doctor, resnet  # noqa: E402
+from utils.embed import embed_paths, embedder, evaluate_within  # noqa: E402
 from utils.losses import id_loss, weight_decay  # noqa: E402
 from utils.run import Run, Steps, build_schedule, check_finite, suggest_flat  # noqa: E402
 
@@ -84,14 +85,18 @@ def initialise(net, pretrained) -> str:
 
 
 def split(data_dir, val_identities, val_images, seed):
-    """The pictures of bounding_box_train: (paths, labels) to train on, (paths, labels) held out, number of classes."""
+    """The pictures of bounding_box_train: (paths, labels) to train on, (paths, labels) held out, number of classes.
+
+    And of the identities left out altogether (paths, identities, cameras).
+    """
     data = dataset.open_split(data_dir, "train")
     dataset.check_images(data.paths)
     doctor.check_quickly(train=data)
     shown = data.people()
-    paths, identities = np.array(data.paths)[shown], data.identities[shown]  # (N,), (N,)
-    kept = ~dataset.hold_out_identities(identities, val_identities, seed)
-    paths, identities = paths[kept], identities[kept]
+    paths, identities, cameras = np.array(data.paths)[shown], data.identities[shown], data.cameras[shown]  # (N,) each
+    left_out = dataset.hold_out_identities(identities, val_identities, seed)
+    strangers = paths[left_out], identities[left_out], cameras[left_out]
+    paths, identities = paths[~left_out], identities[~left_out]
     classes, labels = np.unique(identities, return_inverse=True)  # (C,), (N,) 0..C-1
     held_out = dataset.hold_out_images(identities, val_images, seed)
     if not held_out.any():
@@ -103,7 +108,7 @@ def split(data_dir, val_identities, val_images, seed):
         f"{held_out.sum()} held out; {val_identities} identities left to train_reid's validation, "
         f"{len(data) - len(shown)} junk or distractors left out"
     )
-    return (paths[~held_out], labels[~held_out]), (paths[held_out], labels[held_out]), len(classes)
+    return (paths[~held_out], labels[~held_out]), (paths[held_out], labels[held_out]), len(classes), strangers
 
 
 def build_train_step(net, optimizer, args):
@@ -134,6 +139,18 @@ def validate(predict, paths, labels, args) -> dict:
     return {"loss": sum(losses) / len(labels), "accuracy": float(sum(right) / len(labels))}
 
 
+def validate_strangers(embed, strangers, args) -> dict:
+    """Rank-1 and mAP of the pooled features on the identities left out altogether, with one query a camera.
+
+    They tell what train_reid will start from; {} where no two pictures show one of them.
+    """
+    paths, identities, cameras = strangers
+    if len(np.unique(identities)) == len(identities):
+        return {}
+    figures = evaluate_within(embed_paths(embed, paths, args.image_size), identities, cameras)
+    return {"rank1": figures["rank1"], "mAP": figures["mAP"]}
+
+
 def main(args):
     tf.keras.utils.set_random_seed(args.seed)
     run = Run(args.models_dir, "id", checkpoint.ID_PATTERN, vars(args), args.keep)
@@ -142,7 +159,9 @@ def main(args):
         return
 
     # Data: every identity is a class; one picture of each tells when the network stops learning and starts memorising.
-    (paths, labels), held_out, num_classes = split(args.data_dir, args.val_identities, args.val_images, args.seed)
+    (paths, labels), held_out, num_classes, strangers = split(
+        args.data_dir, args.val_identities, args.val_images, args.seed
+    )
     batch_size = min(args.batch_size, len(paths))
     batches = dataset.training_batches(
         paths, labels, args.image_size, batch_size, args.seed, augmentation(args), first_batch=run.first_step
@@ -162,9 +181,11 @@ def main(args):
         print(f"starting from {started_from}")
     train_step = build_train_step(net, optimizer, args)
     predict = tf.function(lambda images: net(images, training=False))
+    unit_length = resnet.UnitLength(name="unit_length")
+    embed = embedder(tf.keras.Model(net.input, unit_length(net.get_layer(resnet.POOL_LAYER).output)))
 
     # Training.
-    used = [*paths, *held_out[0]]
+    used = [*paths, *held_out[0], *strangers[0]]
     with dataset.naming_unreadable(used), Steps(run.first_step, args.num_steps, batch_size) as steps:
         for step in steps:
             begun = time.monotonic()
@@ -177,7 +198,7 @@ def main(args):
                 figures = {"loss": loss, "accuracy": accuracy, "learning_rate": schedule(step)}
                 run.log(run.train_writer, step, {**figures, "images_per_second": steps.images_per_second})
             if step % args.save_every == 0 or steps.ending:
-                figures = validate(predict, *held_out, args)
+                figures = {**validate(predict, *held_out, args), **validate_strangers(embed, strangers, args)}
                 run.log(run.val_writer, step, figures)
                 suggested = run.save(net, optimizer, step, figures, suggest_flat)
                 print(
@@ -186,8 +207,8 @@ def main(args):
                 )
     if steps.stopped:
         run.end_stopped()
-    print(f"suggested for train_reid: {run.prefix(suggested['step'])} ({suggested['why']})")
-    print(f"next: set id_model={run.folder} in train_reid.sh, then bash train_reid.sh")
+    next_line = f"bash train_reid.sh --id_model={run.prefix(suggested['step'])}"
+    run.print_end(suggested, next_line, parse_args([]).data_dir)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Reads <data_dir>/bounding_box_train. Writes models/reid/m<N>/: reid_model-<step>
 the TensorBoard runs train and val. Image size and width are those of the ID model.
 """
 
+import math
 import time
 from pathlib import Path
 
@@ -79,12 +80,17 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from utils import checkpoint, dataset, doctor, resnet  # noqa: E402
-from utils.embed import embed_paths, embedder, evaluate_within  # noqa: E402
+from utils.embed import ask_within, embed_paths, embedder, evaluate_within  # noqa: E402
 from utils.grid import triplet_grid  # noqa: E402
 from utils.losses import triplet_loss, weight_decay  # noqa: E402
 from utils.metrics import strict_threshold  # noqa: E402
 from utils.mining import draw_pool, mine_triplets  # noqa: E402
+from utils.projector import write_projector  # noqa: E402
+from utils.ranked import Pictures, average_precisions, choose_queries, rank, ranked_grid  # noqa: E402
 from utils.run import Run, Steps, build_schedule, check_finite, suggest_map  # noqa: E402
+
+SHOWN_QUERIES = 5  # with their ranked answers in TensorBoard
+SHOWN_TIMES = 20  # in a run: each takes about a megabyte
 
 
 def inherit(args, run):
@@ -215,19 +221,34 @@ def warn_of_collapse(spread, active, step):
         )
 
 
-def validate(embed, val_set, args) -> dict:
-    """Figures of the held-out identities.
+def validate(embeddings, val_set, args) -> dict:
+    """Figures of the held-out identities from their embeddings, (M, E).
 
     Loss of triplets mined among them, rank-1 and mAP with one query a camera, and the demo's first threshold.
     """
     paths, identities, cameras = val_set
-    embeddings = embed_paths(embed, paths, args.image_size)  # (M, E)
     rng = np.random.default_rng(args.seed)
     anchors, positives, negatives = mine_triplets(embeddings, identities, len(paths), args.sample_num, rng)
     losses, _, _ = triplet_loss(embeddings[anchors], embeddings[positives], embeddings[negatives], args.margin)
     figures = evaluate_within(embeddings, identities, cameras)
     threshold = strict_threshold(embeddings, identities, cameras)
     return {"loss": float(np.mean(losses)), "rank1": figures["rank1"], "mAP": figures["mAP"], "threshold": threshold}
+
+
+def show_validation(run, step, embeddings, val_set, args) -> None:
+    """Into TensorBoard: the held-out pictures as points of the projector, and the ranked answers to a few of them.
+
+    The same queries every time. About SHOWN_TIMES in a run, since the pictures of all validations would fill a disk.
+    """
+    paths, identities, cameras = val_set
+    write_projector(run.folder / "val", embeddings, paths, identities, cameras)
+    asking, cameras = ask_within(identities, cameras)
+    gallery = Pictures(paths, embeddings, identities, cameras)
+    queries = Pictures(*(column[asking] for column in gallery))
+    precisions = average_precisions(queries, gallery)
+    rows = rank(queries, gallery, choose_queries("random", SHOWN_QUERIES, queries, precisions, args.seed), precisions)
+    picture = ranked_grid(rows, queries, gallery, f"step {step}, identities never trained on")
+    run.show_picture(run.val_writer, "ranked answers", step, picture)
 
 
 def main(args):
@@ -257,6 +278,7 @@ def main(args):
     train_step, embed = build_train_step(net, optimizer, args), embedder(net)
 
     # Training: mine batch_size * k triplets, train on them once, mine again with what was learnt.
+    show_every = math.ceil(args.num_steps / args.save_every / SHOWN_TIMES)  # validations
     used = [*train_set[0], *val_set[0]]
     with dataset.naming_unreadable(used), Steps(run.first_step, args.num_steps, 3 * args.batch_size) as steps:
         for step in steps:
@@ -289,9 +311,12 @@ def main(args):
                 }
                 run.log(run.train_writer, step, figures)
             if step % args.save_every == 0 or steps.ending:
-                figures = validate(embed, val_set, args)
+                embeddings = embed_paths(embed, val_set[0], args.image_size)  # (M, E)
+                figures = validate(embeddings, val_set, args)
+                if steps.ending or (step // args.save_every - 1) % show_every == 0:
+                    show_validation(run, step, embeddings, val_set, args)
                 run.log(run.val_writer, step, figures)
-                run.show_picture("hardest triplets: anchor, positive, negative", step, hardest)
+                run.show_picture(run.train_writer, "hardest triplets: anchor, positive, negative", step, hardest)
                 suggested = run.save(net, optimizer, step, figures, suggest_map)
                 print(
                     f"step {step}: validation loss {figures['loss']:.4f}, rank-1 {figures['rank1']:.1f} %, "
@@ -300,8 +325,8 @@ def main(args):
     if steps.stopped:
         run.end_stopped()
     best = run.prefix(suggested["step"])
-    print(f"suggested: {best} ({suggested['why']})")
-    print(f"next: bash test_reid.sh --model={best}, or to the device: scp {best}* USER@JETSON:")
+    run.print_end(suggested, f"bash test_reid.sh --model={best}", parse_args([]).data_dir)
+    print(f"  or to the device: scp {best}* USER@JETSON:")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `python3 data/sample.py` finds data and utils
 
-from utils.options import InputError, image_size, non_negative_int, parser, positive_int, run_main, seed  # noqa: E402
+from utils.options import (  # noqa: E402
+    InputError,
+    fraction,
+    image_size,
+    non_negative_int,
+    parser,
+    positive_int,
+    run_main,
+    seed,
+)
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -44,7 +53,10 @@ def parse_args(argv=None) -> argparse.Namespace:
     add("--passes", type=positive_int, default=3,
         help="cameras that each person passes, drawn anew for each; 2 up to the number of cameras")
     add("--images_per_pass", type=positive_int, default=4,
-        help="pictures of a training identity by each camera it passes; test identities have one more, the query")
+        help="pictures of an identity by each camera it passes; test identities have one more, the query")
+    add("--one_camera", type=fraction, default=0.5,
+        help="share of the training identities that pass one camera alone")
+    add("--images_one_camera", type=positive_int, default=6, help="pictures of each of those")
     add("--distractors", type=non_negative_int, default=60,
         help="pictures of people without an identity (0000) in bounding_box_test")
     add("--junk", type=non_negative_int, default=40,
@@ -105,10 +117,15 @@ def plan(args) -> list:
     for identity in range(1, last + 1):
         # Each person passes some of the cameras only, as in real sets: many cameras in all make the network look past
         # any one of them, several pictures from one pass let it learn what stays the same while somebody walks by.
-        passed = generator(args.seed, ROUTE, identity).choice(args.cameras, args.passes, replace=False)
-        folder = FOLDERS[0] if identity <= args.identities else FOLDERS[1]
-        pictures = [(folder, int(camera), False) for camera in passed for _ in range(args.images_per_pass)]
-        if identity > args.identities:
+        rng, training = generator(args.seed, ROUTE, identity), identity <= args.identities
+        passed, images = rng.choice(args.cameras, args.passes, replace=False), args.images_per_pass
+        # Most people of a street are seen once. They teach to keep what stays the same in a walk (shades, view, light),
+        # which those of several cameras teach to look past.
+        if training and rng.random() < args.one_camera:
+            passed, images = passed[:1], args.images_one_camera
+        folder = FOLDERS[0] if training else FOLDERS[1]
+        pictures = [(folder, int(camera), False) for camera in passed for _ in range(images)]
+        if not training:
             pictures += [(FOLDERS[2], int(camera), False) for camera in passed]
         tasks.append((identity, identity, pictures))
     for number in range(args.junk):

@@ -109,7 +109,7 @@ def random_cloth(rng, column: int, patterns: dict, dark: bool) -> SimpleNamespac
 
 def random_clothes(rng, female: bool) -> dict:
     """Upper and lower garment, their kinds and cloths."""
-    dark = rng.random() < 0.45  # many a street is full of dark jackets, told apart by shades and hair
+    dark = rng.random() < 0.55  # many a street is full of dark jackets, told apart by shades and hair
     # fmt: off
     top = choose(rng, tshirt=22, shirt=16, jacket=30, hoodie=12, coat=14 if female else 9, puffer=10, vest=4,
                  dress=8 if female else 0)

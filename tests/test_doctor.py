@@ -14,6 +14,7 @@ import train_reid
 from data import prepare
 from tests.conftest import draw_set
 from utils import dataset, doctor, metrics
+from utils.measured import Model
 from utils.options import InputError
 
 TRAIN, TEST, QUERY = "bounding_box_train", "bounding_box_test", "bounding_box_query"
@@ -198,8 +199,8 @@ def test_training_is_refused_or_told(drawn_set, capsys):
 
 def test_testing_is_refused_before_anything_is_embedded(drawn_set, monkeypatch):
     move(drawn_set / QUERY, Q, "0000_c1s1_000000_09.jpg")
-    monkeypatch.setattr(test_reid, "load_model", lambda *_: (None, (64, 32), "none"))
-    monkeypatch.setattr(test_reid, "embedder", lambda net: pytest.fail("embedding began"))
+    monkeypatch.setattr(test_reid, "find_models", lambda named: named)
+    monkeypatch.setattr(test_reid, "open_model", lambda *_: Model("net", {}, None, None, pytest.fail))
     with pytest.raises(InputError, match="1 queries in .* are junk .*0000_c1s1_000000_09.jpg"):
         test_reid.main(test_reid.parse_args([f"--data_dir={drawn_set}"]))
 

@@ -1,80 +1,159 @@
 """The evaluation against loops that follow the protocol's words, and against cases small enough to compute by hand."""
 
+import json
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from tests.conftest import run
 from utils import metrics
+
+PERCENTAGES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mAP_step", "mINP")
 
 
 def brute_force(query, query_ids, query_cams, gallery, gallery_ids, gallery_cams):
     """The Market-1501 protocol one query at a time: sort the whole gallery, walk down the list."""
-    firsts, trapezoids, steps, penalties, unmatched = [], [], [], [], 0
-    for vector, identity, camera in zip(query, query_ids, query_cams):
-        entries = []
-        for index in range(len(gallery)):
-            if gallery_ids[index] == -1 or (gallery_ids[index] == identity and gallery_cams[index] == camera):
-                continue
-            right = gallery_ids[index] == identity
-            # Of two equal ones the wrong one sorts first.
-            entries.append((-float(np.dot(vector, gallery[index])), right))
-        ranking = [right for _, right in sorted(entries)]
-        hits = [place for place, right in enumerate(ranking) if right]
-        if not hits:
-            unmatched += 1
+    queries = list(zip(query, query_ids, query_cams))
+    walks = [walk(*asked, gallery, gallery_ids, gallery_cams) for asked in queries]
+    matched = [figures for figures in walks if figures]
+    if not matched:
+        return None
+    figures = {f"rank{k}": 100 * np.mean([first < k for first, _, _, _ in matched]) for k in (1, 5, 10, 20)}
+    for index, name in enumerate(("mAP", "mAP_step", "mINP"), 1):
+        figures[name] = 100 * np.mean([each[index] for each in matched])
+    kept = [identity for identity in gallery_ids if identity != -1]
+    counts = {"gallery": len(kept), "junk": len(gallery_ids) - len(kept), "distractors": kept.count(0)}
+    counts.update(queries=len(queries), unmatched=len(queries) - len(matched))
+    pairs = []
+    for asking in sorted(set(query_cams)):
+        for other in sorted(set(gallery_cams)):
+            seen = gallery_cams == other  # the gallery of the pair
+            one_camera = (gallery[seen], gallery_ids[seen], gallery_cams[seen])
+            walks = [walk(*asked, *one_camera) for asked in queries if asked[2] == asking]
+            won = [figures[0] == 0 for figures in walks if figures]
+            if won:
+                pair = {"query_camera": asking, "gallery_camera": other}
+                pairs.append({**pair, "rank1": 100 * np.mean(won), "queries": len(won)})
+    return {**figures, **counts, "camera_pairs": pairs}
+
+
+def walk(vector, identity, camera, gallery, gallery_ids, gallery_cams):
+    """(place of the first, AP by trapezoid, AP by steps, inverse negative penalty) of one query, None without match."""
+    entries = []
+    for index in range(len(gallery)):
+        if gallery_ids[index] == -1 or (gallery_ids[index] == identity and gallery_cams[index] == camera):
             continue
-        old_recall, old_precision, trapezoid, found = 0.0, 1.0, 0.0, 0
-        for place, right in enumerate(ranking):  # the published evaluation code: every place is visited
-            found += right
-            recall, precision = found / len(hits), found / (place + 1)
-            trapezoid += (recall - old_recall) * (old_precision + precision) / 2
-            old_recall, old_precision = recall, precision
-        firsts.append(hits[0])
-        trapezoids.append(trapezoid)
-        steps.append(sum((n + 1) / (place + 1) for n, place in enumerate(hits)) / len(hits))
-        penalties.append(len(hits) / (hits[-1] + 1))
-    figures = {f"rank{k}": 100 * np.mean([first < k for first in firsts]) for k in (1, 5, 10, 20)}
-    means = {"mAP": trapezoids, "mAP_step": steps, "mINP": penalties}
-    figures.update({name: 100 * np.mean(values) for name, values in means.items()}, unmatched=unmatched)
-    return figures
+        right = gallery_ids[index] == identity and identity > 0
+        # Of two equal ones the wrong one sorts first.
+        entries.append((-float(np.dot(vector, gallery[index])), right))
+    ranking = [right for _, right in sorted(entries)]
+    hits = [place for place, right in enumerate(ranking) if right]
+    if not hits:
+        return None
+    old_recall, old_precision, trapezoid, found = 0.0, 1.0, 0.0, 0
+    for place, right in enumerate(ranking):  # the published evaluation code: every place is visited
+        found += right
+        recall, precision = found / len(hits), found / (place + 1)
+        trapezoid += (recall - old_recall) * (old_precision + precision) / 2
+        old_recall, old_precision = recall, precision
+    step = sum((n + 1) / (place + 1) for n, place in enumerate(hits)) / len(hits)
+    return hits[0], trapezoid, step, len(hits) / (hits[-1] + 1)
 
 
 def random_case(rng):
-    """A small case with junk, distractors, unmatched queries, and, as embeddings are drawn from few, many ties."""
-    queries, entries = int(rng.integers(1, 8)), int(rng.integers(1, 25))
-    directions = rng.normal(size=(int(rng.integers(2, 30)), 4))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    query, gallery = (directions[rng.integers(len(directions), size=n)] for n in (queries, entries))
-    asked = (query, rng.integers(1, 5, queries), rng.integers(1, 4, queries))
+    """A small case with junk, distractors, unmatched queries, queries of nobody, and one-image galleries.
+
+    The numbers are small and whole, so that products are exact and there are many ties.
+    """
+    queries, entries = int(rng.integers(1, 8)), int(rng.choice([1, 2, 9, 24]))
+    query, gallery = (rng.integers(-2, 3, (n, 3)).astype(np.float32) for n in (queries, entries))
+    asked = (query, rng.integers(rng.integers(0, 2), 5, queries), rng.integers(1, 4, queries))
     return (*asked, gallery, rng.integers(-1, 5, entries), rng.integers(1, 4, entries))
 
 
-def test_a_thousand_random_cases_agree_with_the_loops():
-    rng, compared = np.random.default_rng(0), 0
-    while compared < 1000:
+@pytest.mark.parametrize(("few", "cases"), [(64, 1000), (0, 300), (2, 300)])  # both ways of counting, and a mixture
+def test_a_thousand_random_cases_agree_with_the_loops(few, cases, monkeypatch):
+    monkeypatch.setattr(metrics, "FEW", few)
+    rng, compared, refused = np.random.default_rng(few), 0, 0
+    met = dict.fromkeys(("junk", "distractors", "unmatched"), 0)
+    while compared < cases:
         case = random_case(rng)
-        try:
-            figures = metrics.evaluate(*case)
-        except ValueError:
-            assert np.isnan(brute_force_or_nan(case))
+        expected = brute_force(*case)
+        if expected is None:
+            with pytest.raises(ValueError, match="another camera"):
+                metrics.evaluate(*case)
+            refused += 1
             continue
-        for name, value in brute_force(*case).items():
-            assert figures[name] == pytest.approx(value, abs=1e-9), (name, case)
+        figures = metrics.evaluate(*case)
+        assert set(figures) == set(expected)
+        pairs, expected_pairs = figures.pop("camera_pairs"), expected.pop("camera_pairs")
+        assert figures == pytest.approx(expected, abs=1e-9), case
+        assert len(pairs) == len(expected_pairs)
+        for pair, expected_pair in zip(pairs, expected_pairs):
+            assert pair == pytest.approx(expected_pair, abs=1e-9), case
         compared += 1
+        for name in met:
+            met[name] += figures[name] > 0
+    assert refused > cases // 10 and min(met.values()) > cases // 10
 
 
-def brute_force_or_nan(case):
-    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning):
-        return brute_force(*case)["mAP"]
+def larger_case(rng):
+    query, gallery = rng.normal(size=(40, 6)), rng.normal(size=(90, 6))
+    asked = (query, rng.integers(1, 9, 40), rng.integers(1, 4, 40))
+    return (*asked, gallery, rng.integers(-1, 9, 90), rng.integers(1, 4, 90))
 
 
 def test_blocks_do_not_change_the_figures(monkeypatch):
-    rng = np.random.default_rng(1)
-    query, gallery = rng.normal(size=(40, 6)), rng.normal(size=(90, 6))
-    asked = (query, rng.integers(1, 9, 40), rng.integers(1, 4, 40))
-    case = (*asked, gallery, rng.integers(-1, 9, 90), rng.integers(1, 4, 90))
+    case = larger_case(np.random.default_rng(1))
     whole = metrics.evaluate(*case)
     monkeypatch.setattr(metrics, "BLOCK", 7)
     assert metrics.evaluate(*case) == whole
+
+
+def test_inputs_are_left_as_they_are():
+    case = larger_case(np.random.default_rng(2))
+    before = [part.copy() for part in case]
+    metrics.evaluate(*case)
+    assert all(np.array_equal(part, old) for part, old in zip(case, before))
+
+
+def test_only_a_few_blocks_of_similarities_exist_at_a_time(monkeypatch):
+    monkeypatch.setattr(metrics, "BLOCK", 50)
+    rng = np.random.default_rng(0)
+    query, gallery = rng.normal(size=(1000, 8)), rng.normal(size=(4000, 8))
+    asked = (query, rng.integers(1, 99, 1000), rng.integers(1, 4, 1000))
+    tracemalloc.start()
+    metrics.evaluate(*asked, gallery, rng.integers(0, 99, 4000), rng.integers(1, 4, 4000))
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < 4 * query.itemsize * 50 * 4000  # of the twenty that there are
+
+
+def test_the_benchmark_runs_at_a_small_size(tmp_path):
+    output = tmp_path / "figures.json"
+    finished = run("benchmarks/evaluation.py", "--scale=0.03", "--embedding_size=64", "--rerank", f"--json={output}")
+    assert finished.returncode == 0, finished.stderr
+    figures = json.loads(output.read_text())
+    assert figures["ratio"] == pytest.approx(figures["evaluation_seconds"] / figures["product_seconds"] - 1)
+    assert figures["figures"]["queries"] == 101 and figures["figures"]["gallery"] == 477
+    assert figures["rerank"]["figures"]["mAP"] > figures["figures"]["mAP"] > 5
+
+
+def test_something_else_than_the_cosine_can_compare():
+    case = larger_case(np.random.default_rng(3))
+    kept = case[4] != -1
+
+    def backwards(query, gallery):
+        assert len(gallery) == kept.sum()  # junk is not even compared
+        for vector in query:
+            yield -(vector[None] @ gallery.T)
+
+    expected = brute_force(-case[0], *case[1:])
+    figures = metrics.evaluate(*case, blocks=backwards)
+    assert figures["camera_pairs"] == expected["camera_pairs"]
+    for name in PERCENTAGES:
+        assert figures[name] == pytest.approx(expected[name], abs=1e-9)
 
 
 def test_a_case_computed_by_hand():
@@ -83,7 +162,7 @@ def test_a_case_computed_by_hand():
     gallery = np.array([[0.9], [0.8], [0.7], [0.6], [0.5], [0.4]])
     figures = metrics.evaluate(
         np.array([[1.0]]), np.array([3]), np.array([1]),
-        gallery, np.array([3, -1, 2, 3, 0, 3]), np.array([1, 2, 2, 2, 3, 2]),
+        gallery, np.array([3, -1, 2, 3, 0, 3]), np.array([1, 2, 2, 2, 3, 3]),
     )  # fmt: skip
     assert figures["rank1"] == 0 and figures["rank5"] == 100
     assert figures["mAP_step"] == pytest.approx(100 * (1 / 2 + 2 / 4) / 2)
@@ -91,6 +170,11 @@ def test_a_case_computed_by_hand():
     assert figures["mINP"] == pytest.approx(100 * 2 / 4)
     counts = {"queries": 1, "gallery": 5, "junk": 1, "distractors": 1, "unmatched": 0}
     assert {name: figures[name] for name in counts} == counts
+    # Camera 2 saw the wrong one at .7 and the right one at .6; camera 3 the distractor at .5 and the right one at .4.
+    assert figures["camera_pairs"] == [
+        {"query_camera": 1, "gallery_camera": 2, "rank1": 0.0, "queries": 1},
+        {"query_camera": 1, "gallery_camera": 3, "rank1": 0.0, "queries": 1},
+    ]
 
 
 def test_a_network_that_says_the_same_of_everybody_scores_nothing():
@@ -103,6 +187,13 @@ def test_no_query_with_a_match_is_an_error():
     one = np.ones((1, 2))
     with pytest.raises(ValueError, match="another camera"):
         metrics.evaluate(one, np.array([1]), np.array([1]), one, np.array([1]), np.array([1]))
+
+
+def test_a_broken_network_is_an_error_and_not_first():
+    one, broken = np.ones((1, 2)), np.full((1, 2), np.nan)
+    for asked, answer in ((broken, one), (one, broken)):
+        with pytest.raises(ValueError, match="not a number"):
+            metrics.evaluate(asked, np.array([1]), np.array([1]), answer, np.array([1]), np.array([2]))
 
 
 def test_the_strict_threshold_lets_one_pair_in_a_hundred_pass():

@@ -20,6 +20,7 @@ SMALL = [
     "--cameras=3",
     "--passes=2",
     "--images_per_pass=2",
+    "--one_camera=0",
     "--distractors=5",
     "--junk=4",
     "--image_size=64x32",
@@ -56,6 +57,23 @@ def test_layout_and_names(small_set):
     image = cv2.imread(str(next((small_set / FOLDERS[0]).iterdir())))
     assert image.shape == (64, 32, 3)
     assert json.loads((small_set / "sample.json").read_text())["cameras"] == 3
+
+
+def test_share_that_passes_one_camera_alone():
+    """As many as asked for, training identities only, and nobody else's way changes."""
+
+    def routes(share):
+        args = parse_args(["--output=unused", "--identities=400", f"--one_camera={share}", "--images_one_camera=5"])
+        return {identity: [camera for _, camera, _ in pictures] for identity, _, pictures in plan(args)[:460]}
+
+    several, some, one = routes(0), routes(0.3), routes(1)
+    training = range(1, 401)
+    alone = [identity for identity in training if len(set(some[identity])) == 1]
+    assert 0.2 < len(alone) / 400 < 0.4
+    assert all(len(some[identity]) == 5 for identity in alone)
+    assert all(some[identity] == several[identity] for identity in some if identity not in alone)
+    assert all(len(set(several[identity])) == 3 and len(set(one[identity])) == 1 for identity in training)
+    assert {len(set(one[identity])) for identity in range(401, 461)} == {3}
 
 
 def test_same_seed_same_pictures_on_any_number_of_processes(small_set, tmp_path):

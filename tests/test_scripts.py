@@ -71,7 +71,23 @@ def test_train_id_leaves_checkpoints_args_curves_and_a_suggestion(trained):
     train, val = scalars(folder / "train"), scalars(folder / "val")
     assert {"loss", "accuracy", "learning_rate", "images_per_second", "options"} <= set(train)
     assert sorted(train["loss"]) == [2, 4, 6, 7]
-    assert sorted(val["loss"]) == sorted(val["accuracy"]) == [3, 6, 7]
+    assert sorted(val["loss"]) == sorted(val["accuracy"]) == sorted(val["rank1"]) == sorted(val["mAP"]) == [3, 6, 7]
+
+
+def test_trainings_end_with_their_checkpoints_and_the_line_to_run_next(trained, tiny_set):
+    models, of_id, of_reid = trained
+    for kind, printed, pattern, command in (
+        ("id", of_id, checkpoint.ID_PATTERN, "bash train_reid.sh --id_model="),
+        ("reid", of_reid, checkpoint.REID_PATTERN, "bash test_reid.sh --model="),
+    ):
+        folder = models / kind / "m0"
+        suggested = checkpoint.read_validation(folder)["suggested"]
+        table = printed[printed.index(f"checkpoints in {folder}:") :].splitlines()
+        saved = checkpoint.steps_in(folder, pattern)
+        steps = {int(line.split()[0]): line for line in table[2 : 2 + len(saved)]}
+        assert sorted(steps) == saved and table[1].split()[-2:] == ["rank-1", "mAP"]
+        assert [step for step, line in steps.items() if "<- suggested" in line] == [suggested["step"]]
+        assert f"next: {command}{folder / suggested['checkpoint']} --data_dir={tiny_set}" == table[2 + len(saved)]
 
 
 def test_train_reid_starts_from_the_suggested_step_and_shows_its_health(trained):
@@ -90,6 +106,7 @@ def test_train_reid_starts_from_the_suggested_step_and_shows_its_health(trained)
     assert {"loss", "learning_rate", "images_per_second", "seconds/mining", "seconds/training"} <= set(train)
     assert sorted(val["loss"]) == sorted(val["rank1"]) == [5, 9]
     assert "images" in {kind for steps in train.values() for kind in steps.values()}
+    assert val["ranked answers"] == {5: "images", 9: "images"} and (folder / "val" / "projector_config.pbtxt").is_file()
     beside = json.loads((folder / "reid_model-9.ckpt.json").read_text())
     assert beside["step"] == 9 and -1 <= beside["validation"]["threshold"] <= 1
 
@@ -98,11 +115,12 @@ def test_both_trainings_leave_the_same_identities_to_validation(trained, tiny_se
     models = trained[0]
     args = train_reid.parse_args([f"--models_dir={models}", f"--id_model={models}/id/m0", "--seed=7"])
     train_reid.inherit(args, Run(models, "reid", checkpoint.REID_PATTERN, vars(args), 1))
-    (trained_on, _), (held_out, _), _ = train_id.split(tiny_set, args.val_identities, 1, seed=0)
+    (trained_on, _), (held_out, _), _, (strangers, _, _) = train_id.split(tiny_set, args.val_identities, 1, seed=0)
     _, (validated_on, _, _) = train_reid.split(tiny_set, args.val_identities, args.split_seed)
     seen = {Path(path).name[:4] for path in [*trained_on, *held_out]}
     assert len({Path(path).name[:4] for path in validated_on}) == 2
     assert not seen & {Path(path).name[:4] for path in validated_on}
+    assert sorted(strangers) == sorted(validated_on)
 
 
 def test_restoring_goes_on_with_the_count_and_a_finished_run_is_left_alone(trained, tiny_set, tmp_path):

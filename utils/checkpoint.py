@@ -3,7 +3,8 @@
 The keys are `<layer>/<weight>`, the same under every Keras, and not Keras' object paths, which changed with Keras 3.
 A checkpoint is two files, `<prefix>.data-00000-of-00001` and `<prefix>.index`. The index appears last and by a rename,
 so a prefix with an index is whole. `<prefix>.json` beside them is the run's args.json and the step's validation figures
-once more: what later scripts inherit, in a file that `scp <prefix>*` takes along.
+once more: what later scripts inherit, in a file that `scp <prefix>*` takes along, and so is `<prefix>.threshold.json`,
+which test_reid.py writes.
 """
 
 from __future__ import annotations
@@ -67,13 +68,14 @@ def find_checkpoint(path, pattern: str = "") -> str:
 
 def strip_suffix(path) -> str:
     """A prefix from whatever a user names: the prefix itself, or one of its files as a shell completes it."""
-    return re.sub(r"\.(index|json|data-\d+-of-\d+)$", "", str(path))
+    return re.sub(r"\.(index|json|threshold\.json|threshold\.png|data-\d+-of-\d+)$", "", str(path))
 
 
 def delete(prefix) -> None:
     """Removes a checkpoint, its index first, so that what an interruption leaves behind is never taken for whole."""
     data = Path(prefix).parent.glob(Path(prefix).name + ".data-*")
-    for path in [Path(f"{prefix}.index"), Path(f"{prefix}.json"), *data]:
+    beside = [Path(f"{prefix}{suffix}") for suffix in (".index", ".json", ".threshold.json", ".threshold.png")]
+    for path in [*beside, *data]:
         path.unlink(missing_ok=True)
 
 
@@ -268,12 +270,18 @@ def read_validation(folder) -> dict:
 
 def write_json(path, content) -> None:
     """Writes a small JSON file whole or not at all."""
+    write_whole(path, (json.dumps(content, indent=2, default=_plain) + "\n").encode())
+
+
+def write_whole(path, content: bytes) -> None:
+    """Writes a file whole or not at all: whoever reads meanwhile gets the old one or the new one."""
     path = Path(path)
     half_written = path.with_name(f"half-written-{os.getpid()}-{path.name}")
     try:
-        half_written.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
+        half_written.write_bytes(content)
         os.replace(half_written, path)
     except OSError as error:
+        half_written.unlink(missing_ok=True)
         raise InputError(f"{path} can't be written ({error.strerror}): make room, or name another place") from None
 
 

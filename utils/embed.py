@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import tensorflow as tf
 
 from utils import metrics
 from utils.dataset import image_batches
+from utils.progress import Progress
 
 BATCH = 64
 
@@ -24,26 +23,29 @@ def embed_paths(embed, paths, image_size, said_as=None) -> np.ndarray:
 
     said_as: what to call them on the progress line, None for silence.
     """
-    embeddings, begun, shown, done = [], time.monotonic(), time.monotonic(), 0
+    embeddings, progress = [], Progress(said_as and f"{said_as}: embedded", len(paths))
     for images in image_batches(paths, image_size, BATCH):  # (B, H, W, 3) uint8
         embeddings.append(embed(images).numpy())  # (B, E)
-        done += len(images)
-        now = time.monotonic()
-        if said_as and now - shown > 5:
-            rate, shown = done / (now - begun), now
-            left = (len(paths) - done) / rate
-            print(f"{said_as}: {done}/{len(paths)} pictures, {rate:.0f} a second, {left:.0f} s left", flush=True)
+        progress.add(len(images))
     return np.concatenate(embeddings)
 
 
-def evaluate_within(embeddings, identities, cameras) -> dict:
-    """Figures of one labelled set without a query folder.
+def ask_within(identities, cameras) -> tuple:
+    """Which pictures of a labelled set without a query folder ask: one of each identity and camera.
 
-    One picture of each identity and camera asks, all answer. (N, E), (N,), (N,) -> as metrics.evaluate. Where nobody
-    was seen by two cameras, every picture counts as its own camera.
+    (N,), (N,) int -> (their indices, the cameras to evaluate with); where nobody was seen by two cameras, every picture
+    counts as its own camera.
     """
     people = np.unique(np.stack([identities, cameras]), axis=1)[0]
     if len(people) == len(np.unique(people)):  # nobody was seen by two cameras
         cameras = np.arange(len(cameras))
-    _, queries = np.unique(np.stack([identities, cameras]), axis=1, return_index=True)
+    return np.unique(np.stack([identities, cameras]), axis=1, return_index=True)[1], cameras
+
+
+def evaluate_within(embeddings, identities, cameras) -> dict:
+    """Figures of one labelled set without a query folder, as metrics.evaluate: ask_within asks, all answer.
+
+    (N, E), (N,), (N,).
+    """
+    queries, cameras = ask_within(identities, cameras)
     return metrics.evaluate(embeddings[queries], identities[queries], cameras[queries], embeddings, identities, cameras)

@@ -27,6 +27,7 @@ from utils.frozen import FEW, FORMAT, SERVING, describe, gpu_name, load_saved_mo
 from utils.options import InputError
 from utils.parity import CERTAIN, Inaccurate, check_parity, compare_detections, compare_embeddings
 from utils.reid_net import Embedder
+from utils.threshold import stored_threshold
 
 PLAIN = "plain"
 FEW_PEOPLE = 1  # what the second signature of the re-id net takes: most frames of most cameras show one person or two
@@ -78,7 +79,7 @@ def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=
         "image_size": size,
         "batch": batch,
         **({FEW: {"batch": FEW_PEOPLE}} if FEW in batches else {}),
-        "threshold": args.get("validation", {}).get("threshold"),  # a similarity; None where no .json came along
+        **stored_threshold(strip_suffix(prefix), args),  # a similarity; None where no .json came along
     }
 
     def save(folder):

@@ -9,10 +9,10 @@ import time
 class Progress:
     """`read 12,000 of 32,668 pictures, 900 a second, 0:23 left`, at most once in three seconds (ten in a log).
 
-    Work that is over sooner is silent. doing: the verb; total: how much there is, in `unit`.
+    Work that is over sooner is silent. doing: the verb, None for silence; total: how much there is, in `unit`.
     """
 
-    def __init__(self, doing: str, total: float, unit: str = "pictures"):
+    def __init__(self, doing, total: float, unit: str = "pictures"):
         self.doing, self.total, self.unit = doing, total, unit
         self.done, self.begun = 0, time.monotonic()
         self.shown, self.pause = self.begun, 3 if sys.stdout.isatty() else 10
@@ -20,7 +20,7 @@ class Progress:
     def add(self, amount: float = 1) -> None:
         self.done += amount
         now = time.monotonic()
-        if now - self.shown < self.pause:
+        if not self.doing or now - self.shown < self.pause:
             return
         self.shown = now
         rate = self.done / (now - self.begun)

@@ -7,6 +7,7 @@ row a validation, and the suggested step) and the TensorBoard runs `train` and `
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
 import shlex
@@ -20,6 +21,7 @@ import tensorflow as tf
 
 from utils import checkpoint
 from utils.options import InputError
+from utils.step_table import step_table
 
 # Options that must stay when a run is continued: else the weights would no longer fit, or the curves not be comparable.
 SHAPES = ("image_size", "width", "embedding_size", "val_identities", "val_images", "seed")
@@ -105,7 +107,6 @@ class Run:
         self.about = {**self.args, **facts}
         checkpoint.write_json(self.folder / checkpoint.ARGS_FILE, self.about)
         self.train_writer = tf.summary.create_file_writer(str(self.folder / "train"))
-        self.val_writer = tf.summary.create_file_writer(str(self.folder / "val"))
         rows = [f"| {name} | {value} |" for name, value in sorted(self.about.items())]
         with self.train_writer.as_default(step=self.first_step):
             tf.summary.text("options", "\n".join(["| option | value |", "| --- | --- |", *rows]))
@@ -113,6 +114,11 @@ class Run:
         print(f"run {self.folder}{going_on} (TensorFlow {tf.__version__})")
 
     # ---- during ----
+
+    @functools.cached_property
+    def val_writer(self):
+        """Opened late: TensorBoard looks for the projector's files once, when it first meets a run."""
+        return tf.summary.create_file_writer(str(self.folder / "val"))
 
     def prefix(self, step: int) -> str:
         """The checkpoint of a step, such as models/reid/m0/reid_model-200.ckpt."""
@@ -125,11 +131,11 @@ class Run:
                 tf.summary.scalar(name, value)
         writer.flush()
 
-    def show_picture(self, name: str, step: int, picture) -> None:
-        """A picture (H, W, 3) uint8 RGB into TensorBoard's images."""
-        with self.train_writer.as_default(step=step):
+    def show_picture(self, writer, name: str, step: int, picture) -> None:
+        """A picture (H, W, 3) uint8 RGB into TensorBoard's images; writer is train_writer or val_writer."""
+        with writer.as_default(step=step):
             tf.summary.image(name, picture[None])
-        self.train_writer.flush()
+        writer.flush()
 
     def save(self, net, optimizer, step: int, validation: dict, suggest) -> dict:
         """Writes the checkpoint of a step and its validation row; deletes older ones; returns the suggestion.
@@ -157,6 +163,14 @@ class Run:
         return str(self.folder / checkpoint.STATE_PATTERN.format(step=step))
 
     # ---- ending ----
+
+    def print_end(self, suggested: dict, next_line: str, default_data_dir: str) -> None:
+        """The saved checkpoints with their figures, and the command to run next, on this run's data set."""
+        saved = checkpoint.steps_in(self.folder, self.pattern)
+        print(f"checkpoints in {self.folder}:\n{step_table(self.history, saved, suggested)}")
+        data_dir = str(self.args["data_dir"])
+        given = "" if data_dir == default_data_dir else f" --data_dir={shlex.quote(data_dir)}"
+        print(f"next: {next_line}{given}")
 
     def end_stopped(self) -> None:
         """After Ctrl-C: says how training goes on, and ends with the exit code that tells a calling script."""

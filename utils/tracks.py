@@ -17,7 +17,7 @@ LINKED = 0.4  # IoU with the expected box from which on a box goes on with a tra
 RIVAL = 0.2  # share of that IoU from which on a second box, or track, makes the link doubtful
 STEADY = 0.7  # share of the old velocity that a new box leaves; the boxes of a detector tremble
 CROWDED = 0.05  # IoU with another box of the frame from which on a crop may show the wrong person
-CROWD_FRAMES = 10  # after so many without one clear look at someone new, crops are taken up to an IoU of
+CROWD_FRAMES = 10  # after so many frames without a number, boxes are looked at up to an IoU of MOST_CROWDED
 MOST_CROWDED = 0.3
 APART = 0.1  # IoU below which two boxes of one frame are certainly not one person found twice
 LOOKS = 4  # embeddings, of clear boxes, whose mean tells who a new or doubtful track is
@@ -51,6 +51,9 @@ class Track:
 
     def look(self, embedding: np.ndarray) -> None:
         self.looks, self.looked = (self.looks + [embedding])[-LOOKS:], self.looked + 1
+
+    def mean_look(self) -> np.ndarray:
+        return normalised(np.sum(self.looks, axis=0))
 
     def question(self) -> None:
         """From here on it may be someone else: what was seen before does not count."""
@@ -86,25 +89,34 @@ class Tracker:
         overlap = np.zeros((len(boxes), len(self.tracks)), np.float32)
         if self.tracks:
             overlap = iou(boxes, np.stack([track.expected(self.frame) for track in self.tracks]))
+        columns = match(overlap, LINKED)
+        old = [None if column < 0 else self.tracks[column] for column in columns]
         self._overlaps = overlaps_of(boxes)
-        most = np.max(self._overlaps, axis=1, initial=0)
-        self._crowded = most > CROWDED
+        self._crowded = self._find_crowded(old)
         self._now = []
-        for index, column in enumerate(match(overlap, LINKED)):
-            if column < 0:
+        for index, (track, column) in enumerate(zip(old, columns)):
+            if track is None:
                 track = Track(boxes[index], self.frame)
             else:
-                track = self.tracks[column]
                 rivals = np.append(np.delete(overlap[index], column), np.delete(overlap[:, column], index))
-                if self._crowded[index] or (rivals > RIVAL * overlap[index, column]).any():
+                rivalled = (rivals > RIVAL * overlap[index, column]).any()
+                if self._crowded[index] or rivalled and not self._waits(track):
                     track.question()
                 track.goes_on(boxes[index], self.frame)
             self._now.append(track)
         self.tracks += [track for track in self._now if track not in self.tracks]
-        waiting = [track.person is None and self.frame - track.begun > CROWD_FRAMES for track in self._now]
-        self._crowded &= (most > MOST_CROWDED) | ~np.array(waiting, bool)
         self._due = np.array([self._is_due(track, crowd) for track, crowd in zip(self._now, self._crowded)], bool)
         return self._due
+
+    def _find_crowded(self, old) -> np.ndarray:
+        """(N,) bool: boxes whose picture may show another person. old: the track that each goes on with, or None."""
+        most = np.max(self._overlaps, axis=1, initial=0)
+        limits = [MOST_CROWDED if track is not None and self._waits(track) else CROWDED for track in old]
+        return most > np.array(limits, np.float32)
+
+    def _waits(self, track: Track) -> bool:
+        """Whether it is someone new who walks so close to others that a clear look may never come."""
+        return track.person is None and self.frame - track.begun >= CROWD_FRAMES
 
     def _is_due(self, track: Track, crowded) -> bool:
         """A crowded box can wait until it is clear: its picture shows two people."""
@@ -166,8 +178,8 @@ class Tracker:
         people = list(self.identities.people)
         column = {person.number: index for index, person in enumerate(people)}
         tracks = [self._now[index] for index in seen]
-        means = np.stack([normalised(np.sum(track.looks, axis=0)) for track in tracks])  # (C, E)
-        similarity = self.identities.similarity(means).astype(np.float64)  # (C, P)
+        looks = np.stack([track.mean_look() if track.open else track.looks[-1] for track in tracks])  # (C, E)
+        similarity = self.identities.similarity(looks).astype(np.float64)  # (C, P)
         self._learn_threshold(seen, similarity, column)
         is_open = np.array([track.open for track in tracks])
         for row in np.flatnonzero(~is_open):

@@ -1,0 +1,140 @@
+"""Ranked pictures against hand-made cases and against the evaluation; and the closing table of a training."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import test_reid
+from tests.standins import write_checkpoint
+from tests.test_metrics import brute_force, random_case
+from utils import grid, metrics, ranked
+from utils.options import InputError
+from utils.ranked import IGNORED, RIGHT, WRONG, Pictures
+from utils.step_table import step_table
+
+
+def pictures(similarities, identities, cameras, paths=None):
+    """A set of which each picture has the given similarity to the embedding (1, 0)."""
+    similarities = np.array(similarities)
+    embeddings = np.stack([similarities, np.sqrt(1 - similarities**2)], axis=1)
+    paths = paths or [f"g{number}.jpg" for number in range(len(similarities))]
+    return Pictures(paths, embeddings, np.array(identities), np.array(cameras))
+
+
+def test_average_precisions_are_those_of_the_evaluation(monkeypatch):
+    monkeypatch.setattr(ranked, "BLOCK", 3)
+    rng, compared = np.random.default_rng(2), 0
+    while compared < 100:
+        case = random_case(rng)
+        queries, gallery = (Pictures([str(n) for n in range(len(side[0]))], *side) for side in (case[:3], case[3:]))
+        precisions = ranked.average_precisions(queries, gallery)
+        for number in range(len(queries.paths)):
+            alone = [column[number : number + 1] for column in case[:3]]
+            try:
+                metrics.evaluate(*alone, *case[3:])
+            except ValueError:
+                assert np.isnan(precisions[number])
+                continue
+            assert precisions[number] == pytest.approx(brute_force(*alone, *case[3:])["mAP"], abs=1e-9)
+            compared += 1
+
+
+def test_answers_come_most_similar_first_with_the_ignored_in_their_place():
+    query = pictures([1.0], [3], [1], ["q.jpg"])
+    # right .9 in the query's own camera, junk .8, wrong .7, right .6, distractor .5, another of junk .95, itself 1.0
+    gallery = pictures([0.9, 0.8, 0.7, 0.6, 0.5, 0.95, 1.0], [3, -1, 2, 3, 0, -1, 3], [1, 2, 1, 2, 1, 1, 1])
+    gallery.paths[6] = "q.jpg"
+    (row,) = ranked.rank(query, gallery, [0], np.array([50.0]))
+    places = [(index, verdict) for index, _, verdict in row.answers]
+    assert places == [(5, IGNORED), (0, IGNORED), (1, IGNORED), (2, WRONG), (3, RIGHT), (4, WRONG)]
+    assert [similarity for _, similarity, _ in row.answers] == pytest.approx([0.95, 0.9, 0.8, 0.7, 0.6, 0.5])
+    assert row.query == 0 and row.precision == 50
+
+
+def test_a_row_has_ten_that_count_and_few_that_do_not():
+    rng = np.random.default_rng(0)
+    query = pictures([1.0], [1], [1], ["q.jpg"])
+    similarities = np.sort(rng.uniform(-1, 1, 60))[::-1]
+    gallery = pictures(similarities, [-1, 1, 2] * 20, [1] * 60)
+    (row,) = ranked.rank(query, gallery, [0], np.array([np.nan]))
+    counted = [index for index, _, verdict in row.answers if verdict != IGNORED]
+    ignored = [index for index, _, verdict in row.answers if verdict == IGNORED]
+    assert counted == list(range(2, 32, 3)) and ignored == [0, 1, 3, 4]
+
+
+def test_the_choice_of_queries():
+    queries = pictures([0.1] * 6, [1] * 6, [1] * 6, [f"folder/{name}.jpg" for name in "abcdef"])
+    precisions = np.array([50, np.nan, 10, 90, 30, 20.0])
+    assert list(ranked.choose_queries("worst", 3, queries, precisions)) == [2, 5, 4]
+    assert list(ranked.choose_queries("worst", 99, queries, precisions)) == [2, 5, 4, 0, 3]
+    drawn = [tuple(ranked.choose_queries("random", 3, queries, precisions, seed)) for seed in (0, 0, 1, 2, 3)]
+    assert drawn[0] == drawn[1] and len(set(drawn)) > 1
+    assert all(len(set(some)) == 3 and 1 not in some for some in drawn)
+    assert list(ranked.choose_queries("e.jpg, b", 1, queries, precisions)) == [4, 1]
+    with pytest.raises(InputError, match="no query is called 'x.jpg': say worst, random, or names .* a.jpg"):
+        ranked.choose_queries("a,x.jpg", 3, queries, precisions)
+
+
+def test_the_picture_shows_the_right_files_in_the_right_frames(tmp_path):
+    colours = [(250, 0, 250), (0, 250, 250), (250, 250, 0), (90, 90, 250)]
+    paths = []
+    for number, colour in enumerate(colours):
+        paths.append(str(tmp_path / f"{number}.png"))
+        cv2.imwrite(paths[-1], np.full((64, 32, 3), colour[::-1], np.uint8))
+    queries = pictures([1.0], [1], [1], paths[:1])
+    gallery = pictures([0.5, 0.7, 0.9], [1, 2, 1], [2, 2, 1], paths[1:])
+    rows = ranked.rank(queries, gallery, [0], np.array([12.3]))
+    picture = ranked.ranked_grid(rows, queries, gallery, "a title that is a good deal wider than the four pictures are")
+    height, width = grid.TILE
+    top = ranked.HEADER
+    expected = [(0, grid.BLUE), (3, grid.GREY), (2, grid.RED), (1, grid.GREEN)]
+    for place, (number, frame) in enumerate(expected):
+        left = ranked.LABEL + place * (width + grid.GAP)
+        tile = picture[top : top + height, left : left + width]
+        assert tuple(tile[height // 2, width // 2]) == colours[number]
+        assert (tile[0] == frame).all() and (tile[-1] == frame).all() and (tile[:, 0] == frame).all()
+        under = picture[top + height : top + height + grid.CAPTION, left : left + width]
+        assert (under != grid.PAPER).any(), "no words under the picture"
+    assert (picture[: ranked.HEADER, -3:] == grid.PAPER).all(), "the title is cut"
+    assert (picture[top:, : ranked.LABEL] != grid.PAPER).any()
+
+
+def test_the_script_draws_the_worst_and_refuses_first_what_it_can_not_draw(tiny_set, tmp_path, capsys):
+    prefix, _ = write_checkpoint(tmp_path / "m0")
+    options = [f"--model={prefix}", f"--data_dir={tiny_set}"]
+    drawn = tmp_path / "worst.png"
+    test_reid.main(test_reid.parse_args([*options, f"--ranked={drawn}", "--ranked_count=3"]))
+    picture = cv2.imread(str(drawn))
+    row = grid.TILE[0] + grid.CAPTION + grid.GAP
+    assert picture.shape[0] == ranked.HEADER + 3 * row
+    assert "3 queries and what they found" in capsys.readouterr().out
+    drawn.write_text("precious")
+    for wrong, sentence in (
+        ([f"--ranked={tmp_path}/new/worst.png"], "there is no such folder"),
+        ([f"--ranked={tmp_path}/worst.jpg"], "let its name end with .png"),
+        ([f"--ranked={drawn}", "--ranked_queries=nobody.jpg"], "no query is called 'nobody.jpg'"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            test_reid.main(test_reid.parse_args([*options, *wrong]))
+    assert drawn.read_text() == "precious" and len(list(Path(tmp_path).iterdir())) == 2
+
+
+def test_the_closing_table_has_the_saved_steps_and_marks_the_suggested_one():
+    history = [
+        {"step": 5, "loss": 9.0},
+        {"step": 50, "loss": 1.25, "rank1": 8.0, "mAP": 5.04},
+        {"step": 100, "loss": 0.5, "rank1": 100.0, "mAP": 70.06, "threshold": 0.5},
+    ]
+    lines = step_table(history, [50, 100], {"step": 50, "why": "highest validation mAP, 5.0 %"}).splitlines()
+    assert [line.split() for line in lines] == [
+        "step validation loss rank-1 mAP".split(),
+        "50 1.2500 8.0 % 5.0 % <- suggested: highest validation mAP, 5.0 %".split(),
+        "100 0.5000 100.0 % 70.1 %".split(),
+    ]
+    assert len({line[:38].rstrip()[-1] for line in lines[1:]}) == 1  # the columns stand below each other
+    of_id = step_table([{"step": 1, "loss": 2.0, "accuracy": 0.5}], [1], {"step": 1, "why": "x"})
+    assert of_id.split() == "step validation loss accuracy 1 2.0000 0.500 <- suggested: x".split()
+    mixed = step_table(history, [5, 100], {"step": 100, "why": "x"})
+    assert mixed.splitlines()[1].split() == "5 9.0000 - -".split()

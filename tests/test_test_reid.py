@@ -1,0 +1,261 @@
+"""test_reid.py on checkpoints and frozen models: the same queries, and what is deployed beside what was trained."""
+
+import functools
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import test_reid
+from tests.conftest import ROOT, draw_set
+from tests.standins import write_checkpoint, write_model
+from utils import checkpoint, measured, metrics
+from utils.freeze import freeze_reid
+from utils.options import InputError
+
+SIZE = (64, 32)  # of the networks; the pictures are larger, so that each path has to resize them
+TRAINED = ROOT / "models" / "quick_run"
+KEYS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mAP_step", "mINP")
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    return draw_set(tmp_path_factory.mktemp("people") / "set", size=(150, 70))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models_open_once():
+    """A network takes seconds to build and trace: what was opened serves all tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(test_reid, "open_model", functools.lru_cache(lambda path, *_: measured.open_model(path)))
+        yield
+
+
+def noise(size):
+    return np.random.default_rng(0).integers(0, 256, (4, *size, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """(a checkpoint, a frozen model of it)"""
+    folder = tmp_path_factory.mktemp("models")
+    prefix, _ = write_checkpoint(folder / "m0", SIZE)
+    freeze_reid(prefix, folder / "frozen", noise, batch=4, engine="tensorflow")
+    return prefix, folder / "frozen"
+
+
+def measure(people, tmp_path, *options):
+    """The JSON that test_reid.py writes."""
+    output = tmp_path / "figures.json"
+    test_reid.main(test_reid.parse_args([*map(str, options), f"--data_dir={people}", f"--json={output}"]))
+    return json.loads(output.read_text())
+
+
+# ---- pictures by the two ways ----
+
+
+def by_both_ways(paths, size):
+    """(N, H, W, 3) uint8 each: as a checkpoint gets to see the files, as a frozen model does."""
+    training = np.concatenate([batch.numpy() for batch in measured.image_batches(paths, size, 8)])
+    return training, np.concatenate([measured.read_as_demo(path, size) for path in paths])
+
+
+def least_cosine(embed, some, others) -> float:
+    """Of the embeddings less their common mean: an untrained network's differ little, so little would show."""
+    some, others = embed(some), embed(others)
+    mean = some.mean(axis=0)
+    some, others = ((each - mean) / np.linalg.norm(each - mean, axis=1, keepdims=True) for each in (some, others))
+    return float(np.sum(some * others, axis=1).min())
+
+
+def pictures_of(people, size, folder):
+    """JPEGs of `size` (height, width) of the drawn people, with grain, where careless resizing would show."""
+    paths = []
+    for number, path in enumerate(sorted(Path(people, "bounding_box_train").iterdir())[:16]):
+        grain = np.random.default_rng(number).normal(0, 10, (*size, 3))
+        image = np.clip(cv2.resize(cv2.imread(str(path)), size[::-1]) + grain, 0, 255).astype(np.uint8)
+        paths.append(str(folder / f"{number}.jpg"))
+        cv2.imwrite(paths[-1], image)
+    return paths
+
+
+@pytest.mark.parametrize("size", [(128, 64), (200, 90), (50, 27), (64, 32)])
+def test_the_demos_way_and_the_training_way_embed_a_picture_alike(size, people, models, tmp_path):
+    paths = pictures_of(people, size, tmp_path)
+    embed = test_reid.open_model(models[0]).embed
+    training, demo = by_both_ways(paths, SIZE)
+    assert np.abs(training.astype(int) - demo).max() <= 2
+    assert least_cosine(embed, training, demo) > 0.999
+    # The measure is fine enough to tell: swapped colours, and a shift by one pixel, do not pass.
+    assert least_cosine(embed, training, demo[..., ::-1]) < 0.999
+    assert least_cosine(embed, training, np.roll(demo, 1, axis=2)) < 0.999
+
+
+@pytest.mark.skipif(not (TRAINED / "reid" / "m0").is_dir(), reason="quick_run.sh has not run here")
+def test_a_trained_network_embeds_alike_what_comes_by_the_two_ways(people, tmp_path):
+    model = test_reid.open_model(checkpoint.find_checkpoint(TRAINED / "reid" / "m0"))
+    for size in ((128, 64), (200, 90), (400, 180)):
+        training, demo = by_both_ways(pictures_of(people, size, tmp_path), model.about["image_size"])
+        assert np.sum(model.embed(training) * model.embed(demo), axis=1).min() > 0.999, size
+
+
+def test_a_picture_with_a_note_of_how_the_camera_was_held_is_read_alike(people, tmp_path):
+    path = pictures_of(people, (64, 32), tmp_path)[0]
+    content = Path(path).read_bytes()
+    tags = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # orientation 6: a quarter turn
+    turned = tmp_path / "turned.jpg"
+    turned.write_bytes(content[:2] + b"\xff\xe1" + (len(tags) + 2).to_bytes(2, "big") + tags + content[2:])
+    assert cv2.imread(str(turned)).shape == (32, 64, 3)  # OpenCV alone would turn it
+    training, demo = by_both_ways([str(turned)], SIZE)
+    assert np.array_equal(training, demo)
+
+
+# ---- figures ----
+
+
+def test_a_frozen_model_stands_beside_its_checkpoint(people, models, tmp_path, capsys):
+    figures = measure(people, tmp_path, "--model", models[1])
+    original, frozen = figures["models"]
+    assert [original["model"], frozen["model"]] == [models[0], str(models[1])]
+    assert [original["kind"], frozen["kind"]] == ["checkpoint", "frozen"]
+    assert original["rank1"] > 20  # there is something to lose
+    assert abs(original["rank1"] - frozen["rank1"]) < 0.1
+    assert frozen["against"]["model"] == models[0] and frozen["against"]["cosine_min"] > 0.999
+    assert frozen["against"]["mAP"] == pytest.approx(frozen["mAP"] - original["mAP"])
+    printed = capsys.readouterr().out
+    assert "frozen, TensorFlow graph in FP32, 64x32 pixels, read and resized as in demo.py" in printed
+    line = next(line for line in printed.splitlines() if "rank-1 " in line)
+    assert line.split()[1:] == [f"{original['rank1']:.2f}", "%", f"{frozen['rank1']:.2f}", "%"]
+    assert "B less A: rank-1 +0.00" in printed
+
+
+def test_several_frozen_models_are_each_measured_against_the_original(people, models, tmp_path, capsys):
+    # Any other embedding in INT8's clothes: what a failed calibration would do.
+    matrix = tf.constant(np.random.default_rng(0).normal(size=(SIZE[0] * SIZE[1] * 3, 32)), tf.float32)
+
+    def serve(images):
+        flat = tf.reshape(tf.cast(images, tf.float32) - 128, (4, -1))
+        return {"embeddings": tf.nn.l2_normalize(flat @ matrix, axis=1)}
+
+    spoilt = tmp_path / "int8"
+    write_model(spoilt, serve, tf.TensorSpec([4, *SIZE, 3], tf.uint8, name="images"))
+    manifest = json.loads((models[1] / "manifest.json").read_text())
+    del manifest["few"]  # the spoilt net has the main signature alone
+    (spoilt / "manifest.json").write_text(json.dumps({**manifest, "precision": "INT8"}))
+    figures = measure(people, tmp_path, "--model", models[1], Path(models[0]).parent, spoilt)["models"]
+    assert [result["model"] for result in figures] == [models[0], str(models[1]), str(spoilt)]
+    assert "against" not in figures[0] and figures[2]["precision"] == "INT8"
+    assert figures[1]["against"]["cosine_min"] > 0.999 > figures[2]["against"]["cosine_min"]
+    assert figures[2]["against"]["mAP"] == pytest.approx(figures[2]["mAP"] - figures[0]["mAP"])
+    assert figures[2]["against"]["mAP"] != 0
+    assert "C less A: rank-1" in capsys.readouterr().out
+
+
+def test_without_its_checkpoint_a_frozen_model_is_measured_alone_or_beside_its_plain_graph(
+    people, models, tmp_path, capsys
+):
+    lonely = tmp_path / "lonely"
+    shutil.copytree(models[1], lonely)
+    manifest = json.loads((lonely / "manifest.json").read_text())
+    manifest["source"]["checkpoint"] = "left/at/home"
+    (lonely / "manifest.json").write_text(json.dumps(manifest))
+    alone = measure(people, tmp_path, "--model", lonely)
+    assert alone["model"] == str(lonely) and alone["kind"] == "frozen" and "models" not in alone
+    assert "what it was frozen from is not here" in capsys.readouterr().out
+    shutil.copytree(models[1], lonely / "plain")
+    assert measured.find_models([lonely]) == [str(lonely / "plain"), str(lonely)]
+
+
+def test_one_model_keeps_the_flat_form_and_shows_camera_pairs(people, models, tmp_path, capsys):
+    figures = measure(people, tmp_path, "--model", models[0], "--camera_pairs")
+    assert figures["model"] == models[0] and figures["data_dir"] == people and set(KEYS) < set(figures)
+    pairs = {(pair["query_camera"], pair["gallery_camera"]): pair for pair in figures["camera_pairs"]}
+    assert set(pairs) == {(1, 2), (2, 1)}
+    # With two cameras the pair's gallery lacks only what the first camera took.
+    assert all(pair["queries"] == 6 for pair in pairs.values())
+    printed = capsys.readouterr().out.splitlines()
+    row = next(line for line in printed if line.startswith("  camera 1 "))
+    assert row.split() == ["camera", "1", "-", f"{pairs[1, 2]['rank1']:.1f}", "(6)"]
+
+
+def test_rerank_adds_a_column_and_leaves_the_figures(people, models, tmp_path, capsys):
+    plain = measure(people, tmp_path, "--model", models[0])
+    both = measure(people, tmp_path, "--model", models[0], "--rerank", "--k1=5", "--k2=2", "--rerank_weight=0.2")
+    again = both.pop("rerank")
+    assert both == plain
+    assert (again["k1"], again["k2"], again["weight"]) == (5, 2, 0.2)
+    assert again["mAP"] != plain["mAP"] and again["queries"] == plain["queries"]
+    own = measure(people, tmp_path, "--model", models[0], "--rerank", "--rerank_weight=1")
+    for key in KEYS:  # nothing but the embeddings' own distance is left
+        assert own["rerank"][key] == pytest.approx(plain[key])
+    line = next(line for line in capsys.readouterr().out.splitlines() if "re-ranked" in line)
+    assert line.split() == ["re-ranked"]
+
+
+def test_flip_is_the_mean_of_a_picture_and_its_mirror_image(people, models):
+    paths = sorted(str(path) for path in Path(people, "query").parent.glob("bounding_box_query/*"))
+    for path in models:
+        model = test_reid.open_model(path)
+        images = np.concatenate(list(model.pictures(paths)))
+        both = model.embed(images) + model.embed(np.ascontiguousarray(images[:, :, ::-1]))
+        expected = both / np.linalg.norm(both, axis=1, keepdims=True)
+        assert model.embed_paths(paths, flip=True) == pytest.approx(expected, abs=1e-4)
+
+
+def test_figures_agree_with_embeddings_made_another_way(people, models, tmp_path):
+    net, _ = checkpoint.load_net(models[0])
+    sets = []
+    for folder in ("bounding_box_query", "bounding_box_test"):
+        paths = sorted(Path(people, folder).iterdir())
+        images = np.stack([cv2.resize(cv2.imread(str(path)), SIZE[::-1])[..., ::-1] for path in paths])
+        embeddings = net(images, training=False).numpy()
+        names = [path.name.split("_") for path in paths]
+        sets += [embeddings, np.array([int(n[0]) for n in names]), np.array([int(n[1][1]) for n in names])]
+    expected, figures = metrics.evaluate(*sets), measure(people, tmp_path, "--model", models[0])
+    for key in KEYS:
+        assert figures[key] == pytest.approx(expected[key], abs=0.1)
+
+
+@pytest.mark.skipif(not (TRAINED / "frozen" / "reid").is_dir(), reason="quick_run.sh has not run here")
+def test_what_quick_run_froze_is_as_accurate_as_what_it_trained(tmp_path):
+    figures = measure(
+        ROOT / "data" / "quick_run", tmp_path, "--model", TRAINED / "reid" / "m0", TRAINED / "frozen/reid"
+    )
+    original, frozen = figures["models"]
+    assert original["rank1"] > 50 and abs(original["rank1"] - frozen["rank1"]) <= 0.1
+
+
+# ---- mistakes ----
+
+
+def test_mistakes_get_one_sentence(people, models, tmp_path):
+    with pytest.raises(InputError, match="--untrained is for checkpoints.*name a checkpoint"):
+        measured.open_model(models[1], untrained=True)
+    with pytest.raises(InputError, match="no checkpoint models/reid/none"):
+        measure(people, tmp_path, "--model", models[1], "models/reid/none")
+    detector = tmp_path / "obj"
+    shutil.copytree(models[1], detector)
+    manifest = json.loads((detector / "manifest.json").read_text())
+    (detector / "manifest.json").write_text(json.dumps({**manifest, "kind": "obj"}))
+    with pytest.raises(InputError, match="is a frozen detector, not a re-id net"):
+        measure(people, tmp_path, "--model", detector)
+    assert not (tmp_path / "figures.json").exists()
+
+
+def test_a_picture_that_opencv_cannot_read_is_named(people, models, tmp_path):
+    broken = tmp_path / "0001_c1s1_000001_01.jpg"
+    broken.write_bytes(b"\xff\xd8\xff no picture \xff\xd9")  # passes for one from outside
+    with pytest.raises(InputError, match="0001_c1s1_000001_01.jpg can't be decoded"):
+        test_reid.open_model(models[1]).embed_paths([str(broken)])
+
+
+def test_a_model_that_returns_no_numbers_is_refused(people, models):
+    paths = [str(path) for path in Path(people, "bounding_box_query").iterdir()]
+    model = test_reid.open_model(models[0])
+    broken = model._replace(embed=lambda images: model.embed(images) * np.nan)
+    with pytest.raises(InputError, match="no numbers"):
+        broken.embed_paths(paths)

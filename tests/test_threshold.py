@@ -1,0 +1,214 @@
+"""The threshold against loops over all pairs, its picture, and its way from test_reid.py to the demo."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import demo
+import test_reid
+from tests.standins import write_checkpoint
+from utils import chart, checkpoint, threshold
+from utils.dataset import open_split
+from utils.freeze import freeze_reid
+from utils.measured import Model
+from utils.options import InputError
+
+FINE = 2 / threshold.BINS
+
+
+def all_pairs(query, query_ids, query_cams, gallery, gallery_ids, gallery_cams):
+    """The similarities of the same and of different people across cameras, one pair at a time."""
+    same, different = [], []
+    for q in range(len(query)):
+        for g in range(len(gallery)):
+            if -1 in (query_ids[q], gallery_ids[g]) or query_cams[q] == gallery_cams[g]:
+                continue
+            if query_ids[q] != gallery_ids[g]:
+                different.append(float(np.dot(query[q], gallery[g])))
+            elif query_ids[q] != 0:
+                same.append(float(np.dot(query[q], gallery[g])))
+    return np.array(same), np.array(different)
+
+
+def random_case(seed, queries=60, entries=120):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(12, 6))
+    sides = []
+    for count in (queries, entries):
+        identities = rng.integers(-1, 10, count)
+        vectors = centres[identities] + rng.normal(size=(count, 6))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        sides += [vectors, identities, rng.integers(1, 4, count)]
+    return sides
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_figure_agrees_with_a_walk_over_all_pairs(seed, monkeypatch):
+    case = random_case(seed)
+    monkeypatch.setattr(threshold, "BLOCK", 7)
+    figures = threshold.read_off(*threshold.count_pairs(*case))
+    same, different = all_pairs(*case)
+    assert (figures["same_pairs"], figures["different_pairs"]) == (len(same), len(different))
+    assert 1000 <= len(different) < 10000  # so that 1 % can be told and 0.1 % can't
+    suggested = figures["threshold"]
+    assert suggested == figures["threshold_at_far1"] and figures["suggested_at"] == "far1"
+    assert np.mean(different >= suggested) <= 0.01 < np.mean(different >= suggested - FINE)
+    assert figures["tar_at_far1"] == pytest.approx(100 * np.mean(same >= suggested), abs=1e-9)
+    assert figures["threshold_at_far0.1"] is figures["tar_at_far0.1"] is None
+    gaps = [abs(np.mean(same < t) - np.mean(different >= t)) for t in np.concatenate([same, different])]
+    here = figures["eer_threshold"]
+    refused, passed = np.mean(same < here), np.mean(different >= here)
+    assert abs(refused - passed) <= min(gaps) + 1e-9
+    assert figures["eer"] == pytest.approx(50 * (refused + passed), abs=1e-9)
+
+
+def counts(**similarities):
+    """(BINS,) with so many pairs at each similarity: counts(at=[(0.5, 3)])."""
+    found = np.zeros(threshold.BINS, np.int64)
+    for similarity, number in similarities["at"]:
+        found[int(round((similarity + 1) / FINE))] += number
+    return found
+
+
+def test_figures_computed_by_hand():
+    same = counts(at=[(0.2, 10), (0.6, 30), (0.9, 60)])
+    different = counts(at=[(-0.5, 98800), (0.4, 1100), (0.7, 100)])
+    figures = threshold.read_off(same, different, "far0.1")
+    # 1.2 % of the different pairs lie at 0.4 or above, 0.1 % at 0.7: just above 0.4 only these pass.
+    assert figures["threshold_at_far1"] == pytest.approx(0.4 + FINE) == figures["threshold"]
+    assert figures["tar_at_far1"] == figures["tar_at_far0.1"] == pytest.approx(90)
+    # Between -0.5 and 0.2: 1.2 % pass, none is refused. Between 0.4 and 0.6: 0.1 % pass, 10 % are refused.
+    assert figures["eer"] == pytest.approx(0.6) and -0.5 < figures["eer_threshold"] < 0.2
+    assert threshold.read_off(same, different, "eer")["threshold"] == figures["eer_threshold"]
+
+
+def test_people_told_apart_without_a_mistake_get_the_middle_between_them():
+    figures = threshold.read_off(counts(at=[(0.8, 20)]), counts(at=[(0.2, 20)]), "eer")
+    assert figures["eer"] == 0 and figures["threshold"] == pytest.approx(0.5, abs=2 * FINE)
+
+
+def test_a_network_that_says_the_same_of_everybody_is_not_flattered():
+    figures = threshold.read_off(counts(at=[(0.99, 5000)]), counts(at=[(0.99, 50000)]))
+    assert figures["eer"] == 50 and figures["tar_at_far1"] == figures["tar_at_far0.1"] == 0
+
+
+def test_too_few_pairs_are_said_and_never_made_a_number():
+    some = counts(at=[(0.9, 50)])
+    with pytest.raises(InputError, match="999 pairs .* 1 % .it takes 1000.*--threshold_at=eer"):
+        threshold.read_off(some, counts(at=[(0, 999)]))
+    with pytest.raises(InputError, match="0.1 % .it takes 10000.*--threshold_at=far1"):
+        threshold.read_off(some, counts(at=[(0, 9999)]), "far0.1")
+    with pytest.raises(InputError, match="too few pairs across cameras.* 9 of one person and 9999 of two"):
+        threshold.read_off(counts(at=[(0.9, 9)]), counts(at=[(0, 9999)]))
+    figures = threshold.read_off(some, counts(at=[(0, 1000)]))
+    assert ("true accepts at 0.1 % false", "too few pairs to tell") in threshold.lines(figures)
+
+
+# ---- the picture ----
+
+
+def draw(same, different, title="How similar?"):
+    figures = threshold.read_off(same, different, "eer")
+    return chart.similarity_chart(same, different, figures, threshold.lines(figures), title, title)
+
+
+def test_the_histograms_stand_where_the_similarities_are():
+    same, different = counts(at=[(0.795, 30), (0.805, 30)]), counts(at=[(0.095, 30), (0.105, 30)])
+    picture = draw(same, different).astype(int)
+    low, high = chart._range(same, different, 0.5)
+    top, _, bottom, _ = chart.PLOT
+    for similarity, colour in ((0.8, chart.SAME), (0.1, chart.DIFFERENT)):
+        filled = chart.OPACITY * np.array(colour) + (1 - chart.OPACITY) * np.array(chart.PAPER)
+        found = np.argwhere(np.abs(picture[top + 5 : bottom - 5, chart.PLOT[1] : chart.PLOT[3]] - filled).max(2) < 6)
+        assert len(found) > 200
+        places = low + (high - low) * found[:, 1] / (chart.PLOT[3] - chart.PLOT[1])
+        assert np.abs(places - similarity).max() < 0.03
+    dark = np.flatnonzero((picture[top : bottom - 5, chart.PLOT[1] : chart.PLOT[3]] < 60).all(2).any(0))
+    marked = low + (high - low) * dark / (chart.PLOT[3] - chart.PLOT[1])
+    assert np.abs(marked - 0.45).max() < 0.01, "the threshold's line stands elsewhere"
+
+
+def test_no_text_is_cut_and_the_file_is_small():
+    rng = np.random.default_rng(0)
+    sides = [np.bincount(rng.integers(low, threshold.BINS, 200_000), minlength=threshold.BINS) for low in (9, 100_000)]
+    picture = draw(*sides[::-1], title="models/" + 40 * "a long name " + "reid_model-25000.ckpt")
+    height, width = chart.SIZE
+    assert picture.shape == (height, width, 3) and picture.dtype == np.uint8
+    for margin in (picture[2:-2, 2:8], picture[2:-2, -10:-2], picture[2:8, 2:-2], picture[-8:-2, 2:-2]):
+        assert (np.abs(margin.astype(int) - chart.PAPER) <= 3).all(), "something reaches the edge"
+    assert len(cv2.imencode(".png", picture)[1]) < 300_000
+
+
+# ---- from test_reid.py to the demo ----
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_set, tmp_path_factory):
+    """The prefix of a checkpoint that test_reid.py measured, its figures, and the embeddings of query and gallery."""
+    prefix, _ = write_checkpoint(tmp_path_factory.mktemp("measured") / "m0")
+    options = [f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold", "--threshold_at=eer"]
+    embedded = []
+    with pytest.MonkeyPatch.context() as patch:
+        embed = Model.embed_paths
+        patch.setattr(Model, "embed_paths", lambda *a, **b: embedded.append(embed(*a, **b)) or embedded[-1])
+        test_reid.main(test_reid.parse_args(options))
+    return prefix, json.loads(Path(prefix + threshold.SUFFIX).read_text()), embedded
+
+
+def test_the_script_measures_what_the_loops_measure(measured, tiny_set):
+    prefix, figures, embedded = measured
+    case = []
+    for split, embeddings in zip(("query", "test"), embedded):
+        data = open_split(tiny_set, split)
+        case += [embeddings, data.identities, data.cameras]
+    same, different = all_pairs(*case)
+    assert (figures["same_pairs"], figures["different_pairs"]) == (len(same), len(different))
+    here = figures["threshold"]
+    assert figures["eer"] == pytest.approx(50 * (np.mean(same < here) + np.mean(different >= here)), abs=1e-6)
+    assert figures["data_dir"] == tiny_set and figures["model"] == prefix
+    assert cv2.imread(prefix + threshold.PICTURE).shape == (*chart.SIZE, 3)
+
+
+def test_the_manifest_and_the_demo_take_the_measured_threshold(measured, tmp_path, capsys):
+    prefix, figures, _ = measured
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), np.uint8)
+    manifest = freeze_reid(prefix, tmp_path / "frozen", lambda size: pictures, batch=2, engine="tensorflow")
+    assert manifest["threshold"] == figures["threshold"]
+    assert json.loads((tmp_path / "frozen" / "manifest.json").read_text())["threshold"] == figures["threshold"]
+    assert demo.know_people(None, manifest).threshold == figures["threshold"]
+    assert "measured: equal error rate on " in capsys.readouterr().out
+
+
+def test_a_measured_threshold_counts_before_that_of_training(tmp_path):
+    prefix, args = tmp_path / "reid_model-1.ckpt", {"validation": {"threshold": 0.25}}
+    assert threshold.stored_threshold(prefix, args) == {"threshold": 0.25, "threshold_from": "measured in training"}
+    assert threshold.stored_threshold(prefix, {})["threshold"] is None
+    beside = tmp_path / "reid_model-1.ckpt.threshold.json"  # what `scp reid_model-1.ckpt*` takes along
+    beside.write_text(json.dumps({"threshold": 0.75, "suggested_at": "far1", "data_dir": "data/shop"}))
+    found = threshold.stored_threshold(prefix, args)
+    assert found == {"threshold": 0.75, "threshold_from": "measured: 1 % false accepts on data/shop"}
+    for damaged in ("{", "{}", "[]", '{"threshold": null, "suggested_at": "eer", "data_dir": ""}'):
+        beside.write_text(damaged)
+        with pytest.raises(InputError, match="reid_model-1.ckpt.threshold.json can't be read"):
+            threshold.stored_threshold(prefix, args)
+
+
+def test_the_files_beside_a_checkpoint_go_with_it_and_name_it(measured, tmp_path):
+    for path in Path(measured[0]).parent.iterdir():
+        shutil.copy(path, tmp_path)
+    prefix = tmp_path / "reid_model-1.ckpt"
+    for suffix in (threshold.SUFFIX, threshold.PICTURE):
+        assert checkpoint.strip_suffix(f"{prefix}{suffix}") == str(prefix)
+    assert len(list(tmp_path.glob("reid_model-1.ckpt*"))) == 4
+    checkpoint.delete(prefix)
+    assert not list(tmp_path.glob("reid_model-1.ckpt*"))
+
+
+def test_random_weights_get_no_threshold(measured, tiny_set):
+    options = [f"--model={measured[0]}", f"--data_dir={tiny_set}", "--threshold=True", "--untrained"]
+    with pytest.raises(InputError, match="leave --untrained out"):
+        test_reid.main(test_reid.parse_args(options))
