@@ -7,9 +7,9 @@
     python3 demo.py --source walk.mp4 --benchmark 200       where the time goes
 
 Needs what pipeline.py prepared: models/frozen/obj and models/frozen/reid. A box is labelled with a number or a name and
-the similarity to what that person looked like before; "unknown" is who was not seen well enough yet. Keys of the window:
-Tab picks a person, n names and f forgets the one picked, q or Esc ends. Ctrl-C and SIGTERM end it cleanly as well:
-files are closed, the cameras free.
+the similarity to what that person looked like before; "unknown" is who was not seen well enough yet. Keys of the
+window: Tab picks a person, n names and f forgets the one picked, q or Esc ends. Ctrl-C and SIGTERM end it cleanly as
+well: files are closed, the cameras free.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def parse_args():
     # fmt: off
     add = options.add_argument_group("cameras").add_argument
     add("--source", action="append", default=None,
-        help="0 or /dev/video0, csi://0, rtsp://..., http://..., a video, a folder or pattern of pictures; if not given "
-             "csi://0 on a Jetson, else 0; several times: several cameras side by side with one set of people")
+        help="0 or /dev/video0, csi://0, rtsp://..., http://..., a video, a folder or pattern of pictures; if not "
+             "given csi://0 on a Jetson, else 0; several times: several cameras side by side with one set of people")
     add("--width", type=positive_int, default=None, help="pixels to ask a camera for, together with --height")
     add("--height", type=positive_int, default=None, help="pixels to ask a camera for, together with --width")
     add("--rate", type=positive_float, default=None, help="frames a second to ask a camera for")
@@ -57,9 +57,11 @@ def parse_args():
              "unknown people get no line; of several cameras tracks-0.txt, tracks-1.txt, ...")
     add("--summary", default=None, help="JSON file for the figures that are printed at the end")
     add("--headless", action="store_true", help="no window, even if there is a screen")
-    add("--serve", type=non_negative_int, default=None, metavar="PORT", help="show all this on a web page, too; 0 takes any free port")
-    add("--host", default="127.0.0.1", help="address to serve on; one that others reach, such as 0.0.0.0, needs a token")
-    add("--token", default=None, help="password of the page; if others reach it and none is given, one is made and printed")
+    add("--serve", type=non_negative_int, default=None, metavar="PORT",
+        help="show all this on a web page, where people can be named and forgotten; 0 takes any free port")
+    add("--host", default="127.0.0.1", help="address to serve on; others than this machine reach 0.0.0.0")
+    add("--token", default=None,
+        help="password of the page; if others reach it and none is given, one is made, and printed with the address")
     add("--benchmark", type=non_negative_int, default=0, metavar="FRAMES",
         help="run so many frames, a video again and again, and print where the time went; 0: no benchmark")
     # fmt: on
@@ -235,12 +237,12 @@ def recognise(args, cameras, chain, view, outputs, stop) -> Figures:
 def report(args, cameras, chain, figures, stop) -> None:
     """Prints the figures and writes --summary."""
     identities, manifests = chain.identities, (chain.detector.manifest, chain.embedder.manifest)
-    rate = figures.frames / max(figures.seconds, 1e-6)
+    rate, share = figures.frames / max(figures.seconds, 1e-6), 100 * figures.share_embedded
     if args.benchmark:
         print(table(figures, machine(manifests)))
     print(
         f"{figures.frames} frames in {figures.seconds:.1f} s: {rate:.1f} frames a second;"
-        f" {figures.boxes} boxes, {100 * figures.share_embedded:.0f} % of them embedded, of {identities.count} identities"
+        f" {figures.boxes} boxes of {identities.count} identities, {share:.0f} % of them embedded"
         f" (threshold {identities.threshold:.3f} at the end)"
     )
     for name, path in (("video", args.output), ("tracks", args.tracks)):

@@ -1,4 +1,4 @@
-"""Whether demo.py's memory stays constant: footage looped for an hour, the resident size after five minutes and at the end.
+"""Whether demo.py's memory stays constant: footage looped for an hour, its size after five minutes and at the end.
 
     python3 benchmarks/demo_memory.py                   an hour
     python3 benchmarks/demo_memory.py --minutes 2       the first size is then taken after a twelfth of it

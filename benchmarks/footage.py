@@ -83,7 +83,7 @@ def judge(rows: np.ndarray) -> dict:
         "numbers": len(numbers),
         "switches": switches,
         "own": own / boxes,
-        "unknown": 1 - len(known) / boxes,
+        "unknown": (len(rows) - len(known)) / boxes,
     }
 
 

@@ -5,6 +5,7 @@ demo.py and the benchmarks run the same one, so that what is measured is what is
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from utils.gallery import portray
 from utils.reid_net import crop_people
 from utils.timing import Timer
 from utils.tracks import Tracker
+
+PAUSE = 1.0  # seconds without a frame after which a camera's people are looked at again
 
 
 class Seen(NamedTuple):
@@ -32,10 +35,12 @@ class Chain:
         self.detector, self.embedder, self.identities = detector, embedder, identities
         self.trackers = [Tracker(identities, reembed_every, name) for name in cameras]
         self.timer = timer or Timer()
+        self._silent_since = [None] * len(self.trackers)
 
     def look(self, frames) -> list:
         """A frame (H, W, 3) uint8 BGR for each camera, None for one that gave none -> a Seen for each, or None."""
         fresh = [index for index, frame in enumerate(frames) if frame is not None]
+        self._notice_pauses(frames)
         found = [self.detector.detect(frames[index]) for index in fresh]  # boxes (N, 4), scores (N,)
         self.timer.lap("detect")
         due = [self.trackers[index].link(boxes) for index, (boxes, _) in zip(fresh, found)]  # (N,) bool
@@ -58,6 +63,13 @@ class Chain:
         self.identities.forget_oldest()
         self.timer.lap("match")
         return seen
+
+    def _notice_pauses(self, frames) -> None:
+        for index, frame in enumerate(frames):
+            since, now = self._silent_since[index], time.monotonic()
+            if frame is not None and since is not None and now - since > PAUSE:
+                self.trackers[index].paused()
+            self._silent_since[index] = None if frame is not None else since or now
 
     def together(self, number: int, other: int) -> bool:
         """Whether two people are in one camera's picture, and so surely two."""

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from utils.camera import PICTURES
-from utils.identities import LONGEST_NAME, clean_name
+from utils.identities import clean_name
 from utils.options import InputError
 from utils.reid_net import crop_people
 
@@ -34,10 +34,12 @@ def find_people(folder) -> dict:
         raise InputError(f"--gallery {folder} is no folder: name one that holds a folder of pictures for each person")
     people = {}
     for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        if clean_name(place.name) != place.name:
-            raise InputError(f"{place} cannot be a name: give the folder 1 to {LONGEST_NAME} letters, not only digits")
-        people[place.name] = sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURES)
-        if not people[place.name]:
+        try:
+            name = clean_name(place.name)
+        except ValueError as error:
+            raise InputError(f"{place} is not called as a person may be: {error}") from None
+        people[name] = sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURES)
+        if not people[name]:
             raise InputError(f"{place} holds no picture ({', '.join(PICTURES)}): add some, or remove the folder")
     if not people:
         raise InputError(f"--gallery {folder} holds no folders: make one for each person, such as {folder / 'Anna'}")
@@ -73,7 +75,7 @@ def enrol(folder, detector, embedder, identities) -> list:
             crops.append((picture, box))
         words = f"{len(left_out)} left out: " + ", ".join(left_out)
         if not crops:
-            raise InputError(f"no picture of {Path(folder) / name} can be used, {words}; add others, or remove it")
+            raise InputError(f"no picture of {paths[0].parent} can be used, {words}; add others, or remove it")
         images = np.concatenate([crop_people(picture, box[np.newaxis], embedder.image_size) for picture, box in crops])
         person = identities.add(embedder.embed(images), name)
         for picture, box in crops[:PORTRAITS]:

@@ -7,6 +7,7 @@ frame is whom is decided in utils/tracks.py.
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections import deque
 
 import numpy as np
@@ -144,8 +145,11 @@ def normalised(vector: np.ndarray) -> np.ndarray:
     return vector / max(np.linalg.norm(vector), 1e-12)
 
 
-def clean_name(text: str):
-    """A name fit for a label and a folder, or None: 1 to 40 printable characters, not only digits, no dot in front."""
-    name = " ".join(text.split())
-    fit = 0 < len(name) <= LONGEST_NAME and name.isprintable() and not set(name) & set('/\\:*?"<>|')
-    return name if fit and not name.startswith(".") and not name.isdigit() else None
+def clean_name(text) -> str:
+    """A name as it may become a folder's: trimmed, 1 to 40 printable characters; ValueError with a sentence if not."""
+    name = unicodedata.normalize("NFC", text).strip() if isinstance(text, str) else ""
+    if not 0 < len(name) <= LONGEST_NAME:
+        raise ValueError(f"A name has 1 to {LONGEST_NAME} characters.")
+    if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith(".") or name.isdigit():
+        raise ValueError("A name has letters, digits, spaces and signs, but no slash and no dot in front.")
+    return name

@@ -81,10 +81,12 @@ class Keys:
         elif key in BACKSPACE:
             self.text = self.text[:-1]
         elif key in ENTER:
-            name = clean_name(self.text)
-            if name is not None:  # an empty or unfit one stays to be mended
-                number, self.picked, self.text = self.picked, None, None
-                return "name", number, name
+            try:
+                name = clean_name(self.text)
+            except ValueError:  # it stays to be mended
+                return None
+            number, self.picked, self.text = self.picked, None, None
+            return "name", number, name
         elif 32 <= key < 127 and len(self.text) < LONGEST_NAME:
             self.text += chr(key)
         return None

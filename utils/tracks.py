@@ -24,8 +24,9 @@ LOOKS = 4  # embeddings, of clear boxes, whose mean tells who a new or doubtful 
 SURE = 0.1  # lead of the most similar person over the next with which one look is enough
 STRANGE = 8  # looks at someone like nobody known until that is a new person
 HOLD = 0.15  # advantage of the person that a doubtful track had
-SLACK = 0.3  # below the threshold, until which that person may keep the track
+SLACK = 0.2  # below the threshold, until which that person may keep the track
 CONTRADICTED = 0.1  # lead of another person that makes a track doubtful
+ODD = 0.2  # below the threshold, from which on a look does
 NEAR = 0.2  # advantage of a person who was lost near by
 MEMORY = 30  # frames for which that counts
 
@@ -100,7 +101,7 @@ class Tracker:
             else:
                 rivals = np.append(np.delete(overlap[index], column), np.delete(overlap[:, column], index))
                 rivalled = (rivals > RIVAL * overlap[index, column]).any()
-                if self._crowded[index] or rivalled and not self._waits(track):
+                if self._crowded[index] or rivalled and track.person is not None:
                     track.question()
                 track.goes_on(boxes[index], self.frame)
             self._now.append(track)
@@ -117,6 +118,11 @@ class Tracker:
     def _waits(self, track: Track) -> bool:
         """Whether it is someone new who walks so close to others that a clear look may never come."""
         return track.person is None and self.frame - track.begun >= CROWD_FRAMES
+
+    def paused(self) -> None:
+        """The camera gave nothing for a while: whoever is where somebody was may be someone else."""
+        for track in self.tracks:
+            track.question()
 
     def _is_due(self, track: Track, crowded) -> bool:
         """A crowded box can wait until it is clear: its picture shows two people."""
@@ -190,12 +196,14 @@ class Tracker:
             self._assign([tracks[row] for row in rows], similarity[rows], people, column)
 
     def _confirm(self, track, similarity, people) -> None:
-        """A track of whom nothing was doubtful: the person learns the new look, unless it is clearly another's."""
+        """A track of whom nothing was doubtful: the person learns the new look, unless it speaks for somebody else."""
         own = people.index(track.person)
         track.similarity = float(similarity[own])
         rival = int(np.argmax(np.where(np.arange(len(people)) == own, -np.inf, similarity)))
-        if similarity[rival] > max(similarity[own] + CONTRADICTED, self.identities.threshold):
-            for other in [track] + [other for other in self._now if other.person is people[rival]]:
+        if similarity[own] < self.identities.threshold - ODD:
+            track.question()
+        elif similarity[rival] > max(similarity[own] + CONTRADICTED, self.identities.threshold):
+            for other in [track] + [other for other in self._now if other.person is people[rival] and not other.doubt]:
                 other.question()
         else:
             track.person.learn(track.looks[-1])

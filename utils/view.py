@@ -9,7 +9,6 @@ import numpy as np
 from utils import screen
 from utils.draw import draw_caption, draw_people, draw_rate, greyed, side_by_side
 from utils.gallery import best_crop, delete_saved, save_people
-from utils.identities import clean_name
 
 SILENT = 1.0  # seconds without a picture from which on a camera is shown as silent
 
@@ -89,14 +88,14 @@ class View:
         ]
 
     def obey(self, what: str, number: int = 0, name: str = "") -> None:
-        """("name", number, name) or ("forget", number), as the window's keys and the page give them."""
+        """("name", number, name) or ("forget", number), as window and page give them: the name is a clean one."""
         person = self.identities.find(number)
         if what == "quit" or person is None:  # the person may be forgotten meanwhile
             return
         if what == "forget":
             self._forget(person)
-        elif clean_name(name):
-            self._name(person, clean_name(name))
+        else:
+            self._name(person, name)
 
     def _name(self, person, name: str) -> None:
         known, label = self.identities.called(name), person.label
