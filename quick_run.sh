@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 identities=450                            # people drawn to train on; 60 others are drawn to test on
-one_camera=0.65                            # share of those that one camera alone sees
+one_camera=0.65                           # share of those that one camera alone sees
 image_size=96x48                          # pixels; the people of the footage are hardly larger
 width=0.25                                # a quarter of ResNet-50's filters
 val_identities=20                         # people that both trainings leave to validation
