@@ -1,65 +1,97 @@
-"""Recognises people on a camera, in a video or in a folder of pictures: each keeps a number as long as it is known.
+"""Recognises people on cameras, in videos or in folders of pictures: each keeps a number as long as it is known.
 
-    python3 demo.py                                         the camera, in a window (q or Esc ends it)
+    python3 demo.py                                         the camera, in a window
     python3 demo.py --source walk.mp4 --output people.mp4   a video, into a video; no screen needed
-    python3 demo.py --source csi://0 --tracks tracks.txt    the boxes as numbers too
+    python3 demo.py --source 0 --source 1 --gallery people  two cameras side by side, and people whose names are known
+    python3 demo.py --source csi://0 --headless --serve 8080   no screen: look on in a browser
+    python3 demo.py --source walk.mp4 --benchmark 200       where the time goes
 
-Needs what pipeline.py prepared: models/frozen/obj and models/frozen/reid. A box is labelled with its identity and the
-similarity to what that person looked like before. Ctrl-C and SIGTERM end it cleanly: files are closed, the camera free.
+Needs what pipeline.py prepared: models/frozen/obj and models/frozen/reid. A box is labelled with a number or a name and
+the similarity to what that person looked like before; "unknown" is who was not seen well enough yet. Keys of the
+window: Tab picks a person, n names and f forgets the one picked, q or Esc ends. Ctrl-C and SIGTERM end it cleanly as
+well: files are closed, the cameras free.
 """
 
 from __future__ import annotations
 
 import signal
 
-from utils.options import InputError, fraction, non_negative_int, parser, run_main
+from utils.options import InputError, fraction, non_negative_int, parser, positive_float, positive_int, run_main
 
 
 def parse_args():
     options = parser(__doc__)
-    add = options.add_argument
-    source = (
-        "0 or /dev/video0, csi://0, rtsp://..., http://..., a video, a folder; if not given csi://0 on a Jetson, else 0"
-    )
-    add("--source", default=None, help=source)
+    # fmt: off
+    add = options.add_argument_group("cameras").add_argument
+    add("--source", action="append", default=None,
+        help="0 or /dev/video0, csi://0, rtsp://..., http://..., a video, a folder or pattern of pictures; if not "
+             "given csi://0 on a Jetson, else 0; several times: several cameras side by side with one set of people")
+    add("--width", type=positive_int, default=None, help="pixels to ask a camera for, together with --height")
+    add("--height", type=positive_int, default=None, help="pixels to ask a camera for, together with --width")
+    add("--rate", type=positive_float, default=None, help="frames a second to ask a camera for")
+    add("--flip", type=int, choices=range(8), default=0, metavar="0..7",
+        help="turns the picture, as nvvidconv's flip-method does: 0 not, 2 by half a turn, 4 left-right, 6 top-bottom")
+    add("--loop", action="store_true", help="begin a video or folder again at its end, until Ctrl-C")
+    add("--max_frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the source's end")
+    add = options.add_argument_group("people").add_argument
     add("--obj", default="models/frozen/obj", help="frozen detector")
     add("--reid", default="models/frozen/reid", help="frozen re-id net; it says how many people it takes at once")
+    add("--detection_threshold", type=fraction, default=0.5,
+        help="score from 0 to 1 below which a box is no person; lower finds more people, and more that are none")
+    add("--similarity_threshold", type=fraction, default=None,
+        help="below which a person is not known, 0 to 1; raise it if two people get one number, lower it if one gets "
+             "many; if not given, what training measured, and then what is learnt from people seen side by side")
+    add("--reembed_every", type=positive_int, default=16,
+        help="frames after which a person is looked at again though nothing is doubtful; new and doubtful ones are "
+             "looked at sooner; 1: everyone in every frame, which is slow")
+    add("--strangers", choices=("number", "unknown"), default="number",
+        help="what people without a name get: a number of their own, or just the word")
+    add("--gallery", default=None, metavar="FOLDER",
+        help="people to know from the start, a folder of pictures for each, named after them: people/Anna/1.jpg")
+    add("--save_gallery", default=None, metavar="FOLDER",
+        help="keep crops of those who have a name there, in the form of --gallery; without it none are stored")
+    add = options.add_argument_group("output").add_argument
     add("--output", default=None, help="video to write, .mp4 or .avi")
-    tracks = "text file to write in MOTChallenge's form: frame, identity, left, top, width, height, score, -1, -1, -1"
-    add("--tracks", default=None, help=tracks)
+    add("--tracks", default=None,
+        help="text file to write in MOTChallenge's form: frame, identity, left, top, width, height, score, -1, -1, -1; "
+             "unknown people get no line; of several cameras tracks-0.txt, tracks-1.txt, ...")
     add("--summary", default=None, help="JSON file for the figures that are printed at the end")
-    add("--max_frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the source's end")
-    detection = "score from 0 to 1 below which a box is no person; lower finds more people, and more that are none"
-    add("--detection_threshold", type=fraction, default=0.5, help=detection)
-    similarity = (
-        "below which a person is new, 0 to 1; raise it if two people get one number, lower it if one gets many;"
-        " if not given, what training measured, and then what is learnt from people seen side by side"
-    )
-    add("--similarity_threshold", type=fraction, default=None, help=similarity)
     add("--headless", action="store_true", help="no window, even if there is a screen")
+    add("--serve", type=non_negative_int, default=None, metavar="PORT",
+        help="show all this on a web page, where people can be named and forgotten; 0 takes any free port")
+    add("--host", default="127.0.0.1", help="address to serve on; others than this machine reach 0.0.0.0")
+    add("--token", default=None,
+        help="password of the page; if others reach it and none is given, one is made, and printed with the address")
+    add("--benchmark", type=non_negative_int, default=0, metavar="FRAMES",
+        help="run so many frames, a video again and again, and print where the time went; 0: no benchmark")
+    # fmt: on
     return options.parse_args()
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
 import json  # noqa: E402
-import time  # noqa: E402
-from collections import deque  # noqa: E402
+from contextlib import ExitStack  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
 
 from utils import screen  # noqa: E402
 from utils.camera import Camera, default_source  # noqa: E402
+from utils.chain import Chain  # noqa: E402
 from utils.detector import Detector  # noqa: E402
-from utils.draw import draw_people, draw_rate  # noqa: E402
+from utils.draw import side_by_side  # noqa: E402
 from utils.frozen import let_gpu_memory_grow  # noqa: E402
+from utils.gallery import enrol, save_people  # noqa: E402
 from utils.identities import Identities  # noqa: E402
 from utils.recorder import TracksFile, VideoFile  # noqa: E402
-from utils.reid_net import Embedder, crop_people  # noqa: E402
+from utils.reid_net import Embedder  # noqa: E402
+from utils.timing import Figures, table  # noqa: E402
+from utils.view import View  # noqa: E402
 
-PROGRESS_SECONDS = 5  # between two lines of progress
-RATE_FRAMES = 30  # over which the rate in the picture is taken
+WAIT = 0.5  # seconds for which the only camera is waited for; Ctrl-C is not kept waiting longer
+GLANCE = 0.02  # and each of several, so that a silent one does not hold the others up
+WARM_UP = 10  # frames before a benchmark counts
 
 
 class Stop:
@@ -76,150 +108,167 @@ class Stop:
         self.asked = True
 
 
-class Figures:
-    """Counts and rates of a run."""
+def main(args) -> None:
+    stop = Stop()
+    let_gpu_memory_grow()
+    window = not (args.headless or args.benchmark) and screen.has_screen()
+    silent = args.headless or args.benchmark or args.serve is not None
+    if not (window or silent or args.output or args.tracks):
+        raise InputError("there is no screen for a window: write a video with --output people.mp4, or add --headless")
+    with ExitStack() as stack:
+        cameras = [stack.enter_context(camera) for camera in open_cameras(args)]
+        detector, embedder = Detector(args.obj, args.detection_threshold), Embedder(args.reid)
+        identities = know_people(args, embedder.manifest)
+        if args.gallery:
+            print("\n".join(enrol(args.gallery, detector, embedder, identities)), flush=True)
+        chain = Chain(detector, embedder, identities, [camera.name for camera in cameras], args.reembed_every)
+        warm_up(cameras, detector, embedder)
+        page = stack.enter_context(open_page(args)) if args.serve is not None else None
+        outputs = open_outputs(args, cameras)
+        try:
+            view = View(cameras, chain, window, page, args.save_gallery)
+            figures = recognise(args, cameras, chain, view, outputs, stop)
+            if args.save_gallery:
+                save_people(args.save_gallery, identities.people)
+        except BaseException:
+            for output in outputs:
+                output.discard()
+            raise
+        for output in outputs:
+            output.finish()
+        if window:
+            screen.close()
+        report(args, cameras, chain, figures, stop)
 
-    def __init__(self, length):
-        self.length, self.frames, self.boxes = length, 0, 0
-        self._recent = deque(maxlen=RATE_FRAMES)
-        self._shown = self.begun = time.monotonic()
 
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.begun
-
-    def count(self, boxes: int) -> float:
-        """One frame more; returns frames a second over the last ones."""
-        self.frames, self.boxes = self.frames + 1, self.boxes + boxes
-        self._recent.append(time.monotonic())
-        begun = self._recent[0] if len(self._recent) > 1 else self.begun
-        return max(len(self._recent) - 1, 1) / max(self._recent[-1] - begun, 1e-6)
-
-    def show_progress(self, rate: float) -> None:
-        if time.monotonic() - self._shown < PROGRESS_SECONDS:
-            return
-        self._shown = time.monotonic()
-        done = f"{self.frames}/{self.length}" if self.length else f"{self.frames}"
-        left = f", {(self.length - self.frames) / rate:.0f} s left" if self.length else ""
-        print(f"frame {done}, {rate:.1f} frames/s{left}", flush=True)
+def open_cameras(args):
+    """Yields the cameras asked for, in their order; a benchmark plays files again and again."""
+    asked = {"width": args.width, "height": args.height, "rate": args.rate, "flip": args.flip}
+    for source in args.source or [default_source()]:
+        yield Camera(source, loop=args.loop or args.benchmark > 0, **asked)
 
 
-def know_people(asked, manifest) -> Identities:
+def know_people(args, manifest) -> Identities:
     """Who is who by the threshold asked for, else by the one of the manifest, which the scene then refines."""
-    if asked is not None:
-        return Identities(asked)
+    if args.similarity_threshold is not None:
+        return Identities(args.similarity_threshold, strangers=args.strangers)
     first, why = manifest.get("threshold"), manifest.get("threshold_from", "measured in training")
     if first is None:
         first, why = 0.6, "a guess, as the model came without a measured one"
     print(f"similarity threshold: {first:.3f}, {why}; then learnt from people seen side by side", flush=True)
-    return Identities(first, learn=True)
+    return Identities(first, learn=True, strangers=args.strangers)
 
 
-def main(args) -> None:
-    stop = Stop()
-    let_gpu_memory_grow()
-    window = not args.headless and screen.has_screen()
-    if not (window or args.headless or args.output or args.tracks):
-        raise InputError("there is no screen for a window: write a video with --output people.mp4, or add --headless")
-    with Camera(args.source or default_source()) as camera:
-        detector = Detector(args.obj, args.detection_threshold)
-        embedder = Embedder(args.reid)
-        identities = know_people(args.similarity_threshold, embedder.manifest)
-        warm_up(camera, detector, embedder)
-        length = camera.length and min(camera.length, args.max_frames or camera.length)
-        outputs = open_outputs(args, camera)
-        try:
-            figures = recognise(args, camera, (detector, embedder, identities), outputs, window, stop, Figures(length))
-        except BaseException:
-            for output in outputs.values():
-                output.discard()
-            raise
-        for output in outputs.values():
-            output.finish()
-        if window:
-            screen.close()
-        source_ended = not stop.asked and figures.frames != args.max_frames
-        report(args, camera, figures, identities, source_ended)
-
-
-def warm_up(camera, detector, embedder) -> None:
+def warm_up(cameras, detector, embedder) -> None:
     """The first run of a network takes seconds; it is not to be the first frame's."""
-    detector.detect(np.zeros((camera.height, camera.width, 3), np.uint8))
+    for size in {(camera.height, camera.width) for camera in cameras}:
+        detector.detect(np.zeros((*size, 3), np.uint8))
     embedder.warm_up()
 
 
-def open_outputs(args, camera) -> dict:
-    """The files asked for, {"video": ..., "tracks": ...}; if one cannot be had, the other is not left behind."""
-    outputs = {}
+def open_page(args):
+    from utils.page import Page
+
+    page = Page(args.serve, host=args.host, token=args.token)
+    print(f"page: {page.url}", flush=True)
+    return page
+
+
+def open_outputs(args, cameras) -> list:
+    """The video, if any, and then the tracks of each camera; if one cannot be had, the others are not left behind."""
+    outputs = []
     try:
         if args.output:
-            outputs["video"] = VideoFile(args.output, (camera.width, camera.height), camera.rate, camera.live)
+            height = min(camera.height for camera in cameras)
+            width = side_by_side([np.zeros((camera.height, camera.width, 3), np.uint8) for camera in cameras]).shape[1]
+            rate, live = max(camera.rate for camera in cameras), any(camera.live for camera in cameras)
+            outputs.append(VideoFile(args.output, (width, height), rate, live))
         if args.tracks:
-            outputs["tracks"] = TracksFile(args.tracks)
+            outputs += [TracksFile(path) for path in tracks_paths(args.tracks, len(cameras))]
     except InputError:
-        for output in outputs.values():
+        for output in outputs:
             output.discard()
         raise
     return outputs
 
 
-def recognise(args, camera, parts, outputs, window, stop, figures) -> Figures:
-    """The loop: detect, embed, identify, draw; until the source, max_frames or the user ends it."""
-    detector, embedder, identities = parts
-    size = camera.width, camera.height
+def tracks_paths(path, cameras: int) -> list:
+    """One file for each camera: tracks.txt, or of several tracks-0.txt, tracks-1.txt, ..."""
+    path = Path(path)
+    return [path] if cameras == 1 else [path.with_name(f"{path.stem}-{n}{path.suffix}") for n in range(cameras)]
+
+
+def recognise(args, cameras, chain, view, outputs, stop) -> Figures:
+    """The loop: look, draw, show, write; until the sources, the number of frames or the user end it."""
+    steps = args.benchmark or args.max_frames
+    lengths = [camera.length for camera in cameras]
+    figures = Figures(steps if None in lengths else min(max(lengths), steps or max(lengths)))
+    chain.timer, warming, drawn = figures.timer, WARM_UP if args.benchmark else 0, bool(view.shown or args.output)
     stop.running = True
-    while not (stop.asked or camera.ended):
-        frame = camera.read(timeout=0.5)  # (H, W, 3) uint8 BGR; a silent camera does not keep Ctrl-C waiting
-        if frame is None:
-            continue
-        boxes, scores = detector.detect(frame)  # (N, 4), (N,)
-        embeddings = embedder.embed(crop_people(frame, boxes, embedder.image_size))  # (N, E)
-        numbers, similarities = identities.assign(boxes, embeddings)  # (N,), (N,)
-        rate = figures.count(len(boxes))
-        if window or args.output:
-            frame = frame.copy()
-            draw_people(frame, boxes, numbers, similarities)
-            draw_rate(frame, rate)
-        if "video" in outputs:
-            outputs["video"].write(frame, figures.seconds)
-        if "tracks" in outputs:
-            outputs["tracks"].write(figures.frames, size, boxes, numbers, scores)
-        figures.show_progress(rate)
-        if (window and not screen.show(frame)) or stop.asked or figures.frames == args.max_frames:
-            stop.asked = stop.asked or figures.frames != args.max_frames
+    while not stop.asked and (not steps or figures.frames < steps):
+        frames = [camera.read(WAIT if len(cameras) == 1 else GLANCE) for camera in cameras]  # (H, W, 3) uint8 BGR
+        if all(camera.ended for camera in cameras):
             break
+        figures.timer.lap("capture")
+        anything = any(frame is not None for frame in frames)
+        seen = chain.look(frames)
+        rate = figures.count(seen) if anything else 0.0
+        if drawn or args.benchmark:
+            picture = view.draw(frames, seen, rate)
+            if anything and args.output:
+                outputs[0].write(picture, figures.seconds)
+            stop.asked |= not view.show(picture, seen)
+            figures.timer.lap("draw")
+        if args.tracks:
+            for tracks, camera, some in zip(outputs[-len(cameras) :], cameras, seen):
+                if some is not None:
+                    size = camera.width, camera.height
+                    tracks.write(figures.frames, size, some.boxes, some.numbers, some.scores)
+        if anything:
+            figures.timer.next_frame()
+            figures.show_progress(rate)
+        if warming and figures.frames == warming:
+            warming, figures = 0, Figures(figures.length)
+            chain.timer = figures.timer
     stop.running = False
     return figures
 
 
-def report(args, camera, figures, identities, source_ended) -> None:
-    """Prints the figures and writes --summary; a camera that fell silent is an error, once all is kept."""
-    seconds = figures.seconds
-    rate = figures.frames / max(seconds, 1e-6)
+def report(args, cameras, chain, figures, stop) -> None:
+    """Prints the figures and writes --summary."""
+    identities, manifests = chain.identities, (chain.detector.manifest, chain.embedder.manifest)
+    rate, share = figures.frames / max(figures.seconds, 1e-6), 100 * figures.share_embedded
+    if args.benchmark:
+        print(table(figures, machine(manifests)))
     print(
-        f"{figures.frames} frames in {seconds:.1f} s: {rate:.1f} frames a second;"
-        f" {figures.boxes} boxes of {identities.count} identities (threshold {identities.threshold:.3f} at the end)"
+        f"{figures.frames} frames in {figures.seconds:.1f} s: {rate:.1f} frames a second;"
+        f" {figures.boxes} boxes of {identities.count} identities, {share:.0f} % of them embedded"
+        f" (threshold {identities.threshold:.3f} at the end)"
     )
     for name, path in (("video", args.output), ("tracks", args.tracks)):
         if path:
             print(f"{name}: {path}")
     if args.summary:
-        content = {
-            "frames": figures.frames,
-            "seconds": round(seconds, 3),
-            "fps": round(rate, 3),
-            "boxes": figures.boxes,
-        }
-        content.update(identities=identities.count, threshold=round(identities.threshold, 4))
-        content.update(video=args.output, tracks=args.tracks)
+        content = {"frames": figures.frames, "seconds": round(figures.seconds, 3), "fps": round(rate, 3)}
+        content.update(boxes=figures.boxes, embedded=figures.embedded, identities=identities.count)
+        content.update(threshold=round(identities.threshold, 4), milliseconds=figures.timer.milliseconds())
+        content.update(video=args.output, tracks=args.tracks, **machine(manifests))
         try:
             Path(args.summary).write_text(json.dumps(content, indent=2) + "\n")
         except OSError as error:
             raise InputError(f"--summary {args.summary} cannot be written ({error.strerror}): name another") from None
-    if source_ended and camera.live:
-        raise InputError(f"{camera.name} gives no more pictures after {figures.frames} frames: is it still connected?")
-    if source_ended and camera.length and figures.frames < 0.95 * camera.length:
-        print(f"note: {camera.name} breaks off after {figures.frames} of {camera.length} frames")
+    for camera in [] if stop.asked or args.max_frames else cameras:
+        if camera.length and figures.frames < 0.95 * camera.length and camera.length == figures.length:
+            print(f"note: {camera.name} breaks off after {figures.frames} of {camera.length} frames")
+
+
+def machine(manifests) -> dict:
+    """What the figures were measured on."""
+    from utils.device import device_name, power_mode
+
+    networks = [f"{manifest['engine']} {manifest['precision']}" for manifest in manifests]
+    words = {"device": device_name(), "power mode": power_mode() or "not a Jetson's"}
+    return {**words, "detector": networks[0], "re-id net": networks[1]}
 
 
 if __name__ == "__main__":

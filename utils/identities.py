@@ -1,149 +1,155 @@
-"""Who is who over time: gives each box of a frame an identity, by likeness to people seen before and by where it is.
+"""People known to all cameras: their numbers and names, what they look like, and how alike two strangers may be.
 
-Pure numpy. An identity is a number from 1 up, never given twice, with a bounded gallery of embeddings.
+Pure numpy. A person is a number from 1 up, never given twice, with a bounded gallery of embeddings. Which box of which
+frame is whom is decided in utils/tracks.py.
 """
 
 from __future__ import annotations
 
+import time
+import unicodedata
 from collections import deque
 
 import numpy as np
 
-GALLERY_SIZE = 8  # embeddings kept of a person: a few views, from the front, from behind, in the shade
-LEARN_EVERY = 5  # frames between two embeddings taken into a gallery: the next frame looks the same
-MOST_PEOPLE = 200  # of whom galleries are kept; beyond that the one unseen for longest is forgotten
-PATIENCE = 10  # frames for which a lost person's last box still tells something: a detector misses people now and then
+GALLERY_SIZE = 16  # embeddings kept of a person: a few views, from the front, from behind, in the shade
+MOST_PEOPLE = 200  # of whom galleries are kept; beyond that the unnamed one unseen for longest is forgotten
 STRANGERS = 2000  # similarities of different people kept to learn from; FEWEST are enough to begin
 FEWEST = 30
-PERCENTILE = 90  # of them that the threshold lies above
-APART = 0.1  # IoU below which two boxes of one frame are certainly not one person found twice
-CROWDED = 0.3  # IoU with another box of the frame from which on a crop may show the wrong person, and is not learnt
+PERCENTILE = 97  # of them that the threshold lies above
+LONGEST_NAME = 40
 
 
 class Person:
-    """One identity: its number, gallery (K, E) of norm 1, last box (4,), frames when it was last seen and learnt."""
+    """One identity: its number, name (None if it has none), gallery (K, E) of norm 1, and where it was seen last."""
 
-    def __init__(self, number: int, embedding: np.ndarray, box: np.ndarray, frame: int):
-        self.number, self.box, self.seen, self.learnt = number, box, frame, frame
-        self.gallery = embedding[np.newaxis]
+    def __init__(self, number: int, embeddings: np.ndarray, name=None):
+        self.number, self.name = number, name
+        self.gallery = np.empty((0, embeddings.shape[1]), np.float32)
+        self.portraits, self.portrayed = [], 0.0  # utils/gallery.py keeps (clarity, crop) there, best first, and when
+        self.camera, self.seen = None, None  # seen: seconds of time.monotonic(), None for one who was only enrolled
+        self.became, self.forgotten = None, False  # the person that this one turned out to be, if so
+        for embedding in embeddings:
+            self.learn(embedding)
+
+    @property
+    def label(self) -> str:
+        return self.name or str(self.number)
 
     def learn(self, embedding: np.ndarray) -> None:
-        """Adds an embedding; once the gallery is full, the two that are most alike become their mean."""
-        gallery = np.vstack([self.gallery, embedding])
+        """Adds an embedding (E,); once the gallery is full, the two that are most alike become their mean."""
+        gallery = np.vstack([self.gallery, embedding.astype(np.float32)])
         if len(gallery) > GALLERY_SIZE:
             alike = gallery @ gallery.T
             np.fill_diagonal(alike, -np.inf)
             first, second = np.unravel_index(np.argmax(alike), alike.shape)
-            mean = gallery[first] + gallery[second]
-            gallery[first] = mean / max(np.linalg.norm(mean), 1e-12)
+            gallery[first] = normalised(gallery[first] + gallery[second])
             gallery = np.delete(gallery, second, axis=0)
         self.gallery = gallery
 
 
 class Identities:
-    """Assigns identities frame by frame.
-
-    The evidence that a box is a person is the similarity to the nearest embedding of that person's gallery, plus
-    `continuity` times the overlap (IoU) with the person's last box. Below the threshold a box is someone new.
+    """Everybody known, and the similarity that it takes to be known again.
 
     How alike two strangers look differs from net to net and from scene to scene, so the threshold can be learnt: two
     people in one frame are strangers for certain, and to be known again takes more than nearly all of those reach.
     """
 
-    def __init__(self, threshold: float = 0.6, continuity: float = 0.5, learn: bool = False):
-        """threshold: evidence, a cosine from -1 to 1 where no boxes overlap; continuity: 0 ignores the boxes.
+    def __init__(self, threshold: float = 0.6, learn: bool = False, strangers: str = "number"):
+        """threshold: a cosine from -1 to 1; learn: take it as a first one and learn that of the scene.
 
-        learn: take the threshold as a first one and learn that of the scene.
+        strangers: "number" gives each new person a number, "unknown" knows nobody but whom it was told of.
         """
-        self.threshold, self.continuity = threshold, continuity
-        self._strangers = deque(maxlen=STRANGERS) if learn else None
+        self.threshold, self.strangers = threshold, strangers
+        self._apart = deque(maxlen=STRANGERS) if learn else None
         self.people = []
-        self.count = 0  # identities given so far
-        self._frame = 0
+        self.count = 0  # numbers given so far
 
-    def assign(self, boxes: np.ndarray, embeddings: np.ndarray):
-        """One frame's people -> identities (N,) int, no two alike; similarities (N,) float, nan for someone new.
-
-        boxes (N, 4) [ymin, xmin, ymax, xmax]; embeddings (N, E) float32 of norm 1. Frames without people count too.
-        """
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-        embeddings = np.asarray(embeddings, np.float32)
-        assert len(boxes) == len(embeddings), (len(boxes), len(embeddings))
-        self._frame += 1
-        similarity = self._similarity(embeddings)
-        evidence = similarity + self.continuity * self._overlap(boxes)
-        matches = match(evidence, self.threshold)
-        overlap = iou(boxes, boxes) - np.eye(len(boxes), dtype=np.float32)
-        if self._strangers is not None:
-            known = np.flatnonzero(matches >= 0)
-            self._learn_threshold(similarity[known][:, matches[known]], overlap[known][:, known])
-        crowded = np.max(overlap, axis=1, initial=0) > CROWDED
-        identities, similarities = np.zeros(len(boxes), int), np.full(len(boxes), np.nan)
-        for index, column in enumerate(matches):
-            if column < 0:
-                person = self._add(boxes[index], embeddings[index])
-            else:
-                person = self.people[column]
-                similarities[index] = similarity[index, column]
-                person.box, person.seen = boxes[index], self._frame
-                if not crowded[index] and self._frame - person.learnt >= LEARN_EVERY:
-                    person.learn(embeddings[index])
-                    person.learnt = self._frame
-            identities[index] = person.number
-        self._forget()
-        return identities, similarities
-
-    def _similarity(self, embeddings) -> np.ndarray:
-        """(N, E) -> (N, P): the cosine to the nearest embedding of each known person."""
+    def similarity(self, embeddings: np.ndarray) -> np.ndarray:
+        """(N, E) of norm 1 -> (N, P): the cosine to the nearest embedding of each known person."""
         if not self.people or not len(embeddings):
             return np.zeros((len(embeddings), len(self.people)), np.float32)
         starts = np.cumsum([0] + [len(person.gallery) for person in self.people[:-1]])
         cosines = embeddings @ np.concatenate([person.gallery for person in self.people]).T
         return np.maximum.reduceat(cosines, starts, axis=1)
 
-    def _learn_threshold(self, similarity, overlap) -> None:
-        """similarity (K, K) of each known person's picture to each one's gallery, overlap (K, K) of their boxes."""
-        apart = (overlap < APART) & ~np.eye(len(overlap), dtype=bool)
-        self._strangers.extend(similarity[apart].tolist())
-        if len(self._strangers) >= FEWEST:
-            self.threshold = float(np.percentile(self._strangers, PERCENTILE))
-
-    def _overlap(self, boxes) -> np.ndarray:
-        """(N, 4) -> (N, P): IoU with each known person's last box, worth less with every frame since then."""
-        if not self.people:
-            return np.zeros((len(boxes), 0), np.float32)
-        age = np.array([self._frame - person.seen for person in self.people])  # from 1 up
-        return iou(boxes, np.stack([person.box for person in self.people])) * np.where(age <= PATIENCE, 1 / age, 0)
-
-    def _add(self, box, embedding) -> Person:
+    def add(self, embeddings: np.ndarray, name=None) -> Person:
+        """A new person from embeddings (K, E) of norm 1, K from 1 up."""
         self.count += 1
-        person = Person(self.count, embedding, box, self._frame)
+        person = Person(self.count, embeddings, name)
         self.people.append(person)
         return person
 
-    def _forget(self) -> None:
-        if len(self.people) > MOST_PEOPLE:
-            by_age = sorted(self.people, key=lambda person: person.seen, reverse=True)
-            kept = {person.number for person in by_age[:MOST_PEOPLE]}
-            self.people = [person for person in self.people if person.number in kept]
+    def stranger(self, embeddings: np.ndarray):
+        """A new person who came by, or None where strangers get no number."""
+        return self.add(embeddings) if self.strangers == "number" else None
+
+    def learn_threshold(self, similarities) -> None:
+        """similarities of people to others who were surely someone else."""
+        if self._apart is None:
+            return
+        self._apart.extend(similarities)
+        if len(self._apart) >= FEWEST:
+            self.threshold = float(np.percentile(self._apart, PERCENTILE))
+
+    def called(self, name: str):
+        """The person of that name, or None."""
+        return next((person for person in self.people if person.name == name), None)
+
+    def find(self, number: int):
+        """The person of that number, or None."""
+        return next((person for person in self.people if person.number == number), None)
+
+    def name(self, number: int, name: str):
+        """Names a person; who has the name already and this one are the same from then on. Returns who has it now."""
+        person = self.find(number)
+        if person is None:
+            return None
+        known = next((other for other in self.people if other.name == name and other is not person), None)
+        if known is None:
+            person.name = name
+            return person
+        for embedding in person.gallery:
+            known.learn(embedding)
+        known.portraits = sorted(known.portraits + person.portraits, key=lambda some: -some[0])[
+            : len(known.portraits) or 1
+        ]
+        if (known.seen or 0) < (person.seen or 0):
+            known.seen, known.camera = person.seen, person.camera
+        person.became = known
+        self.people.remove(person)
+        return known
+
+    def forget(self, number: int):
+        """Drops all that is known of a person; returns whom, or None if there was nobody."""
+        person = self.find(number)
+        if person is not None:
+            person.forgotten, person.gallery, person.portraits = True, person.gallery[:0], []
+            self.people.remove(person)
+        return person
+
+    def was_seen(self, person: Person, camera: str) -> None:
+        person.seen, person.camera = time.monotonic(), camera
+
+    def forget_oldest(self) -> None:
+        """Keeps memory bounded; who has a name stays."""
+        nameless = [person for person in self.people if person.name is None]
+        if len(nameless) > MOST_PEOPLE:
+            nameless.sort(key=lambda person: person.seen)
+            for person in nameless[: len(nameless) - MOST_PEOPLE]:
+                self.forget(person.number)
 
 
-def match(evidence: np.ndarray, threshold: float) -> np.ndarray:
-    """(N, P) -> (N,) the column of each row, -1 for none; no column twice, strongest pair first."""
-    columns = np.full(len(evidence), -1)
-    left = evidence.astype(np.float64, copy=True)
-    while left.size and left.max() >= threshold:
-        row, column = np.unravel_index(np.argmax(left), left.shape)
-        columns[row] = column
-        left[row], left[:, column] = -np.inf, -np.inf
-    return columns
+def normalised(vector: np.ndarray) -> np.ndarray:
+    """(E,) -> (E,) of norm 1."""
+    return vector / max(np.linalg.norm(vector), 1e-12)
 
 
-def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N, 4), (M, 4) [ymin, xmin, ymax, xmax] -> (N, M) intersection over union, 0 where either is empty."""
-    start = np.maximum(boxes[:, np.newaxis, :2], others[np.newaxis, :, :2])
-    end = np.minimum(boxes[:, np.newaxis, 2:], others[np.newaxis, :, 2:])
-    common = np.prod(np.clip(end - start, 0, None), axis=2)
-    area, other_area = (np.prod(np.clip(some[:, 2:] - some[:, :2], 0, None), axis=1) for some in (boxes, others))
-    union = area[:, np.newaxis] + other_area[np.newaxis] - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+def clean_name(text) -> str:
+    """A name as it may become a folder's: trimmed, 1 to 40 printable characters; ValueError with a sentence if not."""
+    name = unicodedata.normalize("NFC", text).strip() if isinstance(text, str) else ""
+    if not 0 < len(name) <= LONGEST_NAME:
+        raise ValueError(f"A name has 1 to {LONGEST_NAME} characters.")
+    if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith(".") or name.isdigit():
+        raise ValueError("A name has letters, digits, spaces and signs, but no slash and no dot in front.")
+    return name

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from utils.boxes import iou
 from utils.dataset import FOLDERS, SUFFIXES, image_batches, naming_unreadable
 from utils.detector import PERSON
-from utils.identities import iou
 from utils.options import InputError
 
 COMPARED = 48  # pictures of people that the frozen re-id net is compared on

@@ -68,7 +68,8 @@ class VideoFile:
 class TracksFile:
     """Tracks as MOTChallenge has them: frame, identity, left, top, width, height, score, -1, -1, -1.
 
-    Frames, identities and pixels count from 1 there, so a box in the upper left corner has left = top = 1.
+    Frames, identities and pixels count from 1 there, so a box in the upper left corner has left = top = 1. People who
+    are unknown get no line: the tools that read such files would take any number, -1 too, for one person.
     """
 
     def __init__(self, target):
@@ -79,6 +80,8 @@ class TracksFile:
         """frame: its number from 1; size: (width, height) in pixels; boxes (N, 4) [ymin, xmin, ymax, xmax] in 0..1."""
         width, height = size
         for (top, left, bottom, right), identity, score in zip(boxes, identities, scores):
+            if not identity:
+                continue
             box = left * width + 1, top * height + 1, (right - left) * width, (bottom - top) * height
             numbers = ",".join(f"{number:.2f}" for number in box)
             self._lines.write(f"{frame},{identity},{numbers},{score:.4f},-1,-1,-1\n")

@@ -17,13 +17,13 @@ import socketserver
 import sys
 import threading
 import time
-import unicodedata
 from hmac import compare_digest
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from utils.identities import clean_name
 from utils.options import InputError
 
 VIEWER_RATE = 15  # live pictures a second for each viewer, at most
@@ -32,7 +32,6 @@ MOST_CONNECTIONS = 64
 PATIENCE = 10  # seconds for a whole request, and for a live picture to be taken
 SEND_BUFFER = 128 * 1024  # bytes on the way to a viewer: the larger, the older the picture that a slow one sees
 LONGEST_BODY = 4096  # bytes
-LONGEST_NAME = 40  # characters
 LARGEST_NUMBER = 2**31
 FILES = {
     "/": ("page.html", "text/html"),
@@ -56,16 +55,6 @@ class Refusal(Exception):
     def __init__(self, status: int, words: str):
         super().__init__(words)
         self.status, self.words = status, words
-
-
-def clean_name(text) -> str:
-    """A name as it may become a folder's: trimmed, 1 to 40 printable characters; ValueError with a sentence if not."""
-    name = unicodedata.normalize("NFC", text).strip() if isinstance(text, str) else ""
-    if not 0 < len(name) <= LONGEST_NAME:
-        raise ValueError(f"A name has 1 to {LONGEST_NAME} characters.")
-    if not name.isprintable() or "/" in name or "\\" in name or name.startswith("."):
-        raise ValueError("A name has letters, digits, spaces and signs, but no slash and no dot in front.")
-    return name
 
 
 class Server(ThreadingHTTPServer):

@@ -1,0 +1,192 @@
+"""What it gains to look only at whom it must: the demo's chain twice in one process, on the same frames, in turn.
+
+    python3 benchmarks/demo_speed.py                 on two CPU cores some eight minutes
+    python3 benchmarks/demo_speed.py --frames 100    a first idea
+
+  everyone   --reembed_every 1: every person of every frame, one by one
+  as needed  the demo's default: who is new, doubtful or due again, all of a frame in one go
+
+Each decodes, detects, crops, embeds and matches every frame; decoding is done once and counted for both. No trained
+network of the size that is deployed comes with this repository. So a full ResNet-50 with random weights runs for every
+person that is embedded, which takes the time that a trained one takes, and the answer is the trained small network's,
+whose time counts too, so that identities and the work they cause are real. What is counted of them:
+
+  by eye  people told apart by eye (benchmarks/footage.py; only for vtest.avi)
+  walks   boxes that certainly are one person by continuity alone, for any footage
+
+A switch is when somebody's number is another than at last sight.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.options import (  # noqa: E402
+    fraction,
+    image_size,
+    non_negative_int,
+    parser,
+    positive_int,
+    run_main,
+    width,
+)
+
+
+def parse_args(argv=None):
+    options = parser(__doc__)
+    add = options.add_argument
+    # fmt: off
+    add("--video", default="models/downloads/vtest.avi", help="footage of people walking")
+    add("--obj", default="models/quick_run/frozen/obj", help="frozen detector")
+    add("--reid", default="models/quick_run/frozen/reid", help="trained frozen re-id net, for who is who")
+    add("--image_size", type=image_size, default=[256, 128], metavar="HxW", help="of the network timed, in pixels")
+    add("--width", type=width, default=1.0, help="of the network timed; 1 is ResNet-50 as deployed")
+    add("--frames", type=non_negative_int, default=0, help="stop after so many; 0: at the end of the footage")
+    add("--reembed_every", type=positive_int, default=16, help="frames, as in demo.py, of the chain that does less")
+    add("--detection_threshold", type=fraction, default=0.5, help="as in demo.py")
+    add("--json", default=None, metavar="FILE", help="also write the figures there")
+    # fmt: on
+    return options.parse_args(argv)
+
+
+ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from benchmarks import footage  # noqa: E402
+from benchmarks.real_people import frames  # noqa: E402
+from utils import checkpoint  # noqa: E402
+from utils.chain import Chain  # noqa: E402
+from utils.detector import Detector  # noqa: E402
+from utils.freeze import freeze_reid  # noqa: E402
+from utils.identities import Identities  # noqa: E402
+from utils.reid_net import Embedder  # noqa: E402
+from utils.resnet import build_embedding_net  # noqa: E402
+from utils.timing import Figures  # noqa: E402
+
+
+class Deployed:
+    """An Embedder that takes the time of `timed` and answers as `trained` does; one_by_one: person for person."""
+
+    def __init__(self, timed, trained, one_by_one: bool):
+        self._timed, self._trained, self._one_by_one = timed, trained, one_by_one
+        self.image_size = trained.image_size
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        height, wide = self._timed.image_size
+        step = 1 if self._one_by_one else len(images)
+        for start in range(0, len(images), step):
+            some = images[start : start + step]
+            self._timed.embed(np.stack([cv2.resize(image, (wide, height)) for image in some]))
+        return self._trained.embed(images)
+
+
+def freeze_random(args, folder: Path) -> Embedder:
+    """A network of the size that is deployed, frozen as pipeline.py does it; its weights are random."""
+    tf.keras.utils.set_random_seed(0)
+    net = build_embedding_net(tuple(args.image_size), args.width)
+    checkpoint.save_weights(net, folder / "reid_model-0.ckpt")
+    about = {"image_size": args.image_size, "width": args.width, "embedding_size": net.output_shape[1]}
+    checkpoint.write_json(folder / "args.json", about)
+    noise = np.random.default_rng(0).integers(0, 256, (4, *args.image_size, 3), dtype=np.uint8)
+    freeze_reid(str(folder / "reid_model-0.ckpt"), folder / "reid", lambda size: noise)
+    return Embedder(folder / "reid")
+
+
+def make_chains(args, timed: Embedder) -> dict:
+    detector, trained = Detector(args.obj, args.detection_threshold), Embedder(args.reid)
+    for embedder in (timed, trained):
+        embedder.warm_up()
+    chains = {}
+    for name, every in (("everyone", 1), ("as needed", args.reembed_every)):
+        identities = Identities(trained.manifest.get("threshold") or 0.6, learn=True)
+        embedder = Deployed(timed, trained, one_by_one=every == 1)
+        chains[name] = Chain(detector, embedder, identities, [Path(args.video).name], every)
+    return chains
+
+
+def run(chains: dict, video, most: int) -> dict:
+    """Both chains over the frames in turn -> {name: {"seconds", "figures", "seen": {frame: (boxes, numbers)}}}."""
+    found = {name: {"seconds": 0.0, "figures": Figures(), "seen": {}} for name in chains}
+    progress, begun = Figures(most or footage.frame_count(video)), time.perf_counter()
+    for name, chain in chains.items():
+        chain.timer = found[name]["figures"].timer
+    for number, picture in enumerate(frames(video)):
+        decoding = time.perf_counter() - begun
+        for name in list(chains)[:: 1 if number % 2 else -1]:  # neither has the warmer cache throughout
+            chain, some, begun = chains[name], found[name], time.perf_counter()
+            chain.timer.lap("draw")  # what lies between two of its frames is not the chain's
+            (seen,) = chain.look([picture])
+            chain.timer.next_frame()
+            some["seconds"] += decoding + time.perf_counter() - begun
+            some["figures"].count([seen])
+            some["seen"][number] = seen.boxes, seen.numbers
+        progress.show_progress(progress.count([]))
+        if number + 1 == most:
+            break
+        begun = time.perf_counter()
+    return found
+
+
+def judge(args, found) -> dict:
+    """{name: {"fps", "embedded", "milliseconds", "shared", "walks": ..., "by eye": ...}}."""
+    boxes = [boxes for boxes, _ in found["everyone"]["seen"].values()]
+    people = {"walks": footage.walks(boxes, footage.frame_rate(args.video))}
+    if Path(args.video).name == Path(footage.FOOTAGE).name:
+        people["by eye"] = footage.people_by_eye()
+    return {
+        name: {
+            "fps": some["figures"].frames / some["seconds"],
+            "embedded": some["figures"].share_embedded,
+            "people": some["figures"].people_a_frame,
+            "milliseconds": some["figures"].timer.milliseconds(),
+            "shared": footage.shared(some["seen"]),
+            **{by: footage.judge(footage.numbers_of(who, some["seen"])) for by, who in people.items()},
+        }
+        for name, some in found.items()
+    }
+
+
+def show(judged: dict) -> None:
+    """Prints both tables."""
+    stages = ("detect", "crop", "embed", "match")
+    print(f"\n{'':<12}{'frames/s':>10}{'embedded':>10}" + "".join(f"{stage + ' ms':>11}" for stage in stages))
+    for name, row in judged.items():
+        times = "".join(f"{row['milliseconds'][stage]['median']:>11.1f}" for stage in stages)
+        print(f"{name:<12}{row['fps']:>10.2f}{100 * row['embedded']:>9.0f}%{times}")
+    print(f"{judged['as needed']['fps'] / judged['everyone']['fps']:.2f} times as many frames a second;", end=" ")
+    print(f"{judged['everyone']['people']:.1f} people a frame; milliseconds are medians\n")
+    for by in [by for by in ("by eye", "walks") if by in judged["everyone"]]:
+        who = {"by eye": "people told apart by eye", "walks": "walks of certain continuity"}[by]
+        print(f"{judged['everyone'][by]['people']} {who}:")
+        print(f"{'':<12}{'switches':>10}{'numbers':>10}{'own number':>12}{'unknown':>10}")
+        for name, row in judged.items():
+            some = row[by]
+            print(
+                f"{name:<12}{some['switches']:>10}{some['numbers']:>10}{100 * some['own']:>11.1f}%"
+                f"{100 * some['unknown']:>9.1f}%"
+            )
+    twice = [str(row["shared"]) for row in judged.values()]
+    print(f"boxes that share a number with another of their frame: {' and '.join(twice)}")
+
+
+def main(args) -> None:
+    footage.check(args.video, args.obj)
+    with tempfile.TemporaryDirectory() as folder:
+        height, wide = args.image_size
+        print(f"freezing a network of {height}x{wide}, width {args.width:g}, random weights", flush=True)
+        timed = freeze_random(args, Path(folder))
+        found = run(make_chains(args, timed), args.video, args.frames)
+    judged = judge(args, found)
+    show(judged)
+    if args.json:
+        checkpoint.write_json(args.json, judged)
+
+
+if __name__ == "__main__":
+    run_main(main, ARGS)
