@@ -41,6 +41,7 @@ ARGS = parse_args() if __name__ == "__main__" else None
 import numpy as np  # noqa: E402
 
 from utils import metrics, rerank  # noqa: E402
+from utils.device import origin  # noqa: E402
 
 PEOPLE, QUERIES, GALLERY, DISTRACTORS, CAMERAS = 750, 3368, 15913, 2798, 6  # of Market-1501's test set
 # Parts that a picture's embedding is made of, beside its person's mean: gives a rank-1 like a trained network's.
@@ -136,7 +137,8 @@ def main(args):
     print(f"counting takes {counting:.2f} s, {counting / alone:.2f} times the product's {alone:.2f} s")
     print(f"memory {held / 1e6:.0f} MB: {held / block:.1f} blocks of {metrics.BLOCK} queries, {held / full:.1%} of all")
     print("  " + said(figures))
-    result = {"size": size, "product_seconds": alone, "evaluation_seconds": both, "ratio": counting / alone}
+    result = origin(f"python3 {' '.join(sys.argv)}")
+    result.update(size=size, product_seconds=alone, evaluation_seconds=both, ratio=counting / alone)
     result.update(memory_bytes=held, block_bytes=block, matrix_bytes=full, figures=figures)
     if args.rerank:
         result["rerank"] = measure_rerank(query, gallery, alone)

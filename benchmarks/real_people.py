@@ -64,6 +64,7 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
+from utils.device import origin  # noqa: E402
 from utils.metrics import positive_ranks, score_query  # noqa: E402
 
 CROP = (128, 64)  # pixels at which crops are kept for the histograms and the strips
@@ -303,24 +304,30 @@ def main(args):
             methods.append((name, vectors))
 
     # Table.
-    report = {"video": args.video, "tracks": len(tracks), "crops": len(crops), "methods": {}}
+    report = {
+        **origin(f"python3 {' '.join(sys.argv)}"),
+        "video": args.video,
+        "tracks": len(tracks),
+        "crops": len(crops),
+    }
+    report["methods"] = []
     for name, vectors in methods:
-        report["methods"][name] = {
-            "together": measure(vectors, tracks_of, frames_of, early, together, args.gap_seconds * rate),
-            "all": measure(vectors, tracks_of, frames_of, early, None, args.gap_seconds * rate),
-        }
+        row = {"name": name}
+        row["together"] = measure(vectors, tracks_of, frames_of, early, together, args.gap_seconds * rate)
+        row["all"] = measure(vectors, tracks_of, frames_of, early, None, args.gap_seconds * rate)
+        report["methods"].append(row)
     print(f"{args.video}: {len(tracks)} tracks of {args.min_seconds:g} s or more, {len(crops)} crops")
     for protocol in ("together", "all"):
-        first = next(iter(report["methods"].values()))[protocol]
+        first = report["methods"][0][protocol]
         print(
             f"\n{protocol}: {first['queries']} queries of {first['identities']} tracks, "
             f"{first['candidates']:.1f} tracks to choose from on average"
         )
         print(f"{'method':<50} rank-1 (std. error)  rank-5     mAP")
-        for name, figures in report["methods"].items():
-            row = figures[protocol]
+        for method in report["methods"]:
+            row = method[protocol]
             print(
-                f"{name:<50} {row['rank1']:6.1f} ({row['rank1_error']:4.1f})       {row['rank5']:6.1f}  "
+                f"{method['name']:<50} {row['rank1']:6.1f} ({row['rank1_error']:4.1f})       {row['rank5']:6.1f}  "
                 f"{row['mAP']:6.1f}"
             )
     if args.json:

@@ -8,10 +8,12 @@ before it hurts. Nothing here imports TensorFlow, and nothing raises where a fil
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,6 +89,20 @@ def device_name(root: Path = ROOT) -> str:
         return board
     found = re.search(r"^model name\s*:\s*(.+)$", _read(root / "proc/cpuinfo"), re.MULTILINE)
     return found.group(1).strip() if found else f"{platform.system()} {platform.machine()}"
+
+
+def origin(command: str) -> dict:
+    """What belongs beside figures: {"command", "machine"}, the second with its packages' versions."""
+    versions = ", ".join(f"{name} {_version(name)}" for name in ("tensorflow", "numpy", "opencv-python"))
+    words = f"{device_name()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
+    return {"command": command, "machine": words}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "of the system"
 
 
 def power_mode(command=("nvpmodel", "-q")):

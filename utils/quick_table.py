@@ -6,6 +6,7 @@ python3 -m utils.quick_table --folder=models/quick_run --json=models/quick_run.j
 import json
 from pathlib import Path
 
+from utils.device import origin
 from utils.options import parser, positive_int, run_main
 
 ROWS = (
@@ -49,6 +50,7 @@ def main(args):
     else:
         print("demo: not run, see above")
     result["seconds"] = args.seconds
+    result.update(origin("bash quick_run.sh"))
     print(f"all of it took {args.seconds // 60} min {args.seconds % 60} s; figures: {args.json}")
     Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
 
