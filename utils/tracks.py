@@ -239,12 +239,11 @@ class Tracker:
                 continue
             age = self.frame - lost.seen
             expected = lost.expected(min(self.frame, lost.seen + PATIENCE))
-            height = lost.box[2] - lost.box[0]
             for row, track in enumerate(tracks):
-                away = np.abs((track.box - expected)[:2] + (track.box - expected)[2:]) / 2
-                near[row, column] = (
-                    track.person is None and away[0] < 0.5 * height and away[1] < (0.3 + 0.03 * age) * height
-                )
+                if track.person is None:
+                    height = max(track.box[2] - track.box[0], lost.box[2] - lost.box[0])  # legs may have been hidden
+                    down, across = np.abs((track.box - expected)[:2] + (track.box - expected)[2:]) / 2
+                    near[row, column] = down < 0.5 * height and across < (0.3 + 0.03 * age) * height
         return near
 
     def _let_go(self, person, finder) -> None:
