@@ -9,14 +9,14 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-identities=450                            # people drawn to train on; 60 others are drawn to test on
-one_camera=0.65                           # share of those that one camera alone sees
+identities=400                            # people drawn to train on; 60 others are drawn to test on
+one_camera=0.5                            # share of those that one camera alone sees
 image_size=96x48                          # pixels; the people of the footage are hardly larger
 width=0.25                                # a quarter of ResNet-50's filters
 val_identities=20                         # people that both trainings leave to validation
 pad_crop=5                                # pixels
 
-id_steps=800
+id_steps=600
 id_batch_size=32
 id_learning_rate=0.003
 id_warmup_steps=60

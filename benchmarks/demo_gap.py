@@ -44,6 +44,7 @@ from benchmarks import footage  # noqa: E402
 from benchmarks.real_people import frames  # noqa: E402
 from utils import checkpoint  # noqa: E402
 from utils.detector import Detector  # noqa: E402
+from utils.device import origin  # noqa: E402
 from utils.reid_net import Embedder, crop_people  # noqa: E402
 
 WORDS = ("kept", "other's", "new")
@@ -106,7 +107,8 @@ def main(args) -> None:
         counts = {word: sum(some[word] for some in report[1:]) for word in WORDS}
         print(f"{args.cuts} cuts together: {told(counts)}")
     if args.json:
-        checkpoint.write_json(args.json, report)
+        content = {**origin(f"python3 {' '.join(sys.argv)}"), "cuts": report}
+        checkpoint.write_json(args.json, content)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.device import origin  # noqa: E402
 from utils.options import InputError, fraction, parser, positive_float, run_main  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,7 +88,18 @@ def main(args) -> None:
         f" {max(sizes):.0f} MB at most: {100 * growth:+.1f} %"
     )
     if args.json:
-        Path(args.json).write_text(json.dumps({"first": first, "last": last, "growth": growth, "sizes": sizes}) + "\n")
+        Path(args.json).write_text(
+            json.dumps(
+                {
+                    **origin(f"python3 {' '.join(sys.argv)}"),
+                    "first": first,
+                    "last": last,
+                    "growth": growth,
+                    "sizes": sizes,
+                }
+            )
+            + "\n"
+        )
     if growth > args.tolerance:
         sys.exit(f"that is more than {100 * args.tolerance:.0f} %")
 

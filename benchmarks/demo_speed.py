@@ -65,6 +65,7 @@ from benchmarks.real_people import frames  # noqa: E402
 from utils import checkpoint  # noqa: E402
 from utils.chain import Chain  # noqa: E402
 from utils.detector import Detector  # noqa: E402
+from utils.device import origin  # noqa: E402
 from utils.freeze import freeze_reid  # noqa: E402
 from utils.identities import Identities  # noqa: E402
 from utils.reid_net import Embedder  # noqa: E402
@@ -108,7 +109,7 @@ def make_chains(args, timed: Embedder) -> dict:
     for embedder in (timed, trained):
         embedder.warm_up()
     chains = {}
-    for name, every in (("everyone", 1), ("as needed", args.reembed_every)):
+    for name, every in (("everyone", 1), ("as_needed", args.reembed_every)):
         identities = Identities(trained.manifest.get("threshold") or 0.6, learn=True)
         embedder = Deployed(timed, trained, one_by_one=every == 1)
         chains[name] = Chain(detector, embedder, identities, [Path(args.video).name], every)
@@ -143,15 +144,16 @@ def run(chains: dict, video, most: int) -> dict:
 
 
 def judge(args, found, threshold: float) -> dict:
-    """{name: {"fps", "embedded", "milliseconds", "shared", "walks": ..., "by eye": ...}}."""
+    """{name: {"fps", "embedded", "milliseconds", "shared", "walks": ..., "by_eye": ...}}."""
     boxes = [boxes for boxes, _ in found["everyone"]["seen"].values()]
     people = {"walks": footage.walks(boxes, footage.frame_rate(args.video))}
     if Path(args.video).name == Path(footage.FOOTAGE).name:
-        people["by eye"] = footage.people_by_eye()
+        people["by_eye"] = footage.people_by_eye()
     judged = {
         name: {
             "fps": some["figures"].frames / some["seconds"],
             "embedded": some["figures"].share_embedded,
+            "embedded_percent": 100 * some["figures"].share_embedded,
             "people": some["figures"].people_a_frame,
             "milliseconds": some["figures"].timer.milliseconds(),
             "shared": footage.shared(some["seen"]),
@@ -159,7 +161,7 @@ def judge(args, found, threshold: float) -> dict:
         }
         for name, some in found.items()
     }
-    for name, every in (("everyone", 1), ("as needed", args.reembed_every)):
+    for name, every in (("everyone", 1), ("as_needed", args.reembed_every)):
         for start in range(0, STEP * args.starts, STEP):
             seen = footage.replay(boxes, found["everyone"]["embeddings"], threshold, every, without=range(start))
             for by, who in people.items():
@@ -174,17 +176,17 @@ def show(judged: dict) -> None:
     print(f"\n{'':<12}{'frames/s':>10}{'embedded':>10}" + "".join(f"{stage + ' ms':>11}" for stage in stages))
     for name, row in judged.items():
         times = "".join(f"{row['milliseconds'][stage]['median']:>11.1f}" for stage in stages)
-        print(f"{name:<12}{row['fps']:>10.2f}{100 * row['embedded']:>9.0f}%{times}")
-    print(f"{judged['as needed']['fps'] / judged['everyone']['fps']:.2f} times as many frames a second;", end=" ")
+        print(f"{name.replace('_', ' '):<12}{row['fps']:>10.2f}{100 * row['embedded']:>9.0f}%{times}")
+    print(f"{judged['as_needed']['fps'] / judged['everyone']['fps']:.2f} times as many frames a second;", end=" ")
     print(f"{judged['everyone']['people']:.1f} people a frame; milliseconds are medians\n")
-    for by in [by for by in ("by eye", "walks") if by in judged["everyone"]]:
-        who = {"by eye": "people told apart by eye", "walks": "walks of certain continuity"}[by]
+    for by in [by for by in ("by_eye", "walks") if by in judged["everyone"]]:
+        who = {"by_eye": "people told apart by eye", "walks": "walks of certain continuity"}[by]
         print(f"{judged['everyone'][by]['people']} {who}:")
         print(f"{'':<12}{'switches':>10}{'numbers':>10}{'own number':>12}{'unknown':>10}   switches, other starts")
         for name, row in judged.items():
             some = row[by]
             print(
-                f"{name:<12}{some['switches']:>10}{some['numbers']:>10}{100 * some['own']:>11.1f}%"
+                f"{name.replace('_', ' '):<12}{some['switches']:>10}{some['numbers']:>10}{100 * some['own']:>11.1f}%"
                 f"{100 * some['unknown']:>9.1f}%   {mean_and_error(some['replayed'])}"
             )
     twice = [str(row["shared"]) for row in judged.values()]
@@ -208,7 +210,7 @@ def main(args) -> None:
     judged = judge(args, found, threshold)
     show(judged)
     if args.json:
-        checkpoint.write_json(args.json, judged)
+        checkpoint.write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), **judged})
 
 
 if __name__ == "__main__":

@@ -7,11 +7,26 @@ import pytest
 
 from benchmarks import footage
 from benchmarks.demo_gap import compare
+from benchmarks.real_people import frames
 from tests.conftest import ROOT, refusal, run
+from tests.standins import write_checkpoint
+from utils.freeze import freeze_detector, freeze_reid
 
-QUICK = ROOT / "models/quick_run/frozen"
-READY = (QUICK / "reid/saved_model.pb").is_file() and (ROOT / footage.FOOTAGE).is_file()
-needs_quick_run = pytest.mark.skipif(not READY, reason="no networks or no footage: bash quick_run.sh")
+DETECTOR = ROOT / "models/downloads/detector/saved_model"
+READY = (DETECTOR / "saved_model.pb").is_file() and (ROOT / footage.FOOTAGE).is_file()
+needs_real_parts = pytest.mark.skipif(not READY, reason="no detector or no footage: bash setup.sh")
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Options that name the real detector, frozen, and an untrained small re-id net."""
+    folder = tmp_path_factory.mktemp("frozen")
+    checkpoint, _ = write_checkpoint(folder / "m0")
+    people = np.random.default_rng(0).integers(0, 256, (4, 64, 32, 3), dtype=np.uint8)
+    freeze_reid(checkpoint, folder / "reid", lambda size: people, engine="tensorflow")
+    frame = next(frames(ROOT / footage.FOOTAGE))
+    freeze_detector(DETECTOR, folder / "obj", [frame], engine="tensorflow")
+    return ["--obj", folder / "obj", "--reid", folder / "reid"]
 
 
 def test_figures_of_identities_by_hand():
@@ -46,20 +61,20 @@ def test_the_list_of_people_is_sound():
         assert (boxes >= 0).all() and (boxes <= 1).all() and (boxes[:, 2:] > boxes[:, :2]).all()
 
 
-@needs_quick_run
-def test_speed_prints_both_chains(tmp_path):
+@needs_real_parts
+def test_speed_prints_both_chains(networks, tmp_path):
     small = ["--image_size", "64x32", "--width", "0.25", "--frames", "40", "--json", tmp_path / "speed.json"]
-    done = run("benchmarks/demo_speed.py", *small)
+    done = run("benchmarks/demo_speed.py", *networks, *small)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "speed.json").read_text())
-    assert found["everyone"]["embedded"] == 1 and found["as needed"]["embedded"] < 0.8
-    assert found["everyone"]["shared"] == found["as needed"]["shared"] == 0
+    assert found["everyone"]["embedded"] == 1 and found["as_needed"]["embedded"] < 0.8
+    assert found["everyone"]["shared"] == found["as_needed"]["shared"] == 0
     assert "times as many frames a second" in done.stdout and "people told apart by eye" in done.stdout
 
 
-@needs_quick_run
-def test_memory_stays_constant_over_a_while(tmp_path):
-    done = run("benchmarks/demo_memory.py", "--minutes", "0.2", "--json", tmp_path / "memory.json")
+@needs_real_parts
+def test_memory_stays_constant_over_a_while(networks, tmp_path):
+    done = run("benchmarks/demo_memory.py", *networks, "--minutes", "0.2", "--json", tmp_path / "memory.json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "memory.json").read_text())
     assert len(found["sizes"]) >= 8 and found["growth"] < 0.05 and found["last"] > 100
