@@ -52,7 +52,8 @@ def test_people_are_enrolled_from_crops_and_from_whole_scenes(tmp_path):
     blue, red = net.embed(np.array([[[[30, 30, 200]]], [[[255, 0, 0]]]], np.uint8))
     np.testing.assert_allclose(identities.similarity(np.stack([blue, red])).diagonal(), 1, atol=1e-3)
     crop = bert.portraits[0][1]  # the larger of the two
-    assert crop.shape == (90, 40, 3) and (crop[..., 0] > 200).all() and (crop[..., 2] < 60).all()  # RGB
+    inside = crop[2:-2, 2:-2]  # the edges may be a pixel off
+    assert crop.shape == (90, 40, 3) and (inside[..., 0] > 200).all() and (inside[..., 2] < 60).all()  # RGB
     assert bert.seen is None and bert.camera is None
 
 
