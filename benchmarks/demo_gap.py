@@ -45,9 +45,7 @@ from benchmarks.real_people import frames  # noqa: E402
 from utils import checkpoint  # noqa: E402
 from utils.detector import Detector  # noqa: E402
 from utils.device import origin  # noqa: E402
-from utils.identities import Identities  # noqa: E402
 from utils.reid_net import Embedder, crop_people  # noqa: E402
-from utils.tracks import Tracker  # noqa: E402
 
 WORDS = ("kept", "other's", "new")
 
@@ -62,16 +60,6 @@ def look_once(args) -> tuple:
         if len(boxes) % 100 == 0:
             print(f"  {len(boxes)} frames looked at", flush=True)
     return boxes, embeddings, embedder.manifest.get("threshold") or 0.6
-
-
-def watch(boxes, embeddings, threshold: float, every: int, cut: range) -> dict:
-    """{frame: (boxes, numbers)} as the demo gives them without the frames of `cut`."""
-    tracker, seen = Tracker(Identities(threshold, learn=True), every), {}
-    for frame, (some, vectors) in enumerate(zip(boxes, embeddings)):
-        if frame not in cut:
-            due = tracker.link(some)
-            seen[frame] = some, tracker.settle(vectors[due])[0]
-    return seen
 
 
 def compare(rows: np.ndarray, cut: range, edge: int) -> dict:
@@ -110,7 +98,7 @@ def main(args) -> None:
     people, report = footage.people_by_eye(), []
     for start in starts[: 1 if args.cuts == 1 else None]:
         cut = range(start, start + length)
-        seen = watch(boxes, embeddings, threshold, args.reembed_every, cut)
+        seen = footage.replay(boxes, embeddings, threshold, args.reembed_every, without=cut)
         found = compare(footage.numbers_of(people, seen), cut, edge)
         counts = {name: [word for _, _, word in found.values()].count(name) for name in WORDS}
         report.append({"start": start, "people": found, **counts})

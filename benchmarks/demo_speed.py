@@ -14,7 +14,8 @@ whose time counts too, so that identities and the work they cause are real. What
   by eye  people told apart by eye (benchmarks/footage.py; only for vtest.avi)
   walks   boxes that certainly are one person by continuity alone, for any footage
 
-A switch is when somebody's number is another than at last sight.
+A switch is when somebody's number is another than at last sight. Who is mixed up with whom hangs on trifles, so the
+same is replayed without networks from --starts different first frames, with the mean and its standard error.
 """
 
 import sys
@@ -46,6 +47,7 @@ def parse_args(argv=None):
     add("--width", type=width, default=1.0, help="of the network timed; 1 is ResNet-50 as deployed")
     add("--frames", type=non_negative_int, default=0, help="stop after so many; 0: at the end of the footage")
     add("--reembed_every", type=positive_int, default=16, help="frames, as in demo.py, of the chain that does less")
+    add("--starts", type=positive_int, default=6, help="first frames from which the switches are counted again")
     add("--detection_threshold", type=fraction, default=0.5, help="as in demo.py")
     add("--json", default=None, metavar="FILE", help="also write the figures there")
     # fmt: on
@@ -70,13 +72,15 @@ from utils.reid_net import Embedder  # noqa: E402
 from utils.resnet import build_embedding_net  # noqa: E402
 from utils.timing import Figures  # noqa: E402
 
+STEP = 25  # frames between two of the first frames
+
 
 class Deployed:
     """An Embedder that takes the time of `timed` and answers as `trained` does; one_by_one: person for person."""
 
     def __init__(self, timed, trained, one_by_one: bool):
         self._timed, self._trained, self._one_by_one = timed, trained, one_by_one
-        self.image_size = trained.image_size
+        self.image_size, self.last = trained.image_size, None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         height, wide = self._timed.image_size
@@ -84,7 +88,8 @@ class Deployed:
         for start in range(0, len(images), step):
             some = images[start : start + step]
             self._timed.embed(np.stack([cv2.resize(image, (wide, height)) for image in some]))
-        return self._trained.embed(images)
+        self.last = self._trained.embed(images)
+        return self.last
 
 
 def freeze_random(args, folder: Path) -> Embedder:
@@ -112,8 +117,11 @@ def make_chains(args, timed: Embedder) -> dict:
 
 
 def run(chains: dict, video, most: int) -> dict:
-    """Both chains over the frames in turn -> {name: {"seconds", "figures", "seen": {frame: (boxes, numbers)}}}."""
-    found = {name: {"seconds": 0.0, "figures": Figures(), "seen": {}} for name in chains}
+    """Both chains over the frames in turn -> {name: {"seconds", "figures", "embeddings", "seen"}}.
+
+    "seen" is {frame: (boxes, numbers)}. The embeddings of a frame are those of the people who were due in it.
+    """
+    found = {name: {"seconds": 0.0, "figures": Figures(), "seen": {}, "embeddings": []} for name in chains}
     progress, begun = Figures(most or footage.frame_count(video)), time.perf_counter()
     for name, chain in chains.items():
         chain.timer = found[name]["figures"].timer
@@ -127,6 +135,7 @@ def run(chains: dict, video, most: int) -> dict:
             some["seconds"] += decoding + time.perf_counter() - begun
             some["figures"].count([seen])
             some["seen"][number] = seen.boxes, seen.numbers
+            some["embeddings"].append(chain.embedder.last if len(seen.boxes) else np.zeros((0, 1), np.float32))
         progress.show_progress(progress.count([]))
         if number + 1 == most:
             break
@@ -134,13 +143,13 @@ def run(chains: dict, video, most: int) -> dict:
     return found
 
 
-def judge(args, found) -> dict:
+def judge(args, found, threshold: float) -> dict:
     """{name: {"fps", "embedded", "milliseconds", "shared", "walks": ..., "by_eye": ...}}."""
     boxes = [boxes for boxes, _ in found["everyone"]["seen"].values()]
     people = {"walks": footage.walks(boxes, footage.frame_rate(args.video))}
     if Path(args.video).name == Path(footage.FOOTAGE).name:
         people["by_eye"] = footage.people_by_eye()
-    return {
+    judged = {
         name: {
             "fps": some["figures"].frames / some["seconds"],
             "embedded": some["figures"].share_embedded,
@@ -152,6 +161,13 @@ def judge(args, found) -> dict:
         }
         for name, some in found.items()
     }
+    for name, every in (("everyone", 1), ("as_needed", args.reembed_every)):
+        for start in range(0, STEP * args.starts, STEP):
+            seen = footage.replay(boxes, found["everyone"]["embeddings"], threshold, every, without=range(start))
+            for by, who in people.items():
+                switches = footage.judge(footage.numbers_of(who, seen))["switches"]
+                judged[name][by].setdefault("replayed", []).append(switches)
+    return judged
 
 
 def show(judged: dict) -> None:
@@ -166,15 +182,20 @@ def show(judged: dict) -> None:
     for by in [by for by in ("by_eye", "walks") if by in judged["everyone"]]:
         who = {"by_eye": "people told apart by eye", "walks": "walks of certain continuity"}[by]
         print(f"{judged['everyone'][by]['people']} {who}:")
-        print(f"{'':<12}{'switches':>10}{'numbers':>10}{'own number':>12}{'unknown':>10}")
+        print(f"{'':<12}{'switches':>10}{'numbers':>10}{'own number':>12}{'unknown':>10}   switches, other starts")
         for name, row in judged.items():
             some = row[by]
             print(
                 f"{name.replace('_', ' '):<12}{some['switches']:>10}{some['numbers']:>10}{100 * some['own']:>11.1f}%"
-                f"{100 * some['unknown']:>9.1f}%"
+                f"{100 * some['unknown']:>9.1f}%   {mean_and_error(some['replayed'])}"
             )
     twice = [str(row["shared"]) for row in judged.values()]
     print(f"boxes that share a number with another of their frame: {' and '.join(twice)}")
+
+
+def mean_and_error(values) -> str:
+    error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+    return f"{np.mean(values):.1f} ({error:.1f})"
 
 
 def main(args) -> None:
@@ -183,8 +204,10 @@ def main(args) -> None:
         height, wide = args.image_size
         print(f"freezing a network of {height}x{wide}, width {args.width:g}, random weights", flush=True)
         timed = freeze_random(args, Path(folder))
-        found = run(make_chains(args, timed), args.video, args.frames)
-    judged = judge(args, found)
+        chains = make_chains(args, timed)
+        threshold = chains["everyone"].identities.threshold  # before the scene changes it
+        found = run(chains, args.video, args.frames)
+    judged = judge(args, found, threshold)
     show(judged)
     if args.json:
         checkpoint.write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), **judged})

@@ -12,7 +12,9 @@ import numpy as np
 
 from benchmarks.real_people import link
 from utils.boxes import iou
+from utils.identities import Identities
 from utils.options import InputError
+from utils.tracks import Tracker
 
 FOOTAGE = "models/downloads/vtest.avi"
 PEOPLE = Path(__file__).with_name("vtest_people.txt")
@@ -43,6 +45,19 @@ def walks(detections, rate: float, min_seconds: float = 2.0) -> dict:
             for frame, box in track:
                 people.setdefault(frame, []).append((number, box))
     return people
+
+
+def replay(boxes, embeddings, threshold: float, every: int, without=range(0)) -> dict:
+    """{frame: (boxes, numbers)} as the demo gives them without some frames, and without any network.
+
+    boxes: [(N, 4)] and embeddings: [(N, E)] of every frame; every: reembed_every.
+    """
+    tracker, seen = Tracker(Identities(threshold, learn=True), every), {}
+    for frame, (some, vectors) in enumerate(zip(boxes, embeddings)):
+        if frame not in without:
+            due = tracker.link(some)
+            seen[frame] = some, tracker.settle(vectors[due])[0]
+    return seen
 
 
 def numbers_of(people: dict, seen: dict) -> np.ndarray:

@@ -148,7 +148,7 @@ def test_between_two_who_look_alike_more_looks_decide():
     leave(tracker)
     doubtful, clear = (A + B) / np.sqrt(2), towards(A, B, 0.8)
     for frame in range(LOOKS):
-        numbers, due = step(tracker, (MIDDLE, doubtful if frame < 2 else clear))
+        numbers, due = step(tracker, (MIDDLE, doubtful if frame < LOOKS - 1 else clear))
         assert due == [True] and numbers == [1 if frame == LOOKS - 1 else 0]
 
 

@@ -15,13 +15,14 @@ from utils.identities import Identities, normalised
 PATIENCE = 10  # frames for which a track waits for a box; a detector misses people now and then
 LINKED = 0.4  # IoU with the expected box from which on a box goes on with a track
 RIVAL = 0.2  # share of that IoU from which on a second box, or track, makes the link doubtful
+RIVAL_FRAMES = 3  # since which that other track had its last box
 STEADY = 0.7  # share of the old velocity that a new box leaves; the boxes of a detector tremble
 CROWDED = 0.05  # IoU with another box of the frame from which on a crop may show the wrong person
 CROWD_FRAMES = 10  # after so many frames without a number, boxes are looked at up to an IoU of MOST_CROWDED
 MOST_CROWDED = 0.3
 APART = 0.1  # IoU below which two boxes of one frame are certainly not one person found twice
 LOOKS = 4  # embeddings, of clear boxes, whose mean tells who a new or doubtful track is
-SURE = 0.1  # lead of the most similar person over the next with which one look is enough
+SURE = 0.05  # lead of the most similar person over the next with which one look is enough
 STRANGE = 8  # looks at someone like nobody known until that is a new person
 HOLD = 0.15  # advantage of the person that a doubtful track had
 SLACK = 0.2  # below the threshold, until which that person may keep the track
@@ -99,15 +100,20 @@ class Tracker:
             if track is None:
                 track = Track(boxes[index], self.frame)
             else:
-                rivals = np.append(np.delete(overlap[index], column), np.delete(overlap[:, column], index))
-                rivalled = (rivals > RIVAL * overlap[index, column]).any()
-                if self._crowded[index] or rivalled and track.person is not None:
+                if self._crowded[index] or track.person is not None and self._rivalled(overlap, index, column):
                     track.question()
                 track.goes_on(boxes[index], self.frame)
             self._now.append(track)
         self.tracks += [track for track in self._now if track not in self.tracks]
         self._due = np.array([self._is_due(track, crowd) for track, crowd in zip(self._now, self._crowded)], bool)
         return self._due
+
+    def _rivalled(self, overlap, index: int, column: int) -> bool:
+        """Whether the link of a box and a track is not the only one that could be. overlap (N, T): IoU of all pairs."""
+        awake = [self.frame - track.seen <= RIVAL_FRAMES for track in self.tracks]
+        of_box, of_track = np.where(awake, overlap[index], 0), overlap[:, column].copy()
+        of_box[column] = of_track[index] = 0
+        return max(of_box.max(), of_track.max()) > RIVAL * overlap[index, column]
 
     def _find_crowded(self, old) -> np.ndarray:
         """(N,) bool: boxes whose picture may show another person. old: the track that each goes on with, or None."""
