@@ -119,7 +119,7 @@ def make_chains(args, timed: Embedder) -> dict:
 def run(chains: dict, video, most: int) -> dict:
     """Both chains over the frames in turn -> {name: {"seconds", "figures", "embeddings", "seen"}}.
 
-    "seen" is {frame: (boxes, numbers)}. The embeddings of a frame are those of the people who were due in it.
+    embeddings: [(D, E)], of each frame's people who were due; seen: {frame: (boxes (N, 4), numbers (N,))}.
     """
     found = {name: {"seconds": 0.0, "figures": Figures(), "seen": {}, "embeddings": []} for name in chains}
     progress, begun = Figures(most or footage.frame_count(video)), time.perf_counter()

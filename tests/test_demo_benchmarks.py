@@ -74,10 +74,10 @@ def test_speed_prints_both_chains(networks, tmp_path):
 
 @needs_real_parts
 def test_memory_stays_constant_over_a_while(networks, tmp_path):
-    done = run("benchmarks/demo_memory.py", *networks, "--minutes", "0.25", "--json", tmp_path / "memory.json")
+    done = run("benchmarks/demo_memory.py", *networks, "--minutes", "0.2", "--json", tmp_path / "memory.json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "memory.json").read_text())
-    assert len(found["sizes"]) >= 10 and found["growth"] < 0.05 and found["last"] > 100
+    assert len(found["sizes"]) >= 8 and found["growth"] < 0.05 and found["last"] > 100
 
 
 def test_scripts_refuse_what_is_missing(tmp_path):
