@@ -16,13 +16,13 @@ width=0.25                                # a quarter of ResNet-50's filters
 val_identities=20                         # people that both trainings leave to validation
 pad_crop=5                                # pixels
 
-id_steps=600
+id_steps=500
 id_batch_size=32
 id_learning_rate=0.003
 id_warmup_steps=60
 id_erase=0.2                              # share of pictures partly erased: little, as training is short
 
-reid_steps=800
+reid_steps=900
 reid_batch_size=16                        # triplets a step
 reid_k=24                                 # steps between two minings
 reid_num_images=1536                      # images that each mining searches
@@ -30,7 +30,7 @@ reid_sample_num=20                        # hardest that the pair is drawn from
 reid_margin=0.3
 reid_learning_rate=0.0004
 reid_warmup_steps=20
-reid_decay_start=530
+reid_decay_start=600
 reid_erase=0
 
 data_dir=data/quick_run
