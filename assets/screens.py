@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from utils.options import InputError, parser, run_main  # noqa: E402
 
-NAMES = ("Demo.jpg", "Page.jpg", "TensorBoard.PNG", "Ranked.PNG", "Threshold.PNG")
+NAMES = ("Demo.jpg", "Page.jpg", "TensorBoard.PNG", "Ranked.jpg", "Threshold.PNG")
 
 
 def parse_args():
@@ -149,7 +149,7 @@ def tensorboard(args) -> None:
 
 
 def test_results(args, names) -> None:
-    """What test_reid.py draws: Ranked.PNG and Threshold.PNG."""
+    """What test_reid.py draws: Ranked.jpg and Threshold.PNG."""
     from utils.checkpoint import find_checkpoint
 
     prefix = find_checkpoint(f"{args.models}/reid/m0")
@@ -158,9 +158,10 @@ def test_results(args, names) -> None:
         command = [sys.executable, "test_reid.py", f"--model={prefix}", f"--data_dir={args.data_dir}", "--threshold"]
         command += [f"--ranked={ranked}", "--ranked_queries=random", "--ranked_count=5"]
         subprocess.run(command, cwd=ROOT, check=True, **QUIET)
-        for name, path in (("Ranked.PNG", ranked), ("Threshold.PNG", f"{prefix}.threshold.png")):
-            if name in names:
-                save(FOLDER / name, cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
+        if "Ranked.jpg" in names:
+            write_jpeg("Ranked.jpg", cv2.imread(str(ranked)))
+        if "Threshold.PNG" in names:
+            save(FOLDER / "Threshold.PNG", cv2.cvtColor(cv2.imread(f"{prefix}.threshold.png"), cv2.COLOR_BGR2RGB))
 
 
 def main(args) -> None:
@@ -170,7 +171,7 @@ def main(args) -> None:
     for name, take in (("Demo.jpg", demo), ("Page.jpg", page), ("TensorBoard.PNG", tensorboard)):
         if name in names:
             take(args)
-    if names & {"Ranked.PNG", "Threshold.PNG"}:
+    if names & {"Ranked.jpg", "Threshold.PNG"}:
         test_results(args, names)
 
 
