@@ -50,7 +50,7 @@ def place(tmp_path_factory):
     (folder / "data").mkdir()
     for path in (ROOT / "data").glob("*.py"):
         (folder / "data" / path.name).symlink_to(path)
-    draw_set(folder / "source/Market", identities=8, test_identities=8, per_camera=4)
+    draw_set(folder / "source/Market", identities=8, test_identities=16, per_camera=4)
     shutil.make_archive(str(folder / "Market-1501-v15.09.15"), "zip", folder / "source")
     for path in (folder / "source/Market/bounding_box_train").iterdir():
         person = folder / "people" / f"person {path.name[:4]}"

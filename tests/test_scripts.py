@@ -18,6 +18,7 @@ import train_id
 import train_reid
 from tests.conftest import ROOT, refusal, run
 from utils import checkpoint, dataset, mining, quick_table, resnet
+from utils.device import origin
 from utils.options import InputError
 from utils.run import Run
 
@@ -261,6 +262,7 @@ def test_the_closing_table_of_the_quick_run(tmp_path, capsys):
         "parity": {"min": 0.9, "mean": 1.0},
         "demo": {"fps": 12.5, "video": "people.mp4"},
         "seconds": 61,
+        **origin("bash quick_run.sh"),
     }
     assert "12.5 frames a second" in capsys.readouterr().out
 
