@@ -1,5 +1,6 @@
 """Live streams, against a real MJPEG camera on loopback that stalls, dies and comes back."""
 
+import functools
 import signal
 import subprocess
 import sys
@@ -184,7 +185,10 @@ except KeyboardInterrupt:
 
 def start_watcher(feed, stall, shutdown):
     command = [sys.executable, "-c", WATCHER, feed.url, str(stall), str(shutdown)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background has them ignore Ctrl-C, and children inherit that.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, preexec_fn=heed, **streams)
 
 
 @pytest.mark.parametrize(
