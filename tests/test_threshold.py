@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -179,7 +180,8 @@ def test_the_manifest_and_the_demo_take_the_measured_threshold(measured, tmp_pat
     manifest = freeze_reid(prefix, tmp_path / "frozen", lambda size: pictures, batch=2, engine="tensorflow")
     assert manifest["threshold"] == figures["threshold"]
     assert json.loads((tmp_path / "frozen" / "manifest.json").read_text())["threshold"] == figures["threshold"]
-    assert demo.know_people(None, manifest).threshold == figures["threshold"]
+    asked = SimpleNamespace(similarity_threshold=None, strangers="number")
+    assert demo.know_people(asked, manifest).threshold == figures["threshold"]
     assert "measured: equal error rate on " in capsys.readouterr().out
 
 
