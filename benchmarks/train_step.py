@@ -1,0 +1,84 @@
+"""How long a training step of the ID network takes with the fused BatchNorm of utils/resnet.py and with Keras' own.
+
+    python3 benchmarks/train_step.py                                  the network of quick_run.sh
+    python3 benchmarks/train_step.py --image_size 256x128 --width 1 --batch_size 64 --steps 5
+
+Both take turns in one process on the same pictures, so that the ratio holds on a noisy machine too.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from utils.options import image_size, parser, positive_int, run_main, width  # noqa: E402
+
+
+def parse_args(argv=None):
+    options = parser(__doc__)
+    add = options.add_argument
+    add("--image_size", type=image_size, default=[96, 48], metavar="HxW", help="of the pictures, in pixels")
+    add("--width", type=width, default=0.25, help="factor on ResNet-50's filters")
+    add("--batch_size", type=positive_int, default=32, help="pictures a step")
+    add("--steps", type=positive_int, default=40, help="of each that are timed, after two that are not")
+    add("--json", default=None, metavar="FILE", help="also write the figures there")
+    return options.parse_args(argv)
+
+
+ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from utils import checkpoint, resnet  # noqa: E402
+from utils.device import origin  # noqa: E402
+from utils.losses import id_loss  # noqa: E402
+
+CLASSES = 400
+
+
+def build_step(batchnorm, args):
+    """A function of (B, H, W, 3) uint8 and (B,) int32 that makes one step; batchnorm: the layer class."""
+    own, resnet.BatchNorm = resnet.BatchNorm, batchnorm
+    net = resnet.build_id_net(CLASSES, args.image_size, args.width)
+    resnet.BatchNorm = own
+    optimizer = tf.keras.optimizers.Adam(1e-3)
+    optimizer.build(net.trainable_variables)
+
+    @tf.function
+    def step(images, labels):
+        with tf.GradientTape() as tape:
+            loss = id_loss(labels, net(images, training=True), 0.1)
+        optimizer.apply_gradients(zip(tape.gradient(loss, net.trainable_variables), net.trainable_variables))
+        return loss
+
+    return step
+
+
+def main(args) -> None:
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.integers(0, 256, (args.batch_size, *args.image_size, 3), dtype=np.uint8))
+    labels = tf.constant(rng.integers(0, CLASSES, args.batch_size, dtype=np.int32))
+    steps = {
+        "fused": build_step(resnet.BatchNorm, args),
+        "keras": build_step(tf.keras.layers.BatchNormalization, args),
+    }
+    seconds = {name: [] for name in steps}
+    for number in range(args.steps + 2):
+        for name, step in steps.items():
+            begun = time.perf_counter()
+            step(images, labels).numpy()
+            if number > 1:
+                seconds[name].append(time.perf_counter() - begun)
+    medians = {name: float(np.median(some)) for name, some in seconds.items()}
+    for name, median in medians.items():
+        print(f"{name:<6}{1000 * median:>8.1f} ms a step (median of {args.steps})")
+    print(f"Keras' own takes {medians['keras'] / medians['fused']:.2f} times as long")
+    if args.json:
+        figures = {f"{name}_ms": 1000 * median for name, median in medians.items()}
+        checkpoint.write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), **figures})
+
+
+if __name__ == "__main__":
+    run_main(main, ARGS)
