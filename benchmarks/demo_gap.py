@@ -41,7 +41,7 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import numpy as np  # noqa: E402
 
 from benchmarks import footage  # noqa: E402
-from benchmarks.real_people import frames  # noqa: E402
+from benchmarks.footage import frames  # noqa: E402
 from utils import checkpoint  # noqa: E402
 from utils.detector import Detector  # noqa: E402
 from utils.device import origin  # noqa: E402

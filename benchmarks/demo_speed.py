@@ -61,7 +61,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from benchmarks import footage  # noqa: E402
-from benchmarks.real_people import frames  # noqa: E402
+from benchmarks.footage import frames  # noqa: E402
 from utils import checkpoint  # noqa: E402
 from utils.chain import Chain  # noqa: E402
 from utils.detector import Detector  # noqa: E402

@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.real_people import link
 from utils.boxes import iou
 from utils.identities import Identities
 from utils.options import InputError
@@ -22,6 +21,63 @@ SIZE = 768, 576  # pixels of vtest.avi
 HIT = 0.5  # IoU from which on a box shows the person of the list
 
 
+# ---- frames and tracks ----------------------------------------------------------------------------------------------
+
+
+def frames(video):
+    """Yields (H, W, 3) uint8 BGR; InputError if there is not a single frame."""
+    capture, count = cv2.VideoCapture(str(video)), 0
+    while True:
+        there, frame = capture.read()
+        if not there:
+            break
+        count += 1
+        yield frame
+    capture.release()
+    if not count:
+        raise InputError(
+            f"--video {video} can't be read as video: run bash setup.sh for the sample footage, or name a file that "
+            "OpenCV can decode"
+        )
+
+
+def expected(track, frame) -> np.ndarray:
+    """(4,) where the track's box should be in this frame if it goes on as in its last six boxes."""
+    (last, box), (first, before) = track[-1], track[max(0, len(track) - 6)]
+    return box + (box - before) / max(1, last - first) * (frame - last)
+
+
+def link(detections, min_overlap, clear, patience=3) -> list:
+    """Tracks, each a list of (frame, (4,) box). A track ends when it is lost for more than `patience` frames or no
+    longer unmistakable.
+    """
+    ended, alive = [], []
+    for frame, boxes in enumerate(detections):
+        ended += [track for track in alive if frame - track[-1][0] > patience]
+        alive = [track for track in alive if frame - track[-1][0] <= patience]
+        free, going_on = np.ones(len(boxes), bool), []
+        if alive and len(boxes):
+            shared = iou(np.array([expected(track, frame) for track in alive]), boxes)  # (T, N)
+            for row, track in enumerate(alive):
+                best = int(shared[row].argmax())
+                if shared[row, best] < min_overlap:
+                    going_on.append(track)  # not seen in this frame
+                    continue
+                rivals = np.append(np.delete(shared[row], best), np.delete(shared[:, best], row))
+                if (rivals > clear * shared[row, best]).any():
+                    ended.append(track)
+                else:
+                    track.append((frame, boxes[best]))
+                    free[best] = False
+                    going_on.append(track)
+            alive = going_on
+        alive += [[(frame, box)] for box in boxes[free]]
+    return ended + alive
+
+
+# ---- who is there ----------------------------------------------------------------------------------------------------
+
+
 def people_by_eye(path=PEOPLE) -> dict:
     """{frame from 0: [(person, box (4,) in 0..1)]}."""
     width, height = SIZE
@@ -31,6 +87,17 @@ def people_by_eye(path=PEOPLE) -> dict:
         box = np.array([top / height, left / width, (top + high) / height, (left + wide) / width], np.float32)
         people.setdefault(frame - 1, []).append((person, box))
     return people
+
+
+def walks_by_eye(people_of, frames_of, gap: float) -> np.ndarray:
+    """(M,) people and (M,) frames -> (M,) walks from 0: a person who was out of sight for more than gap starts anew."""
+    walks_of, count = np.zeros(len(people_of), int), 0
+    for person in np.unique(people_of):
+        places = np.flatnonzero(people_of == person)
+        places = places[np.argsort(frames_of[places], kind="stable")]
+        walks_of[places] = count + np.append(0, np.cumsum(np.diff(frames_of[places]) > gap))
+        count = walks_of.max() + 1
+    return walks_of
 
 
 def walks(detections, rate: float, min_seconds: float = 2.0) -> dict:

@@ -4,16 +4,22 @@ some seconds later.
     python3 benchmarks/real_people.py models/id/m0 models/reid/m0     run folders or checkpoints, as many as wanted
     python3 benchmarks/real_people.py models/reid/m0 --json real_people.json
 
-The SSD detector finds people in each frame; boxes that overlap from frame to frame make a track. So identity comes
+The SSD detector finds people in each frame; boxes that overlap from frame to frame make a track, so that identity comes
 from continuity alone and never from appearance, which is what is measured. Where two people could be mixed up (they
 pass each other), the track ends; boxes that show two people are left out. Queries are the first second of each track,
-the gallery is what comes later: at least --gap_seconds later for the query's own track. Two figures for each method:
+the gallery is what comes later: at least --gap_seconds later for the query's own track.
 
   together  the gallery's other people are those that were in the picture at the same time as the query's person, so
             they are surely others
   all       every other track counts as another person. Someone who left and came back has two tracks (on vtest.avi 26
             tracks are a dozen people), so nobody can reach 100 % here: it asks for the same walk, and rewards what
             stays the same in a walk, such as direction and ground, which a re-id network learns to look through
+
+For vtest.avi there also is a list of who is who, told apart by eye (benchmarks/footage.py). Every box is a query:
+
+  by_eye    the gallery is everybody, at least --gap_seconds earlier or later
+  back      the same without the query's own walk: to be known again after having been out of the picture, which is
+            what re-identification means
 
 Nothing is trained on the footage. Compared with: colour histograms of stripes (the classic that needs no learning),
 and the network before any training. Differences of a few points are noise: the
@@ -23,6 +29,7 @@ table tells the standard error.
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -52,7 +59,7 @@ def parse_args(argv=None):
         help="every so many-th box of a track is used; neighbouring frames look alike")
     add("--image_size", type=image_size, default=None, metavar="HxW",
         help="pixels, for checkpoints that came without their .json")
-    add("--crops", default=None, metavar="FOLDER",
+    add("--strips", default=None, metavar="FOLDER",
         help="also write one strip of pictures per track there, to see what was measured")
     add("--json", default=None, metavar="FILE", help="also write the figures there")
     # fmt: on
@@ -64,30 +71,17 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
+from benchmarks import footage  # noqa: E402
+from benchmarks.footage import frames, link  # noqa: E402
+from utils.boxes import iou  # noqa: E402
 from utils.device import origin  # noqa: E402
 from utils.metrics import positive_ranks, score_query  # noqa: E402
 
 CROP = (128, 64)  # pixels at which crops are kept for the histograms and the strips
+BACK_SECONDS = 3.0  # out of sight for so long, somebody starts a new walk
 
 
 # ---- tracks ----------------------------------------------------------------------------------------------------------
-
-
-def frames(video):
-    """Yields (H, W, 3) uint8 BGR; InputError if there is not a single frame."""
-    capture, count = cv2.VideoCapture(str(video)), 0
-    while True:
-        there, frame = capture.read()
-        if not there:
-            break
-        count += 1
-        yield frame
-    capture.release()
-    if not count:
-        raise InputError(
-            f"--video {video} can't be read as video: run bash setup.sh for the sample footage, or name a file that "
-            "OpenCV can decode"
-        )
 
 
 def detect(video, folder, min_score) -> list:
@@ -102,48 +96,6 @@ def detect(video, folder, min_score) -> list:
     return found
 
 
-def overlap(boxes, others) -> np.ndarray:
-    """(N, 4), (M, 4) -> (N, M) intersection over union."""
-    low, high = np.maximum(boxes[:, None, :2], others[None, :, :2]), np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(-1)
-    area, other_area = (boxes[:, 2:] - boxes[:, :2]).prod(-1), (others[:, 2:] - others[:, :2]).prod(-1)
-    return shared / np.maximum(area[:, None] + other_area[None] - shared, 1e-9)
-
-
-def expected(track, frame) -> np.ndarray:
-    """(4,) where the track's box should be in this frame if it goes on as in its last six boxes."""
-    (last, box), (first, before) = track[-1], track[max(0, len(track) - 6)]
-    return box + (box - before) / max(1, last - first) * (frame - last)
-
-
-def link(detections, min_overlap, clear, patience=3) -> list:
-    """Tracks, each a list of (frame, (4,) box). A track ends when it is lost for more than `patience` frames or no
-    longer unmistakable.
-    """
-    ended, alive = [], []
-    for frame, boxes in enumerate(detections):
-        ended += [track for track in alive if frame - track[-1][0] > patience]
-        alive = [track for track in alive if frame - track[-1][0] <= patience]
-        free, going_on = np.ones(len(boxes), bool), []
-        if alive and len(boxes):
-            shared = overlap(np.array([expected(track, frame) for track in alive]), boxes)  # (T, N)
-            for row, track in enumerate(alive):
-                best = int(shared[row].argmax())
-                if shared[row, best] < min_overlap:
-                    going_on.append(track)  # not seen in this frame
-                    continue
-                rivals = np.append(np.delete(shared[row], best), np.delete(shared[:, best], row))
-                if (rivals > clear * shared[row, best]).any():
-                    ended.append(track)
-                else:
-                    track.append((frame, boxes[best]))
-                    free[best] = False
-                    going_on.append(track)
-            alive = going_on
-        alive += [[(frame, box)] for box in boxes[free]]
-    return ended + alive
-
-
 def cut(frame, box) -> np.ndarray:
     """The box's part of a frame (H, W, 3) BGR as RGB."""
     height, width = frame.shape[:2]
@@ -153,24 +105,18 @@ def cut(frame, box) -> np.ndarray:
 
 def crowded(box, boxes, alone) -> bool:
     """True where another of the frame's boxes overlaps `box` by more than `alone`."""
-    return int((overlap(box[None], boxes) > alone).sum()) > 1  # it overlaps itself
+    return int((iou(box[None], boxes) > alone).sum()) > 1  # it overlaps itself
 
 
-def collect(video, tracks, detections, every, alone) -> tuple:
-    """Crops of all tracks: list of (h, w, 3) uint8 RGB in track order, track numbers (N,), frame numbers (N,)."""
-    wanted = [
-        (number, frame, box)
-        for number, track in enumerate(tracks)
-        for frame, box in track[::every]
-        if not crowded(box, detections[frame], alone)
-    ]
+def collect(video, wanted) -> tuple:
+    """wanted: [(frame, identity, box (4,))] -> list of N crops (h, w, 3) uint8 RGB, frames (N,), identities (N,)."""
     of_frame, crops = {}, [None] * len(wanted)
-    for place, (_, frame, box) in enumerate(wanted):
+    for place, (frame, _, box) in enumerate(wanted):
         of_frame.setdefault(frame, []).append((place, box))
-    for frame_number, frame in enumerate(frames(video)):
-        for place, box in of_frame.get(frame_number, ()):
-            crops[place] = cut(frame, box)
-    return crops, np.array([number for number, _, _ in wanted]), np.array([frame for _, frame, _ in wanted])
+    for number, picture in enumerate(frames(video)):
+        for place, box in of_frame.get(number, ()):
+            crops[place] = cut(picture, box)
+    return crops, np.array([frame for frame, _, _ in wanted]), np.array([identity for _, identity, _ in wanted])
 
 
 # ---- what makes vectors of crops -------------------------------------------------------------------------------------
@@ -219,64 +165,72 @@ def network_vectors(crops, prefix, size, untrained) -> tuple:
 # ---- figures ---------------------------------------------------------------------------------------------------------
 
 
-def measure(vectors, tracks_of, frames_of, early, together, gap) -> dict:
-    """One method's figures. together (T, T) bool: tracks seen in one frame, or None to count every other track as
-    another person.
+def later_in_the_walk(tracks_of, frames_of, early, gap, together=None):
+    """Yields (query, its positives (N,) bool, its negatives (N,) bool) over the crops of walks.
+
+    together (T, T) bool: tracks seen in one frame, or None to count every other track as another person.
     """
-    scores, owners, people = [], [], []
     for query in np.flatnonzero(early):
         own = tracks_of[query]
-        positive = ~early & (tracks_of == own) & (frames_of >= frames_of[query] + gap)
         negative = ~early & (tracks_of != own)
         if together is not None:
             negative &= together[own, tracks_of]
+        yield query, ~early & (tracks_of == own) & (frames_of >= frames_of[query] + gap), negative
+
+
+def at_another_time(people_of, walks_of, frames_of, gap, same_walk: bool):
+    """The same over the crops of people told apart by eye: whoever is there `gap` frames before or after.
+
+    same_walk: whether pictures of the query's own walk count, or only those from after a person came back.
+    """
+    for query in range(len(people_of)):
+        apart = np.abs(frames_of - frames_of[query]) >= gap
+        if not same_walk:
+            apart &= walks_of != walks_of[query]
+        own = people_of == people_of[query]
+        yield query, apart & own, apart & ~own
+
+
+def measure(vectors, identities, questions) -> dict:
+    """One method's figures. identities (N,): tracks or people; questions: what the two functions above yield."""
+    scores, owners, people = [], [], []
+    for query, positive, negative in questions:
         if positive.any() and negative.any():
             similarity = vectors @ vectors[query]
             first, _, precision, _ = score_query(positive_ranks(similarity[positive], similarity[negative]))
             scores.append((first < 1, first < 5, precision))
-            owners.append(own)
-            people.append(1 + len(np.unique(tracks_of[negative])))
+            owners.append(identities[query])
+            people.append(1 + len(np.unique(identities[negative])))
     if not scores:
         raise InputError(
             "no query has both a later picture of its own track and another track to compare with: use longer footage "
             "or lower --min_seconds"
         )
     scores, owners = 100 * np.array(scores, float), np.array(owners)
-    of_track = np.array(
+    of_owner = np.array(
         [scores[owners == own, 0].mean() for own in np.unique(owners)]
     )  # neighbouring frames are no independent trials
     return dict(
         rank1=scores[:, 0].mean(),
         rank5=scores[:, 1].mean(),
         mAP=scores[:, 2].mean(),
-        rank1_error=of_track.std() / len(of_track) ** 0.5,
+        rank1_error=of_owner.std() / len(of_owner) ** 0.5,
         queries=len(scores),
-        identities=len(of_track),
+        identities=len(of_owner),
         candidates=float(np.mean(people)),
     )
 
 
-def write_strips(crops, tracks_of, folder) -> None:
-    """One picture per track, ten crops in a row, so that a reader can check that a track is one person."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for track in np.unique(tracks_of):
-        places = np.flatnonzero(tracks_of == track)
-        chosen = places[np.linspace(0, len(places) - 1, 10).astype(int)]
-        cv2.imwrite(
-            str(Path(folder) / f"track_{track:03d}.png"),
-            np.hstack(scaled([crops[place] for place in chosen], CROP))[..., ::-1],
-        )
+class Crops(NamedTuple):
+    """N pictures of people, and the questions asked of them."""
+
+    pictures: list  # of (h, w, 3) uint8 RGB
+    identities: np.ndarray  # (N,) tracks or people
+    questions: dict  # name of the protocol -> list of (query, positives (N,), negatives (N,))
 
 
-def main(args):
-    for option, path in (("--video", args.video), ("--detector", args.detector)):
-        if not Path(path).exists():
-            raise InputError(f"{option} {path} does not exist: run bash setup.sh, or name the place")
-    capture = cv2.VideoCapture(args.video)
-    rate = capture.get(cv2.CAP_PROP_FPS) or 10.0  # frames a second; some files do not tell
-    capture.release()
-
-    # People, tracks, queries and gallery.
+def crops_of_walks(args, rate: float) -> Crops:
+    """Of the people that the detector finds, with their tracks for identities."""
     detections = detect(args.video, args.detector, args.min_score)
     tracks = link(detections, args.min_overlap, args.clear)
     tracks = [track for track in tracks if track[-1][0] - track[0][0] >= args.min_seconds * rate]
@@ -285,52 +239,98 @@ def main(args):
             f"{args.video} gives {len(tracks)} tracks of {args.min_seconds:g} s or more, and a comparison needs 2: "
             "lower --min_seconds"
         )
-    crops, tracks_of, frames_of = collect(args.video, tracks, detections, args.every, args.alone)
+    wanted = [
+        (frame, number, box)
+        for number, track in enumerate(tracks)
+        for frame, box in track[:: args.every]
+        if not crowded(box, detections[frame], args.alone)
+    ]
+    pictures, frames_of, tracks_of = collect(args.video, wanted)
     seen = [{frame for frame, _ in track} for track in tracks]
     together = np.array([[bool(one & other) for other in seen] for one in seen])  # (T, T)
     starts = np.array([track[0][0] for track in tracks])
     early = frames_of - starts[tracks_of] < args.query_seconds * rate
-    if args.crops:
-        write_strips(crops, tracks_of, args.crops)
+    asked = tracks_of, frames_of, early, args.gap_seconds * rate
+    questions = {"together": list(later_in_the_walk(*asked, together)), "all": list(later_in_the_walk(*asked))}
+    print(f"{args.video}: {len(tracks)} tracks of {args.min_seconds:g} s or more, {len(pictures)} crops")
+    return Crops(pictures, tracks_of, questions)
 
-    # Methods.
-    methods = [("colour histograms, 8 stripes", histograms(crops))]
+
+def crops_by_eye(args, rate: float) -> Crops:
+    """Of the people of the sample footage that were told apart by eye."""
+    people = footage.people_by_eye()
+    wanted = [(frame, person, box) for frame, some in people.items() for person, box in some]
+    pictures, frames_of, people_of = collect(args.video, wanted)
+    walks_of = footage.walks_by_eye(people_of, frames_of, BACK_SECONDS * rate)
+    asked = people_of, walks_of, frames_of, args.gap_seconds * rate
+    questions = {
+        "by_eye": list(at_another_time(*asked, same_walk=True)),
+        "back": list(at_another_time(*asked, same_walk=False)),
+    }
+    print(f"{len(np.unique(people_of))} people told apart by eye, {walks_of.max() + 1} walks, {len(pictures)} crops")
+    return Crops(pictures, people_of, questions)
+
+
+def methods_of(args, pictures):
+    """Yields (name, (N, E) of norm 1) of each method over the pictures."""
+    yield "colour histograms, 8 stripes", histograms(pictures)
     for number, path in enumerate(args.checkpoints):
         from utils import checkpoint
 
         prefix = checkpoint.find_checkpoint(path)
         for untrained in (True, False) if number == 0 else (False,):
-            vectors, name = network_vectors(crops, prefix, args.image_size, untrained)
-            methods.append((name, vectors))
+            vectors, name = network_vectors(pictures, prefix, args.image_size, untrained)
+            yield name, vectors
 
-    # Table.
-    report = {
-        **origin(f"python3 {' '.join(sys.argv)}"),
-        "video": args.video,
-        "tracks": len(tracks),
-        "crops": len(crops),
-    }
-    report["methods"] = []
-    for name, vectors in methods:
-        row = {"name": name}
-        row["together"] = measure(vectors, tracks_of, frames_of, early, together, args.gap_seconds * rate)
-        row["all"] = measure(vectors, tracks_of, frames_of, early, None, args.gap_seconds * rate)
-        report["methods"].append(row)
-    print(f"{args.video}: {len(tracks)} tracks of {args.min_seconds:g} s or more, {len(crops)} crops")
-    for protocol in ("together", "all"):
-        first = report["methods"][0][protocol]
+
+def show(protocol: str, methods) -> None:
+    first = methods[0][protocol]
+    print(
+        f"\n{protocol}: {first['queries']} queries of {first['identities']}, "
+        f"{first['candidates']:.1f} to choose from on average"
+    )
+    print(f"{'method':<50} rank-1 (std. error)  rank-5     mAP")
+    for method in methods:
+        row = method[protocol]
         print(
-            f"\n{protocol}: {first['queries']} queries of {first['identities']} tracks, "
-            f"{first['candidates']:.1f} tracks to choose from on average"
+            f"{method['name']:<50} {row['rank1']:6.1f} ({row['rank1_error']:4.1f})       {row['rank5']:6.1f}  "
+            f"{row['mAP']:6.1f}"
         )
-        print(f"{'method':<50} rank-1 (std. error)  rank-5     mAP")
-        for method in report["methods"]:
-            row = method[protocol]
-            print(
-                f"{method['name']:<50} {row['rank1']:6.1f} ({row['rank1_error']:4.1f})       {row['rank5']:6.1f}  "
-                f"{row['mAP']:6.1f}"
-            )
+
+
+def write_strips(crops, folder) -> None:
+    """One picture per track, ten crops in a row, so that a reader can check that a track is one person."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for track in np.unique(crops.identities):
+        places = np.flatnonzero(crops.identities == track)
+        chosen = places[np.linspace(0, len(places) - 1, 10).astype(int)]
+        cv2.imwrite(
+            str(Path(folder) / f"track_{track:03d}.png"),
+            np.hstack(scaled([crops.pictures[place] for place in chosen], CROP))[..., ::-1],
+        )
+
+
+def main(args):
+    for option, path in (("--video", args.video), ("--detector", args.detector)):
+        if not Path(path).exists():
+            raise InputError(f"{option} {path} does not exist: run bash setup.sh, or name the place")
+    rate = footage.frame_rate(args.video)
+    sources = [crops_of_walks(args, rate)]
+    if Path(args.video).name == Path(footage.FOOTAGE).name:
+        sources.append(crops_by_eye(args, rate))
+    if args.strips:
+        write_strips(sources[0], args.strips)
+    methods = {}  # name -> figures of each protocol
+    for crops in sources:
+        for name, vectors in methods_of(args, crops.pictures):
+            row = methods.setdefault(name, {"name": name})
+            for protocol, questions in crops.questions.items():
+                row[protocol] = measure(vectors, crops.identities, questions)
+    methods = list(methods.values())
+    for protocol in [protocol for crops in sources for protocol in crops.questions]:
+        show(protocol, methods)
     if args.json:
+        report = {**origin(f"python3 {' '.join(sys.argv)}"), "video": args.video, "methods": methods}
         Path(args.json).write_text(json.dumps(report, indent=2, default=float) + "\n")
 
 

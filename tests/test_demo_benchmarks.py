@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import footage
 from benchmarks.demo_gap import compare
-from benchmarks.real_people import frames
+from benchmarks.footage import frames
 from tests.conftest import ROOT, refusal, run
 from tests.standins import write_checkpoint
 from utils.freeze import freeze_detector, freeze_reid

@@ -3,19 +3,14 @@
 import numpy as np
 import pytest
 
-from benchmarks.real_people import histograms, link, measure, overlap
+from benchmarks.footage import link, walks_by_eye
+from benchmarks.real_people import at_another_time, histograms, later_in_the_walk, measure
 from tests.conftest import refusal, run
 from utils.options import InputError
 
 
 def box(left, top=0.2, width=0.1, height=0.4):
     return [top, left, top + height, left + width]
-
-
-def test_overlap():
-    boxes = np.array([box(0.0), box(0.05), box(0.5)])
-    shared = overlap(boxes, boxes)
-    assert np.allclose(np.diag(shared), 1) and np.isclose(shared[0, 1], 1 / 3) and shared[0, 2] == 0
 
 
 def test_two_people_apart_are_two_tracks_and_a_lost_one_goes_on():
@@ -45,13 +40,30 @@ def test_figures():
     together = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], bool)
     angles = np.radians([0, 10, 30, 80, 12, 90])  # 0 finds itself, 1 finds 0, 2 finds 0
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    both = measure(vectors, tracks, frames, early, together, gap=20)
+    asked = tracks, frames, early
+    both = measure(vectors, tracks, later_in_the_walk(*asked, 20, together))
     assert (both["rank1"], both["queries"], both["identities"], both["candidates"]) == (50.0, 2, 2, 2.0)
     assert np.isclose(both["mAP"], 75.0) and both["rank5"] == 100.0
-    everyone = measure(vectors, tracks, frames, early, None, gap=20)
+    everyone = measure(vectors, tracks, later_in_the_walk(*asked, 20))
     assert np.isclose(everyone["rank1"], 100 / 3) and everyone["queries"] == 3
     with pytest.raises(InputError):
-        measure(vectors, tracks, frames, early, together, gap=40)
+        measure(vectors, tracks, later_in_the_walk(*asked, 40, together))
+
+
+def test_figures_of_people_told_apart_by_eye():
+    # Person 1 walks by in frames 0 to 30 and again at 100, person 2 from 0 to 30 alone.
+    people, frames = np.array([1, 2, 1, 2, 1]), np.array([0, 0, 30, 30, 100])
+    walks = walks_by_eye(people, frames, gap=40)
+    assert walks.tolist() == [0, 2, 0, 2, 1]
+    angles = np.radians([0, 50, 10, 60, 52])  # coming back, 1 looks like 2
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    same = measure(vectors, people, at_another_time(people, walks, frames, 20, same_walk=True))
+    # Of 2's two boxes each finds 1 coming back (at 52 degrees), and that one finds 2; the first walk finds itself.
+    assert (same["rank1"], same["queries"], same["identities"]) == (40.0, 5, 2)
+    back = measure(vectors, people, at_another_time(people, walks, frames, 20, same_walk=False))
+    # Only 1 has another walk: query 0 finds 4 after 3, query 2 finds 4 before 1, and query 4 finds 1.
+    assert (back["queries"], back["identities"]) == (3, 1)
+    assert np.isclose(back["rank1"], 100 * np.mean([52 < 60, 42 < 40, 42 < 2]))
 
 
 def test_histograms_know_colours_by_stripe():
