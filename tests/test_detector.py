@@ -45,6 +45,13 @@ def test_nobody_and_threshold(detectors):
     assert len(boxes) == 0
 
 
+def test_boxes_much_wider_than_high_are_no_person(detectors):
+    detector = Detector(detectors / "tf2", 0.5, frozen=False)
+    for high, found in ((8, 1), (7, 0)):  # pixels, of a frame that is not square
+        boxes, _ = detector.detect(picture([(30, 101, 30 + high, 117)]))
+        assert len(boxes) == found, high
+
+
 def test_a_broken_frame_is_refused(detectors):
     detector = Detector(detectors / "tf2", frozen=False)
     for frame in (np.zeros((0, 10, 3), np.uint8), np.zeros((10, 10), np.uint8), np.zeros((10, 10, 3), np.float32)):

@@ -10,6 +10,7 @@ from utils.frozen import load_frozen, load_saved_model
 from utils.options import InputError
 
 PERSON = 1  # in COCO's numbering, where 0 is the background
+WIDEST = 2.0  # times as wide as high, in pixels; wider boxes are groups or railings, and no crop of one person
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes")
 
 
@@ -52,15 +53,16 @@ class Detector:
         self._size = self._signature.structured_input_signature[1][self._input].shape[1:3]  # a fixed one is rare
 
     def detect(self, frame: np.ndarray):
-        """The people in a frame, best score first.
+        """The people in a frame, best score first; empty boxes and such that are too wide for a person are left out.
 
         frame (H, W, 3) uint8 BGR -> boxes (N, 4) float32 [ymin, xmin, ymax, xmax] in 0..1, scores (N,) float32.
         """
         boxes, scores, classes = self.raw(frame)
         kept = (classes == PERSON) & (scores >= self.threshold) & np.isfinite(boxes).all(axis=1)
         boxes, scores = np.clip(boxes[kept], 0, 1), scores[kept]
-        filled = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        boxes, scores = boxes[filled], scores[filled]
+        high, wide = ((boxes[:, 2:] - boxes[:, :2]) * frame.shape[:2]).T  # (N,) pixels
+        plausible = (high > 0) & (wide > 0) & (wide <= WIDEST * high)
+        boxes, scores = boxes[plausible], scores[plausible]
         order = np.argsort(-scores, kind="stable")
         return boxes[order], scores[order]
 
