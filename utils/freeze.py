@@ -8,6 +8,7 @@ temporary folder, tested there, and put in its place when it is whole.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -64,9 +65,6 @@ def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=
     size = [int(side) for side in args["image_size"]]
     images = pictures(tuple(size))
     wanted = in_batches(lambda some: net(some, training=False).numpy(), images, batch)
-    embed = rgb_net(net)
-    any_number = tf.function(lambda images: {"embeddings": embed(images)})
-    frozen = _constants(any_number.get_concrete_function(tf.TensorSpec([None, *size, 3], tf.uint8, name="images")))
     batches = {SERVING: batch, **({FEW: FEW_PEOPLE} if batch > FEW_PEOPLE else {})}
 
     about = {
@@ -83,8 +81,11 @@ def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=
     }
 
     def save(folder):
+        embed = rgb_net(net)
+        any_number = tf.function(lambda images: {"embeddings": embed(images)})
+        function = any_number.get_concrete_function(tf.TensorSpec([None, *size, 3], tf.uint8, name="images"))
         specs = {name: tf.TensorSpec([some, *size, 3], tf.uint8, name="images") for name, some in batches.items()}
-        _save(frozen, specs, folder)
+        _save(_constants(function), specs, folder)
 
     def calibrate():
         found = calibration(tuple(size))
@@ -126,7 +127,6 @@ def freeze_detector(source, target, frames, **wishes):
     _, signature = load_saved_model(source)
     name = detector_input(source, signature)
     wanted = [original.raw(frame) for frame in frames]
-    frozen = _constants(signature)
     spec = signature.structured_input_signature[1][name]
     shape = spec.shape.as_list()
     about = {
@@ -137,7 +137,7 @@ def freeze_detector(source, target, frames, **wishes):
     }
 
     def save(folder):
-        _save(frozen, {SERVING: tf.TensorSpec(spec.shape, spec.dtype, name=name)}, folder)
+        _save(_constants(signature), {SERVING: tf.TensorSpec(spec.shape, spec.dtype, name=name)}, folder)
 
     def compare(folder):
         detector = Detector(folder, CERTAIN)
@@ -157,6 +157,7 @@ def _freeze(save, target, about, example, calibrate, compare, wishes) -> dict:
     with scratch_beside(target) as scratch:
         plain, failure = scratch / PLAIN, None
         save(plain)
+        gc.collect()  # the graph with all constants is there several times over: let it go before it is loaded again
         about = {"format": FORMAT, **about, **describe(load_saved_model(plain)[1]), "colour_order": "RGB"}
         manifest = _write(plain, {**about, "engine": "tensorflow", "precision": "FP32"}, compare, wishes)
         check_parity(manifest["parity"], wishes.min_parity, "; nothing was replaced")
