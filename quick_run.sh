@@ -9,28 +9,28 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-identities=400                            # people drawn to train on; 60 others are drawn to test on
-one_camera=0.5                            # share of those that one camera alone sees
+identities=700                            # people drawn to train on; 60 others are drawn to test on
+one_camera=0.65                           # share of those that one camera alone sees
 image_size=96x48                          # pixels; the people of the footage are hardly larger
 width=0.25                                # a quarter of ResNet-50's filters
-val_identities=20                         # people that both trainings leave to validation
+val_identities=50                         # people that both trainings leave to validation
 pad_crop=5                                # pixels
 
-id_steps=500
-id_batch_size=32
-id_learning_rate=0.003
+id_steps=1000
+id_batch_size=64
+id_learning_rate=0.004
 id_warmup_steps=60
 id_erase=0.2                              # share of pictures partly erased: little, as training is short
 
-reid_steps=900
+reid_steps=700
 reid_batch_size=16                        # triplets a step
-reid_k=24                                 # steps between two minings
+reid_k=28                                 # steps between two minings
 reid_num_images=1536                      # images that each mining searches
 reid_sample_num=20                        # hardest that the pair is drawn from
 reid_margin=0.3
 reid_learning_rate=0.0004
 reid_warmup_steps=20
-reid_decay_start=600
+reid_decay_start=450
 reid_erase=0
 
 data_dir=data/quick_run
