@@ -47,7 +47,7 @@ def parse_args(argv=None):
     add("--width", type=width, default=1.0, help="of the network timed; 1 is ResNet-50 as deployed")
     add("--frames", type=non_negative_int, default=0, help="stop after so many; 0: at the end of the footage")
     add("--reembed_every", type=positive_int, default=16, help="frames, as in demo.py, of the chain that does less")
-    add("--starts", type=positive_int, default=6, help="first frames from which the switches are counted again")
+    add("--starts", type=positive_int, default=12, help="first frames from which the switches are counted again")
     add("--detection_threshold", type=fraction, default=0.5, help="as in demo.py")
     add("--json", default=None, metavar="FILE", help="also write the figures there")
     # fmt: on
@@ -167,6 +167,10 @@ def judge(args, found, threshold: float) -> dict:
             for by, who in people.items():
                 switches = footage.judge(footage.numbers_of(who, seen))["switches"]
                 judged[name][by].setdefault("replayed", []).append(switches)
+        for by in people:
+            mean, error = mean_and_error(judged[name][by]["replayed"])
+            judged[name][by].update(replayed_mean=mean, replayed_error=error)
+    judged["as_needed"]["times_as_fast"] = judged["as_needed"]["fps"] / judged["everyone"]["fps"]
     return judged
 
 
@@ -177,7 +181,7 @@ def show(judged: dict) -> None:
     for name, row in judged.items():
         times = "".join(f"{row['milliseconds'][stage]['median']:>11.1f}" for stage in stages)
         print(f"{name.replace('_', ' '):<12}{row['fps']:>10.2f}{100 * row['embedded']:>9.0f}%{times}")
-    print(f"{judged['as_needed']['fps'] / judged['everyone']['fps']:.2f} times as many frames a second;", end=" ")
+    print(f"{judged['as_needed']['times_as_fast']:.2f} times as many frames a second;", end=" ")
     print(f"{judged['everyone']['people']:.1f} people a frame; milliseconds are medians\n")
     for by in [by for by in ("by_eye", "walks") if by in judged["everyone"]]:
         who = {"by_eye": "people told apart by eye", "walks": "walks of certain continuity"}[by]
@@ -187,15 +191,15 @@ def show(judged: dict) -> None:
             some = row[by]
             print(
                 f"{name.replace('_', ' '):<12}{some['switches']:>10}{some['numbers']:>10}{100 * some['own']:>11.1f}%"
-                f"{100 * some['unknown']:>9.1f}%   {mean_and_error(some['replayed'])}"
+                f"{100 * some['unknown']:>9.1f}%   {some['replayed_mean']:.1f} ({some['replayed_error']:.1f})"
             )
     twice = [str(row["shared"]) for row in judged.values()]
     print(f"boxes that share a number with another of their frame: {' and '.join(twice)}")
 
 
-def mean_and_error(values) -> str:
-    error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-    return f"{np.mean(values):.1f} ({error:.1f})"
+def mean_and_error(values) -> tuple:
+    """The mean and its standard error, 0 of a single value, of which none is known."""
+    return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
 
 
 def main(args) -> None:

@@ -53,6 +53,18 @@ def test_a_number_comes_after_enough_looks_and_then_the_net_rests():
     assert again == [*range(STRANGE), STRANGE + 19, STRANGE + 39]
 
 
+def test_who_was_recognised_is_looked_at_again_soon_and_then_ever_more_rarely():
+    tracker, seen = Tracker(Identities(), reembed_every=20), []
+    meet(tracker, (at(0.1), A))
+    leave(tracker)
+    for _ in range(60):
+        numbers, (due,) = step(tracker, (at(0.5), A))
+        assert numbers == [1]  # one clear look is enough, as nobody else is known
+        seen.append(due)
+    soon = module.SOON
+    assert [frame for frame in range(60) if seen[frame]] == [0, soon, 2 * soon, 4 * soon, 4 * soon + 16, 4 * soon + 36]
+
+
 def test_embedding_everyone_in_every_frame_is_asked_for_with_1():
     tracker = Tracker(Identities(), reembed_every=1)
     for frame in range(30):

@@ -13,6 +13,7 @@ from collections import deque
 import numpy as np
 
 GALLERY_SIZE = 16  # embeddings kept of a person: a few views, from the front, from behind, in the shade
+NEAREST = 3  # embeddings of a larger gallery whose mean similarity counts: a single look that is off decides nothing
 MOST_PEOPLE = 200  # of whom galleries are kept; beyond that the unnamed one unseen for longest is forgotten
 STRANGERS = 2000  # similarities of different people kept to learn from; FEWEST are enough to begin
 FEWEST = 30
@@ -66,12 +67,12 @@ class Identities:
         self.count = 0  # numbers given so far
 
     def similarity(self, embeddings: np.ndarray) -> np.ndarray:
-        """(N, E) of norm 1 -> (N, P): the cosine to the nearest embedding of each known person."""
+        """(N, E) of norm 1 -> (N, P): how alike each is to each known person, as resemblance says."""
         if not self.people or not len(embeddings):
             return np.zeros((len(embeddings), len(self.people)), np.float32)
-        starts = np.cumsum([0] + [len(person.gallery) for person in self.people[:-1]])
-        cosines = embeddings @ np.concatenate([person.gallery for person in self.people]).T
-        return np.maximum.reduceat(cosines, starts, axis=1)
+        ends = np.cumsum([len(person.gallery) for person in self.people])
+        cosines = embeddings @ np.concatenate([person.gallery for person in self.people]).T  # (N, all embeddings)
+        return np.stack([resemblance(some) for some in np.split(cosines, ends[:-1], axis=1)], axis=1)
 
     def add(self, embeddings: np.ndarray, name=None) -> Person:
         """A new person from embeddings (K, E) of norm 1, K from 1 up."""
@@ -138,6 +139,18 @@ class Identities:
             nameless.sort(key=lambda person: person.seen)
             for person in nameless[: len(nameless) - MOST_PEOPLE]:
                 self.forget(person.number)
+
+
+def resemblance(cosines: np.ndarray) -> np.ndarray:
+    """Cosines (N, K) to the K embeddings of a gallery -> (N,).
+
+    The mean of the NEAREST ones. Of no more than that, such as one picture from the front and one from behind, the
+    nearest alone.
+    """
+    count = cosines.shape[1]
+    if count <= NEAREST:
+        return cosines.max(axis=1)
+    return np.partition(cosines, count - NEAREST, axis=1)[:, -NEAREST:].mean(axis=1)
 
 
 def normalised(vector: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ MOST_CROWDED = 0.3
 APART = 0.1  # IoU below which two boxes of one frame are certainly not one person found twice
 LOOKS = 4  # embeddings, of clear boxes, whose mean tells who a new or doubtful track is
 SURE = 0.05  # lead of the most similar person over the next with which one look is enough
+SOON = 4  # frames after which someone who was recognised is looked at again; the next waits double until reembed_every
 STRANGE = 8  # looks at someone like nobody known until that is a new person
 HOLD = 0.15  # advantage of the person that a doubtful track had
 SLACK = 0.2  # below the threshold, until which that person may keep the track
@@ -39,6 +40,7 @@ class Track:
         self.box, self.velocity, self.seen = box, np.zeros(4, np.float32), frame
         self.begun = frame
         self.person, self.similarity = None, np.nan
+        self.recognised = -np.inf  # frame since which it is taken for somebody known
         self.looks, self.looked = [], 0  # the newest embeddings (E,) since the last doubt, and how many there were
         self.embedded = None  # frame of the last embedding
         self.doubt = False  # whether it may have become someone else's
@@ -61,7 +63,10 @@ class Track:
         """From here on it may be someone else: what was seen before does not count."""
         self.doubt, self.looks, self.looked = True, [], 0
 
-    def answer(self, person, similarity: float) -> None:
+    def answer(self, person, similarity: float, frame: float = -np.inf) -> None:
+        """frame: of this answer, if the person was known before."""
+        if person is not self.person:
+            self.recognised = frame
         self.person, self.similarity, self.doubt = person, similarity, False
 
     @property
@@ -131,12 +136,19 @@ class Tracker:
             track.question()
 
     def _is_due(self, track: Track, crowded) -> bool:
-        """A crowded box can wait until it is clear: its picture shows two people."""
+        """A crowded box can wait until it is clear: its picture shows two people.
+
+        Who was recognised by a few looks may be someone else, so that is checked after SOON frames, after twice as
+        many, and so on. Who is new was looked at often enough.
+        """
         if self.reembed_every == 1:
             return True
         gathering = track.doubt and track.looked < LOOKS or track.person is None and track.looked < STRANGE
         age = np.inf if track.embedded is None else self.frame - track.embedded
-        return bool(not crowded and (gathering or age >= self.reembed_every))
+        wait = self.reembed_every
+        if not track.open:
+            wait = min(wait, max(SOON, track.embedded - track.recognised))
+        return bool(not crowded and (gathering or age >= wait))
 
     def _catch_up(self) -> None:
         """People were named or forgotten since the last frame: two may be one now, and some nobody any more."""
@@ -231,7 +243,7 @@ class Tracker:
         for row, (track, chosen) in enumerate(zip(tracks, matches)):
             if chosen >= 0:
                 self._let_go(people[chosen], track)
-                track.answer(people[chosen], float(similarity[row, chosen]))
+                track.answer(people[chosen], float(similarity[row, chosen]), self.frame)
                 track.person.learn(track.looks[-1])
             elif track.looked >= (STRANGE if track.person is None else LOOKS):
                 track.answer(self.identities.stranger(np.stack(track.looks)), np.nan)
