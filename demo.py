@@ -16,7 +16,16 @@ from __future__ import annotations
 
 import signal
 
-from utils.options import InputError, fraction, non_negative_int, parser, positive_float, positive_int, run_main
+from utils.options import (
+    InputError,
+    file_to_write,
+    fraction,
+    non_negative_int,
+    parser,
+    positive_float,
+    positive_int,
+    run_main,
+)
 
 
 def parse_args():
@@ -55,7 +64,7 @@ def parse_args():
     add("--tracks", default=None,
         help="text file to write in MOTChallenge's form: frame, identity, left, top, width, height, score, -1, -1, -1; "
              "unknown people get no line; of several cameras tracks-0.txt, tracks-1.txt, ...")
-    add("--summary", default=None, help="JSON file for the figures that are printed at the end")
+    add("--summary", type=file_to_write, default=None, help="JSON file for the figures that are printed at the end")
     add("--headless", action="store_true", help="no window, even if there is a screen")
     add("--serve", type=non_negative_int, default=None, metavar="PORT",
         help="show all this on a web page, where people can be named and forgotten; 0 takes any free port")
@@ -70,7 +79,6 @@ def parse_args():
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import json  # noqa: E402
 from contextlib import ExitStack  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -81,6 +89,7 @@ from utils.camera import Camera, default_source  # noqa: E402
 from utils.chain import Chain  # noqa: E402
 from utils.detector import Detector  # noqa: E402
 from utils.draw import side_by_side  # noqa: E402
+from utils.files import write_json  # noqa: E402
 from utils.frozen import let_gpu_memory_grow  # noqa: E402
 from utils.gallery import enrol, save_people  # noqa: E402
 from utils.identities import Identities  # noqa: E402
@@ -253,10 +262,7 @@ def report(args, cameras, chain, figures, stop) -> None:
         content.update(boxes=figures.boxes, embedded=figures.embedded, identities=identities.count)
         content.update(threshold=round(identities.threshold, 4), milliseconds=figures.timer.milliseconds())
         content.update(video=args.output, tracks=args.tracks, **machine(manifests))
-        try:
-            Path(args.summary).write_text(json.dumps(content, indent=2) + "\n")
-        except OSError as error:
-            raise InputError(f"--summary {args.summary} cannot be written ({error.strerror}): name another") from None
+        write_json(args.summary, content)
     for camera in [] if stop.asked or args.max_frames else cameras:
         if camera.length and figures.frames < 0.95 * camera.length and camera.length == figures.length:
             print(f"note: {camera.name} breaks off after {figures.frames} of {camera.length} frames")

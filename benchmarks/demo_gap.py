@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.options import fraction, parser, positive_float, positive_int, run_main  # noqa: E402
+from utils.options import file_to_write, fraction, parser, positive_float, positive_int, run_main  # noqa: E402
 
 
 def parse_args(argv=None):
@@ -31,7 +31,7 @@ def parse_args(argv=None):
     add("--cuts", type=positive_int, default=1, help="how many cuts to try, each alone; 1: the middle")
     add("--reembed_every", type=positive_int, default=16, help="frames, as in demo.py")
     add("--detection_threshold", type=fraction, default=0.5, help="as in demo.py")
-    add("--json", default=None, metavar="FILE", help="also write the figures there")
+    add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
     # fmt: on
     return options.parse_args(argv)
 
@@ -42,9 +42,9 @@ import numpy as np  # noqa: E402
 
 from benchmarks import footage  # noqa: E402
 from benchmarks.footage import frames  # noqa: E402
-from utils import checkpoint  # noqa: E402
 from utils.detector import Detector  # noqa: E402
 from utils.device import origin  # noqa: E402
+from utils.files import write_json  # noqa: E402
 from utils.reid_net import Embedder, crop_people  # noqa: E402
 
 WORDS = ("kept", "other's", "new")
@@ -108,7 +108,7 @@ def main(args) -> None:
         print(f"{args.cuts} cuts together: {told(counts)}")
     if args.json:
         content = {**origin(f"python3 {' '.join(sys.argv)}"), "cuts": report}
-        checkpoint.write_json(args.json, content)
+        write_json(args.json, content)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Exit code 1 if the end is more than --tolerance above the first size. People who
 an hour of the same footage too, so that galleries fill and are forgotten as on a camera.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -19,11 +18,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.device import origin  # noqa: E402
-from utils.options import InputError, fraction, parser, positive_float, run_main  # noqa: E402
+from utils.files import write_json  # noqa: E402
+from utils.options import InputError, file_to_write, fraction, parser, positive_float, run_main  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120  # for TensorFlow and two networks on a slow machine
 FIRST = 1 / 12  # of the time: five minutes of an hour
+SIZES = 120
 
 
 def parse_args(argv=None):
@@ -35,7 +36,8 @@ def parse_args(argv=None):
     add("--reid", default="models/quick_run/frozen/reid", help="frozen re-id net")
     add("--minutes", type=positive_float, default=60.0, help="how long to run once it runs")
     add("--tolerance", type=fraction, default=0.05, help="share by which the end may be above the first size")
-    add("--json", default=None, metavar="FILE", help="also write the sizes there, in MB, one a second")
+    add("--json", type=file_to_write, default=None, metavar="FILE",
+        help=f"also write the figures there, and the size in MB at up to {SIZES} moments")
     # fmt: on
     return options.parse_args(argv)
 
@@ -88,18 +90,9 @@ def main(args) -> None:
         f" {max(sizes):.0f} MB at most: {100 * growth:+.1f} %"
     )
     if args.json:
-        Path(args.json).write_text(
-            json.dumps(
-                {
-                    **origin(f"python3 {' '.join(sys.argv)}"),
-                    "first": first,
-                    "last": last,
-                    "growth": growth,
-                    "sizes": sizes,
-                }
-            )
-            + "\n"
-        )
+        figures = {"first": first, "last": last, "growth": growth, "growth_percent": 100 * growth}
+        few = [round(size, 1) for size in sizes[:: -(-len(sizes) // SIZES)]]
+        write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), **figures, "sizes": few})
     if growth > args.tolerance:
         sys.exit(f"that is more than {100 * args.tolerance:.0f} %")
 

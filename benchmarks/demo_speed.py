@@ -9,13 +9,14 @@
 Each decodes, detects, crops, embeds and matches every frame; decoding is done once and counted for both. No trained
 network of the size that is deployed comes with this repository. So a full ResNet-50 with random weights runs for every
 person that is embedded, which takes the time that a trained one takes, and the answer is the trained small network's,
-whose time counts too, so that identities and the work they cause are real. What is counted of them:
+whose time is left out, so that identities and the work they cause are real. What is counted of them:
 
   by eye  people told apart by eye (benchmarks/footage.py; only for vtest.avi)
   walks   boxes that certainly are one person by continuity alone, for any footage
 
 A switch is when somebody's number is another than at last sight. Who is mixed up with whom hangs on trifles, so the
-same is replayed without networks from --starts different first frames, with the mean and its standard error.
+same is replayed without networks from --starts first frames, spread over the first third. Given are the mean and the
+standard deviation, of replays that share most of their frames: it tells what trifles do, not what other footage would.
 """
 
 import sys
@@ -26,6 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.options import (  # noqa: E402
+    file_to_write,
     fraction,
     image_size,
     non_negative_int,
@@ -49,7 +51,7 @@ def parse_args(argv=None):
     add("--reembed_every", type=positive_int, default=16, help="frames, as in demo.py, of the chain that does less")
     add("--starts", type=positive_int, default=12, help="first frames from which the switches are counted again")
     add("--detection_threshold", type=fraction, default=0.5, help="as in demo.py")
-    add("--json", default=None, metavar="FILE", help="also write the figures there")
+    add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
     # fmt: on
     return options.parse_args(argv)
 
@@ -66,13 +68,12 @@ from utils import checkpoint  # noqa: E402
 from utils.chain import Chain  # noqa: E402
 from utils.detector import Detector  # noqa: E402
 from utils.device import origin  # noqa: E402
+from utils.files import write_json  # noqa: E402
 from utils.freeze import freeze_reid  # noqa: E402
 from utils.identities import Identities  # noqa: E402
 from utils.reid_net import Embedder  # noqa: E402
 from utils.resnet import build_embedding_net  # noqa: E402
 from utils.timing import Figures  # noqa: E402
-
-STEP = 25  # frames between two of the first frames
 
 
 class Deployed:
@@ -81,6 +82,7 @@ class Deployed:
     def __init__(self, timed, trained, one_by_one: bool):
         self._timed, self._trained, self._one_by_one = timed, trained, one_by_one
         self.image_size, self.last = trained.image_size, None
+        self.timer, self.left_out = None, 0.0  # left_out: seconds that only the benchmark needs
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         height, wide = self._timed.image_size
@@ -88,7 +90,11 @@ class Deployed:
         for start in range(0, len(images), step):
             some = images[start : start + step]
             self._timed.embed(np.stack([cv2.resize(image, (wide, height)) for image in some]))
+        self.timer.lap("embed")
+        begun = time.perf_counter()
         self.last = self._trained.embed(images)
+        self.left_out += time.perf_counter() - begun
+        self.timer.lap("draw")  # a stage that the chain does not have
         return self.last
 
 
@@ -98,7 +104,7 @@ def freeze_random(args, folder: Path) -> Embedder:
     net = build_embedding_net(tuple(args.image_size), args.width)
     checkpoint.save_weights(net, folder / "reid_model-0.ckpt")
     about = {"image_size": args.image_size, "width": args.width, "embedding_size": net.output_shape[1]}
-    checkpoint.write_json(folder / "args.json", about)
+    write_json(folder / "args.json", about)
     noise = np.random.default_rng(0).integers(0, 256, (4, *args.image_size, 3), dtype=np.uint8)
     freeze_reid(str(folder / "reid_model-0.ckpt"), folder / "reid", lambda size: noise)
     return Embedder(folder / "reid")
@@ -124,7 +130,7 @@ def run(chains: dict, video, most: int) -> dict:
     found = {name: {"seconds": 0.0, "figures": Figures(), "seen": {}, "embeddings": []} for name in chains}
     progress, begun = Figures(most or footage.frame_count(video)), time.perf_counter()
     for name, chain in chains.items():
-        chain.timer = found[name]["figures"].timer
+        chain.timer = chain.embedder.timer = found[name]["figures"].timer
     for number, picture in enumerate(frames(video)):
         decoding = time.perf_counter() - begun
         for name in list(chains)[:: 1 if number % 2 else -1]:  # neither has the warmer cache throughout
@@ -133,6 +139,8 @@ def run(chains: dict, video, most: int) -> dict:
             (seen,) = chain.look([picture])
             chain.timer.next_frame()
             some["seconds"] += decoding + time.perf_counter() - begun
+            some["seconds"] -= chain.embedder.left_out
+            chain.embedder.left_out = 0.0
             some["figures"].count([seen])
             some["seen"][number] = seen.boxes, seen.numbers
             some["embeddings"].append(chain.embedder.last if len(seen.boxes) else np.zeros((0, 1), np.float32))
@@ -162,14 +170,14 @@ def judge(args, found, threshold: float) -> dict:
         for name, some in found.items()
     }
     for name, every in (("everyone", 1), ("as_needed", args.reembed_every)):
-        for start in range(0, STEP * args.starts, STEP):
+        for start in np.linspace(0, len(boxes) // 3, args.starts).astype(int):
             seen = footage.replay(boxes, found["everyone"]["embeddings"], threshold, every, without=range(start))
             for by, who in people.items():
                 switches = footage.judge(footage.numbers_of(who, seen))["switches"]
                 judged[name][by].setdefault("replayed", []).append(switches)
         for by in people:
-            mean, error = mean_and_error(judged[name][by]["replayed"])
-            judged[name][by].update(replayed_mean=mean, replayed_error=error)
+            replayed = judged[name][by]["replayed"]
+            judged[name][by].update(replayed_mean=float(np.mean(replayed)), replayed_spread=float(np.std(replayed)))
     judged["as_needed"]["times_as_fast"] = judged["as_needed"]["fps"] / judged["everyone"]["fps"]
     return judged
 
@@ -191,15 +199,10 @@ def show(judged: dict) -> None:
             some = row[by]
             print(
                 f"{name.replace('_', ' '):<12}{some['switches']:>10}{some['numbers']:>10}{100 * some['own']:>11.1f}%"
-                f"{100 * some['unknown']:>9.1f}%   {some['replayed_mean']:.1f} ({some['replayed_error']:.1f})"
+                f"{100 * some['unknown']:>9.1f}%   {some['replayed_mean']:.1f} ({some['replayed_spread']:.1f})"
             )
     twice = [str(row["shared"]) for row in judged.values()]
     print(f"boxes that share a number with another of their frame: {' and '.join(twice)}")
-
-
-def mean_and_error(values) -> tuple:
-    """The mean and its standard error, 0 of a single value, of which none is known."""
-    return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
 
 
 def main(args) -> None:
@@ -214,7 +217,7 @@ def main(args) -> None:
     judged = judge(args, found, threshold)
     show(judged)
     if args.json:
-        checkpoint.write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), **judged})
+        write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), **judged})
 
 
 if __name__ == "__main__":

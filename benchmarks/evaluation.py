@@ -10,7 +10,6 @@ several rounds counts. Memory is what numpy holds at most beyond the embeddings;
 process took.
 """
 
-import json
 import resource
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.options import parser, positive_float, positive_int, run_main, seed  # noqa: E402
+from utils.options import file_to_write, parser, positive_float, positive_int, run_main, seed  # noqa: E402
 
 
 def parse_args(argv=None):
@@ -31,7 +30,7 @@ def parse_args(argv=None):
     add("--rounds", type=positive_int, default=3, help="times that the evaluation is repeated")
     add("--rerank", action="store_true", help="time re-ranking as well, once")
     add("--seed", type=seed, default=0, help="of the invented embeddings")
-    add("--json", default=None, metavar="FILE", help="also write the figures there")
+    add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
     # fmt: on
     return options.parse_args(argv)
 
@@ -42,6 +41,7 @@ import numpy as np  # noqa: E402
 
 from utils import metrics, rerank  # noqa: E402
 from utils.device import origin  # noqa: E402
+from utils.files import write_json  # noqa: E402
 
 PEOPLE, QUERIES, GALLERY, DISTRACTORS, CAMERAS = 750, 3368, 15913, 2798, 6  # of Market-1501's test set
 # Parts that a picture's embedding is made of, beside its person's mean: gives a rank-1 like a trained network's.
@@ -143,7 +143,7 @@ def main(args):
     if args.rerank:
         result["rerank"] = measure_rerank(query, gallery, alone)
     if args.json:
-        Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
+        write_json(args.json, result)
 
 
 if __name__ == "__main__":

@@ -48,8 +48,11 @@ def expected(track, frame) -> np.ndarray:
 
 
 def link(detections, min_overlap, clear, patience=3) -> list:
-    """Tracks, each a list of (frame, (4,) box). A track ends when it is lost for more than `patience` frames or no
-    longer unmistakable.
+    """Follows boxes through frames -> tracks, each a list of (frame, (4,) box).
+
+    detections: [(N, 4)], of each frame; min_overlap: IoU with the place expected from which a box goes on with a track;
+    clear: a track ends where a second box, or a second track, reaches more than this share of that IoU; patience:
+    frames for which it may be lost.
     """
     ended, alive = [], []
     for frame, boxes in enumerate(detections):
@@ -90,7 +93,7 @@ def people_by_eye(path=PEOPLE) -> dict:
 
 
 def walks_by_eye(people_of, frames_of, gap: float) -> np.ndarray:
-    """(M,) people and (M,) frames -> (M,) walks from 0: a person who was out of sight for more than gap starts anew."""
+    """(M,) people and (M,) frames -> (M,) walks from 0: who was out of sight for more than `gap` frames starts anew."""
     walks_of, count = np.zeros(len(people_of), int), 0
     for person in np.unique(people_of):
         places = np.flatnonzero(people_of == person)

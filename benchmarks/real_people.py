@@ -18,22 +18,30 @@ the gallery is what comes later: at least --gap_seconds later for the query's ow
 For vtest.avi there also is a list of who is who, told apart by eye (benchmarks/footage.py). Every box is a query:
 
   by_eye    the gallery is everybody, at least --gap_seconds earlier or later
-  back      the same without the query's own walk: to be known again after having been out of the picture, which is
-            what re-identification means
+  again     the same without the query's own walk: to be known again after BACK_SECONDS and more out of sight, which
+            mostly is behind other people, now and then out of the picture
 
 Nothing is trained on the footage. Compared with: colour histograms of stripes (the classic that needs no learning),
-and the network before any training. Differences of a few points are noise: the
-table tells the standard error.
+and the network before any training. The crops of one track or person are no independent trials, so the standard errors
+in the tables are those of tracks or people drawn anew; `ahead` is the difference to the histograms on the same queries.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.options import InputError, fraction, image_size, parser, positive_float, positive_int, run_main  # noqa: E402
+from utils.options import (  # noqa: E402
+    InputError,
+    file_to_write,
+    fraction,
+    image_size,
+    parser,
+    positive_float,
+    positive_int,
+    run_main,
+)
 
 
 def parse_args(argv=None):
@@ -45,6 +53,14 @@ def parse_args(argv=None):
     add("--video", default="models/downloads/vtest.avi", help="footage of people walking, one fixed camera")
     add("--detector", default="models/downloads/detector/saved_model",
         help="SavedModel of a COCO detector of the TensorFlow zoo's form")
+    add("--gap_seconds", type=positive_float, default=2.0,
+        help="pictures of the query's own walk count from so many seconds away, and by eye so do all others")
+    add("--image_size", type=image_size, default=None, metavar="HxW",
+        help="pixels, for checkpoints that came without their .json")
+    add("--strips", default=None, metavar="FOLDER",
+        help="also write one strip of pictures per track there, to see what was measured")
+    add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
+    add = options.add_argument_group("tracks, for together and all").add_argument
     add("--min_score", type=fraction, default=0.5, help="detections below this score, 0 to 1, are dropped")
     add("--min_overlap", type=fraction, default=0.4, help="intersection over union by which a box continues a track")
     add("--alone", type=fraction, default=0.2,
@@ -52,16 +68,9 @@ def parse_args(argv=None):
     add("--clear", type=fraction, default=0.5,
         help="a track ends where a second candidate overlaps by more than this share of the best")
     add("--query_seconds", type=positive_float, default=1.0, help="queries are taken from the first seconds of a track")
-    add("--gap_seconds", type=positive_float, default=2.0,
-        help="the query's own track counts from so many seconds after the query")
     add("--min_seconds", type=positive_float, default=3.0, help="shorter tracks are left out")
     add("--every", type=positive_int, default=2,
         help="every so many-th box of a track is used; neighbouring frames look alike")
-    add("--image_size", type=image_size, default=None, metavar="HxW",
-        help="pixels, for checkpoints that came without their .json")
-    add("--strips", default=None, metavar="FOLDER",
-        help="also write one strip of pictures per track there, to see what was measured")
-    add("--json", default=None, metavar="FILE", help="also write the figures there")
     # fmt: on
     return options.parse_args(argv)
 
@@ -70,12 +79,17 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 from benchmarks import footage  # noqa: E402
 from benchmarks.footage import frames, link  # noqa: E402
+from utils import checkpoint  # noqa: E402
 from utils.boxes import iou  # noqa: E402
+from utils.detector import Detector  # noqa: E402
 from utils.device import origin  # noqa: E402
+from utils.files import write_json  # noqa: E402
 from utils.metrics import positive_ranks, score_query  # noqa: E402
+from utils.reid_net import pixels  # noqa: E402
 
 CROP = (128, 64)  # pixels at which crops are kept for the histograms and the strips
 BACK_SECONDS = 3.0  # out of sight for so long, somebody starts a new walk
@@ -86,8 +100,6 @@ BACK_SECONDS = 3.0  # out of sight for so long, somebody starts a new walk
 
 def detect(video, folder, min_score) -> list:
     """For each frame (N, 4) float32 boxes [ymin, xmin, ymax, xmax] in 0..1 of the people in it."""
-    from utils.detector import Detector
-
     detector, found = Detector(folder, threshold=min_score, frozen=False), []
     for frame in frames(video):
         found.append(detector.detect(frame)[0])
@@ -97,10 +109,9 @@ def detect(video, folder, min_score) -> list:
 
 
 def cut(frame, box) -> np.ndarray:
-    """The box's part of a frame (H, W, 3) BGR as RGB."""
-    height, width = frame.shape[:2]
-    top, left, bottom, right = (int(round(value)) for value in box * [height, width, height, width])
-    return np.ascontiguousarray(frame[max(0, top) : max(top + 2, bottom), max(0, left) : max(left + 2, right), ::-1])
+    """The box's part of a frame (H, W, 3) BGR as RGB, the same pixels that the demo takes."""
+    rows, columns = pixels(box[0], box[2], frame.shape[0]), pixels(box[1], box[3], frame.shape[1])
+    return np.ascontiguousarray(frame[rows, columns, ::-1])
 
 
 def crowded(box, boxes, alone) -> bool:
@@ -147,10 +158,6 @@ def histograms(crops, stripes=8) -> np.ndarray:
 
 def network_vectors(crops, prefix, size, untrained) -> tuple:
     """((N, E) of norm 1, what the network is called)."""
-    import tensorflow as tf
-
-    from utils import checkpoint
-
     tf.keras.utils.set_random_seed(0)
     net, args = checkpoint.load_net(prefix, size, untrained=untrained)
     embed = tf.function(lambda images: net(images, training=False))
@@ -181,7 +188,8 @@ def later_in_the_walk(tracks_of, frames_of, early, gap, together=None):
 def at_another_time(people_of, walks_of, frames_of, gap, same_walk: bool):
     """The same over the crops of people told apart by eye: whoever is there `gap` frames before or after.
 
-    same_walk: whether pictures of the query's own walk count, or only those from after a person came back.
+    same_walk: whether pictures of the query's own walk count, or only those of the person's other walks, earlier ones
+    and later ones.
     """
     for query in range(len(people_of)):
         apart = np.abs(frames_of - frames_of[query]) >= gap
@@ -191,34 +199,53 @@ def at_another_time(people_of, walks_of, frames_of, gap, same_walk: bool):
         yield query, apart & own, apart & ~own
 
 
-def measure(vectors, identities, questions) -> dict:
-    """One method's figures. identities (N,): tracks or people; questions: what the two functions above yield."""
-    scores, owners, people = [], [], []
+class Scores(NamedTuple):
+    """Of Q queries, in percent: right at rank 1, right among the first 5, and average precision."""
+
+    values: np.ndarray  # (Q, 3)
+    identities: np.ndarray  # (Q,) of the queries
+    candidates: float  # identities to choose from, on average
+
+
+def score(vectors, identities, questions) -> Scores:
+    """One method's scores. identities (N,): tracks or people; questions: what the two functions above yield.
+
+    A query without a positive or without a negative does not count; an InputError where none counts.
+    """
+    values, asked, candidates = [], [], []
     for query, positive, negative in questions:
         if positive.any() and negative.any():
             similarity = vectors @ vectors[query]
             first, _, precision, _ = score_query(positive_ranks(similarity[positive], similarity[negative]))
-            scores.append((first < 1, first < 5, precision))
-            owners.append(identities[query])
-            people.append(1 + len(np.unique(identities[negative])))
-    if not scores:
+            values.append((first < 1, first < 5, precision))
+            asked.append(identities[query])
+            candidates.append(1 + len(np.unique(identities[negative])))
+    if not values:
         raise InputError(
-            "no query has both a later picture of its own track and another track to compare with: use longer footage "
-            "or lower --min_seconds"
+            "no query has both another picture of the same person and one of somebody else to compare with: use longer "
+            "footage or lower --gap_seconds"
         )
-    scores, owners = 100 * np.array(scores, float), np.array(owners)
-    of_owner = np.array(
-        [scores[owners == own, 0].mean() for own in np.unique(owners)]
-    )  # neighbouring frames are no independent trials
-    return dict(
-        rank1=scores[:, 0].mean(),
-        rank5=scores[:, 1].mean(),
-        mAP=scores[:, 2].mean(),
-        rank1_error=of_owner.std() / len(of_owner) ** 0.5,
-        queries=len(scores),
-        identities=len(of_owner),
-        candidates=float(np.mean(people)),
-    )
+    return Scores(100 * np.array(values, float), np.array(asked), float(np.mean(candidates)))
+
+
+def clustered_error(values, owners) -> float:
+    """Standard error of the mean of values (Q,) whose owners (Q,) are drawn anew, each with all of its values."""
+    names, owner = np.unique(owners, return_inverse=True)
+    if len(names) < 2:
+        return 0.0  # nothing is known of it
+    sums = np.bincount(owner, values - values.mean())
+    return float((len(names) / (len(names) - 1) * (sums**2).sum()) ** 0.5 / len(values))
+
+
+def figures_of(scores: Scores, histograms: Scores) -> dict:
+    """Means and their standard errors, also of the difference to the histograms on the same queries."""
+    figures = {"queries": len(scores.values), "identities": len(np.unique(scores.identities))}
+    figures["candidates"] = scores.candidates
+    for name, own, theirs in zip(("rank1", "rank5", "mAP"), scores.values.T, histograms.values.T):
+        figures[name], figures[f"{name}_error"] = float(own.mean()), clustered_error(own, scores.identities)
+        figures[f"{name}_ahead"] = float((own - theirs).mean())
+        figures[f"{name}_ahead_error"] = clustered_error(own - theirs, scores.identities)
+    return figures
 
 
 class Crops(NamedTuple):
@@ -265,7 +292,7 @@ def crops_by_eye(args, rate: float) -> Crops:
     asked = people_of, walks_of, frames_of, args.gap_seconds * rate
     questions = {
         "by_eye": list(at_another_time(*asked, same_walk=True)),
-        "back": list(at_another_time(*asked, same_walk=False)),
+        "again": list(at_another_time(*asked, same_walk=False)),
     }
     print(f"{len(np.unique(people_of))} people told apart by eye, {walks_of.max() + 1} walks, {len(pictures)} crops")
     return Crops(pictures, people_of, questions)
@@ -275,8 +302,6 @@ def methods_of(args, pictures):
     """Yields (name, (N, E) of norm 1) of each method over the pictures."""
     yield "colour histograms, 8 stripes", histograms(pictures)
     for number, path in enumerate(args.checkpoints):
-        from utils import checkpoint
-
         prefix = checkpoint.find_checkpoint(path)
         for untrained in (True, False) if number == 0 else (False,):
             vectors, name = network_vectors(pictures, prefix, args.image_size, untrained)
@@ -287,15 +312,13 @@ def show(protocol: str, methods) -> None:
     first = methods[0][protocol]
     print(
         f"\n{protocol}: {first['queries']} queries of {first['identities']}, "
-        f"{first['candidates']:.1f} to choose from on average"
+        f"{first['candidates']:.1f} to choose from on average; standard errors in brackets"
     )
-    print(f"{'method':<50} rank-1 (std. error)  rank-5     mAP")
+    print(f"{'method':<50}{'rank-1':>14}{'ahead':>14}{'mAP':>14}{'ahead':>14}")
     for method in methods:
         row = method[protocol]
-        print(
-            f"{method['name']:<50} {row['rank1']:6.1f} ({row['rank1_error']:4.1f})       {row['rank5']:6.1f}  "
-            f"{row['mAP']:6.1f}"
-        )
+        cells = [(row[name], row[f"{name}_error"]) for name in ("rank1", "rank1_ahead", "mAP", "mAP_ahead")]
+        print(f"{method['name']:<50}" + "".join(f"{value:>7.1f} ({error:4.1f})" for value, error in cells))
 
 
 def write_strips(crops, folder) -> None:
@@ -322,16 +345,18 @@ def main(args):
         write_strips(sources[0], args.strips)
     methods = {}  # name -> figures of each protocol
     for crops in sources:
+        histogram_scores = {}
         for name, vectors in methods_of(args, crops.pictures):
             row = methods.setdefault(name, {"name": name})
             for protocol, questions in crops.questions.items():
-                row[protocol] = measure(vectors, crops.identities, questions)
+                scores = score(vectors, crops.identities, questions)
+                row[protocol] = figures_of(scores, histogram_scores.setdefault(protocol, scores))
     methods = list(methods.values())
     for protocol in [protocol for crops in sources for protocol in crops.questions]:
         show(protocol, methods)
     if args.json:
         report = {**origin(f"python3 {' '.join(sys.argv)}"), "video": args.video, "methods": methods}
-        Path(args.json).write_text(json.dumps(report, indent=2, default=float) + "\n")
+        write_json(args.json, report)
 
 
 if __name__ == "__main__":

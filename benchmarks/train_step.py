@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.options import image_size, parser, positive_int, run_main, width  # noqa: E402
+from utils.options import file_to_write, image_size, parser, positive_int, run_main, width  # noqa: E402
 
 
 def parse_args(argv=None):
@@ -22,7 +22,7 @@ def parse_args(argv=None):
     add("--width", type=width, default=0.25, help="factor on ResNet-50's filters")
     add("--batch_size", type=positive_int, default=32, help="pictures a step")
     add("--steps", type=positive_int, default=40, help="of each that are timed, after two that are not")
-    add("--json", default=None, metavar="FILE", help="also write the figures there")
+    add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
     return options.parse_args(argv)
 
 
@@ -31,8 +31,9 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from utils import checkpoint, resnet  # noqa: E402
+from utils import resnet  # noqa: E402
 from utils.device import origin  # noqa: E402
+from utils.files import write_json  # noqa: E402
 from utils.losses import id_loss  # noqa: E402
 
 CLASSES = 400
@@ -77,7 +78,7 @@ def main(args) -> None:
     print(f"Keras' own takes {medians['keras'] / medians['fused']:.2f} times as long")
     if args.json:
         figures = {f"{name}_ms": 1000 * median for name, median in medians.items()}
-        checkpoint.write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), **figures})
+        write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), **figures})
 
 
 if __name__ == "__main__":

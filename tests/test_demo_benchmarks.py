@@ -71,7 +71,7 @@ def test_speed_prints_both_chains(networks, tmp_path):
         "--frames",
         "40",
         "--starts",
-        "1",
+        "12",
         "--json",
         tmp_path / "speed.json",
     ]
@@ -80,6 +80,7 @@ def test_speed_prints_both_chains(networks, tmp_path):
     found = json.loads((tmp_path / "speed.json").read_text())
     assert found["everyone"]["embedded"] == 1 and found["as_needed"]["embedded"] < 0.8
     assert found["everyone"]["shared"] == found["as_needed"]["shared"] == 0
+    assert len(found["as_needed"]["walks"]["replayed"]) == 12
     assert "times as many frames a second" in done.stdout and "people told apart by eye" in done.stdout
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.footage import link, walks_by_eye
-from benchmarks.real_people import at_another_time, histograms, later_in_the_walk, measure
+from benchmarks.real_people import at_another_time, clustered_error, figures_of, histograms, later_in_the_walk, score
 from tests.conftest import refusal, run
 from utils.options import InputError
 
@@ -31,6 +31,11 @@ def test_tracks_end_where_two_people_meet():
     for track in long:
         steps = np.diff([place[1] for _, place in track])
         assert (steps > 0).all() or (steps < 0).all()
+
+
+def measure(vectors, identities, questions):
+    scores = score(vectors, identities, questions)
+    return figures_of(scores, scores)
 
 
 def test_figures():
@@ -75,3 +80,23 @@ def test_histograms_know_colours_by_stripe():
 
 def test_missing_footage_is_said(tmp_path):
     assert "--video" in refusal(run("benchmarks/real_people.py", "--video", tmp_path / "none.avi"))
+
+
+def test_errors_are_those_of_people_drawn_anew():
+    rng = np.random.default_rng(0)
+    owners = rng.integers(0, 40, 400)
+    values = rng.normal(size=40)[owners] + rng.normal(size=400)
+    of_owner = [values[owners == owner] for owner in range(40)]
+    drawn = [np.concatenate([of_owner[owner] for owner in rng.integers(0, 40, 40)]).mean() for _ in range(4000)]
+    assert clustered_error(values, owners) == pytest.approx(np.std(drawn), rel=0.05)
+    alone = rng.normal(size=50)  # one value each: the textbook's error of a mean
+    assert clustered_error(alone, np.arange(50)) == pytest.approx(np.std(alone, ddof=1) / 50**0.5)
+
+
+def test_the_lead_over_histograms_is_that_of_the_same_queries():
+    people, vectors = np.array([0, 0, 1, 1]), np.eye(2)[[0, 0, 1, 1]]
+    rows = np.arange(4)
+    questions = [(query, (people == people[query]) & (rows != query), people != people[query]) for query in rows]
+    right, wrong = score(vectors, people, questions), score(np.eye(2)[[0, 1, 0, 1]], people, questions)
+    figures = figures_of(right, wrong)
+    assert (figures["rank1"], figures["rank1_ahead"], figures["rank1_ahead_error"]) == (100.0, 100.0, 0.0)

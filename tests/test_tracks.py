@@ -5,10 +5,11 @@ import pytest
 
 from utils import tracks as module
 from utils.identities import Identities
-from utils.tracks import LOOKS, STRANGE, Tracker, runner_up
+from utils.tracks import LOOKS, SPACED, STRANGE, Tracker, runner_up
 
 A, B, C, D = np.eye(4, 16, dtype=np.float32)  # four people who are nothing like each other
 LEFT, MIDDLE, RIGHT = [0.1, 0.1, 0.5, 0.2], [0.1, 0.4, 0.5, 0.5], [0.1, 0.8, 0.5, 0.9]
+NUMBERED = STRANGE + 2  # frames until someone new has a number; in the first one the net does not look
 
 
 def at(left, top=0.1):
@@ -32,7 +33,7 @@ def step(tracker, *people):
 
 def meet(tracker, *people):
     """Lets them stand there until they have numbers."""
-    for _ in range(STRANGE):
+    for _ in range(NUMBERED):
         numbers, _ = step(tracker, *people)
     assert 0 not in numbers
     return numbers
@@ -47,22 +48,29 @@ def test_a_number_comes_after_enough_looks_and_then_the_net_rests():
     tracker, seen = Tracker(Identities(), reembed_every=20), []
     for frame in range(60):
         ((number,), (due,)) = step(tracker, (at(0.1 + 0.005 * frame), A))
-        assert number == (0 if frame < STRANGE - 1 else 1)
+        assert number == (0 if frame < 12 else 1)
         seen.append(due)
-    again = [frame for frame in range(60) if seen[frame]]
-    assert again == [*range(STRANGE), STRANGE + 19, STRANGE + 39]
+    assert [frame for frame in range(60) if seen[frame]] == [0, 4, 8, 12, 32, 52]
 
 
 def test_who_was_recognised_is_looked_at_again_soon_and_then_ever_more_rarely():
     tracker, seen = Tracker(Identities(), reembed_every=20), []
     meet(tracker, (at(0.1), A))
     leave(tracker)
-    for _ in range(60):
+    for frame in range(80):
         numbers, (due,) = step(tracker, (at(0.5), A))
-        assert numbers == [1]  # one clear look is enough, as nobody else is known
+        assert numbers == [min(frame, 1)]  # one clear look is enough, as nobody else is known
         seen.append(due)
-    soon = module.SOON
-    assert [frame for frame in range(60) if seen[frame]] == [0, soon, 2 * soon, 4 * soon, 4 * soon + 16, 4 * soon + 36]
+    assert [frame - 1 for frame in range(80) if seen[frame]] == [0, 8, 16, 32, 52, 72]  # waits of 8, 8, 16, 20, 20
+
+
+def test_who_was_there_for_a_single_frame_is_not_looked_at_unless_it_was_the_first():
+    tracker = Tracker(Identities(), reembed_every=20)
+    assert step(tracker, (LEFT, A))[1] == [True]  # a single picture, say
+    assert step(tracker, (LEFT, A), (RIGHT, B))[1] == [False, False]
+    assert step(tracker, (LEFT, A))[1] == [False]
+    assert step(tracker, (LEFT, A), (MIDDLE, B))[1] == [False, False]
+    assert step(tracker, (LEFT, A), (MIDDLE, B))[1] == [True, True]
 
 
 def test_embedding_everyone_in_every_frame_is_asked_for_with_1():
@@ -119,7 +127,7 @@ def test_someone_new_in_a_lasting_crowd_gets_a_number_late():
     pair = (at(0.3), A), (at(0.38), B)  # IoU 0.11
     for frame in range(module.CROWD_FRAMES):
         assert step(tracker, *pair) == ([0, 0], [False, False]), frame
-    for _ in range(STRANGE + 2):
+    for _ in range(NUMBERED + SPACED):
         numbers, _ = step(tracker, *pair)
     assert numbers == [1, 2]
 
@@ -128,6 +136,7 @@ def test_people_are_known_again_wherever_they_are():
     tracker = Tracker(Identities(threshold=0.6))
     assert meet(tracker, (LEFT, A), (RIGHT, B)) == [1, 2]
     leave(tracker, 500)
+    assert step(tracker, (LEFT, B), (RIGHT, A)) == ([0, 0], [False, False])
     numbers, due = step(tracker, (LEFT, towards(B, C, 0.9)), (RIGHT, towards(A, C, 0.8)))
     assert numbers == [2, 1] and due == [True, True]  # one look is enough where nobody else is like it
 
@@ -136,10 +145,11 @@ def test_below_the_threshold_a_person_is_unknown_and_then_new_and_never_the_near
     tracker = Tracker(Identities(threshold=0.6))
     meet(tracker, (LEFT, A))
     leave(tracker)
-    for _ in range(STRANGE - 1):
+    for _ in range(NUMBERED - 1):
         assert step(tracker, (RIGHT, towards(A, B, 0.59)))[0] == [0]
     assert step(tracker, (RIGHT, towards(A, B, 0.59)))[0] == [2]
     leave(tracker)
+    assert step(tracker, (MIDDLE, towards(A, C, 0.61)))[0] == [0]
     assert step(tracker, (MIDDLE, towards(A, C, 0.61)))[0] == [1]
 
 
@@ -151,7 +161,7 @@ def test_strangers_stay_unknown_if_asked_for_and_cost_little():
         numbers, due = step(tracker, (LEFT, towards(A, C, 0.9)), (RIGHT, B))
         assert numbers == [1, 0]
         looks += due[1]
-    assert looks <= STRANGE + 100 / 10 and tracker.identities.count == 1
+    assert looks <= LOOKS + 100 / 10 and tracker.identities.count == 1
 
 
 def test_between_two_who_look_alike_more_looks_decide():
@@ -159,9 +169,11 @@ def test_between_two_who_look_alike_more_looks_decide():
     meet(tracker, (LEFT, A), (RIGHT, B))
     leave(tracker)
     doubtful, clear = (A + B) / np.sqrt(2), towards(A, B, 0.8)
-    for frame in range(LOOKS):
-        numbers, due = step(tracker, (MIDDLE, doubtful if frame < LOOKS - 1 else clear))
-        assert due == [True] and numbers == [1 if frame == LOOKS - 1 else 0]
+    step(tracker, (MIDDLE, doubtful))
+    last = SPACED * (LOOKS - 1)  # frame of the look that completes them
+    for frame in range(last + 1):
+        numbers, due = step(tracker, (MIDDLE, doubtful if frame < last else clear))
+        assert due == [frame % SPACED == 0] and numbers == [1 if frame == last else 0]
 
 
 def test_two_boxes_never_share_a_number_but_two_cameras_may():
@@ -171,7 +183,7 @@ def test_two_boxes_never_share_a_number_but_two_cameras_may():
     assert step(back, (RIGHT, A))[0] == [1]  # known by the first look, while the other camera sees it as well
     assert identities.people[0].camera == "back"
     leave(front)
-    for _ in range(STRANGE):
+    for _ in range(NUMBERED):
         numbers, _ = step(front, (LEFT, towards(A, B, 0.8)), (RIGHT, towards(A, B, 0.95)))
     assert numbers == [2, 1]
     assert step(front, (LEFT, A), (MIDDLE, A), (RIGHT, A))[0].count(1) == 1
@@ -220,11 +232,11 @@ def test_two_who_were_swapped_are_both_asked():
 
 def test_who_was_lost_near_by_needs_less_evidence_for_a_while():
     doubtful = towards(A, C, 0.6 - module.NEAR / 2)
-    for pause, place, wanted in ((15, MIDDLE, 1), (15, RIGHT, 2), (module.MEMORY + 1, MIDDLE, 2)):
+    for pause, place, wanted in ((5, MIDDLE, 1), (5, RIGHT, 2), (module.MEMORY + 1, MIDDLE, 2)):
         tracker = Tracker(Identities(threshold=0.6))
         meet(tracker, (MIDDLE, A))
         leave(tracker, pause)
-        for _ in range(STRANGE):
+        for _ in range(NUMBERED):
             numbers, _ = step(tracker, (place, doubtful))
         assert numbers == [wanted], (pause, place)
 
@@ -236,7 +248,7 @@ def test_a_fast_walker_is_followed_by_velocity():
         place += min(0.002 * frame, 0.03)  # at the end a third of the width each frame
         people = () if frame in (20, 21) else ((at(place), A),)
         numbers, due = step(tracker, *people)
-        if frame >= STRANGE and people:
+        if frame >= NUMBERED and people:
             assert numbers == [1] and due == [False], frame
 
 
@@ -250,7 +262,7 @@ def test_naming_and_forgetting_someone_on_screen():
     identities.name(3, "Anna")  # so 3 was Anna all the time
     assert step(tracker, (MIDDLE, C))[0] == [1]
     assert identities.forget(1).name == "Anna" and identities.find(1) is None
-    for _ in range(STRANGE):
+    for _ in range(NUMBERED + SPACED):
         numbers, _ = step(tracker, (MIDDLE, C))
     assert numbers == [4]  # whoever is forgotten is new
     meet(tracker, (LEFT, A), (RIGHT, B))
@@ -268,7 +280,7 @@ def test_everything_stays_bounded():
         looks = rng.normal(size=(2, 16)).astype(np.float32)
         looks /= np.linalg.norm(looks, axis=1, keepdims=True)
         leave(tracker, module.PATIENCE + 1)
-        for _ in range(STRANGE):
+        for _ in range(STRANGE + 1):
             step(tracker, (LEFT, looks[0]), (RIGHT, looks[1]))
             identities.forget_oldest()
     assert identities.count > 400 and len(identities.people) == 200

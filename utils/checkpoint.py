@@ -14,11 +14,11 @@ import os
 import re
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from utils import resnet
-from utils.options import InputError
+from utils.files import write_json
+from utils.options import InputError, first_line
 
 ID_PATTERN = "model.ckpt-{step}"
 REID_PATTERN = "reid_model-{step}.ckpt"
@@ -130,9 +130,7 @@ def save_variables(variables: dict, prefix) -> None:
         for suffix in (".data-00000-of-00001", ".index"):
             os.replace(f"{half_written}{suffix}", f"{prefix}{suffix}")
     except (tf.errors.OpError, OSError) as error:
-        raise InputError(
-            f"{prefix} can't be written ({_first_line(error)}): make room, or name another place"
-        ) from None
+        raise InputError(f"{prefix} can't be written ({first_line(error)}): make room, or name another place") from None
     finally:
         for left_over in prefix.parent.glob(half_written.name + "*"):
             left_over.unlink()
@@ -169,7 +167,7 @@ def read_weights(prefix) -> dict:
                 escaped = key[len(before) : -len(after)]  # by TensorFlow
                 stored[escaped.replace(".S", "/").replace("..", ".")] = reader.get_tensor(key)
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:  # TensorFlow raises all four for damage
-        reason = _first_line(error)
+        reason = first_line(error)
         raise InputError(f"checkpoint {prefix} can't be read ({reason}): copy both of its files again") from None
     if not stored:
         raise InputError(f"checkpoint {prefix} was not written by this project's training scripts")
@@ -266,29 +264,3 @@ def read_validation(folder) -> dict:
         return json.loads((Path(folder) / VALIDATION_FILE).read_text())
     except (FileNotFoundError, ValueError):
         return {"suggested": None, "history": []}
-
-
-def write_json(path, content) -> None:
-    """Writes a small JSON file whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=2, default=_plain) + "\n").encode())
-
-
-def write_whole(path, content: bytes) -> None:
-    """Writes a file whole or not at all: whoever reads meanwhile gets the old one or the new one."""
-    path = Path(path)
-    half_written = path.with_name(f"half-written-{os.getpid()}-{path.name}")
-    try:
-        half_written.write_bytes(content)
-        os.replace(half_written, path)
-    except OSError as error:
-        half_written.unlink(missing_ok=True)
-        raise InputError(f"{path} can't be written ({error.strerror}): make room, or name another place") from None
-
-
-def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _plain(value):
-    """numpy numbers and paths as JSON knows them."""
-    return value.item() if isinstance(value, np.generic) else str(value)

@@ -78,10 +78,6 @@ def matrix_note(root: Path = ROOT) -> str:
     )
 
 
-def is_jetson(root: Path = ROOT) -> bool:
-    return l4t_release(root) is not None
-
-
 def device_name(root: Path = ROOT) -> str:
     """The board's own name, such as 'NVIDIA Jetson Orin Nano Developer Kit'; on other machines the processor's."""
     board = _read(root / "proc/device-tree/model").strip("\0 \n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from utils.checkpoint import write_whole
+from utils.files import write_whole
 
 TILE = (128, 64)  # height and width of a picture in a grid, pixels
 CAPTION = 16  # height of the line below it, pixels

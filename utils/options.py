@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 
 class InputError(Exception):
@@ -67,6 +68,15 @@ def boolean(text: str) -> bool:
     if word in ("false", "0", "no"):
         return False
     raise argparse.ArgumentTypeError(f"'{text}' is neither True nor False")
+
+
+def file_to_write(text: str) -> str:
+    """A path in a folder that is there: said at the start rather than after minutes of work."""
+    if not Path(text).resolve().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: there is no such folder: make it, or name another place")
+    if Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder: name a file")
+    return text
 
 
 def image_size(text: str) -> list:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from tensorboard.plugins import projector
 
-from utils.checkpoint import write_whole
+from utils.files import write_whole
 from utils.grid import read_rgb
 from utils.options import InputError
 

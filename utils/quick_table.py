@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from utils.device import origin
+from utils.files import write_json
 from utils.options import parser, positive_int, run_main
 
 ROWS = (
@@ -52,7 +53,7 @@ def main(args):
     result["seconds"] = args.seconds
     result.update(origin("bash quick_run.sh"))
     print(f"all of it took {args.seconds // 60} min {args.seconds % 60} s; figures: {args.json}")
-    Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
+    write_json(args.json, result)
 
 
 if __name__ == "__main__":

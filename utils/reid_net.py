@@ -103,14 +103,13 @@ def crop_people(frame: np.ndarray, boxes: np.ndarray, image_size) -> np.ndarray:
     height, width = frame.shape[:2]
     crops = np.empty((len(boxes), *image_size, 3), np.uint8)
     for index, (top, left, bottom, right) in enumerate(boxes):
-        y0, y1 = _pixels(top, bottom, height)
-        x0, x1 = _pixels(left, right, width)
-        person = cv2.resize(frame[y0:y1, x0:x1], (image_size[1], image_size[0]), interpolation=cv2.INTER_LINEAR)
+        rows, columns = pixels(top, bottom, height), pixels(left, right, width)
+        person = cv2.resize(frame[rows, columns], (image_size[1], image_size[0]), interpolation=cv2.INTER_LINEAR)
         crops[index] = cv2.cvtColor(person, cv2.COLOR_BGR2RGB)
     return crops
 
 
-def _pixels(start: float, end: float, size: int):
-    """A stretch in 0..1 -> first pixel and the one after the last, both inside, at least one pixel apart."""
+def pixels(start: float, end: float, size: int) -> slice:
+    """A stretch in 0..1 of `size` pixels -> all that it touches, at least one."""
     first = min(max(int(np.floor(start * size)), 0), size - 1)
-    return first, min(max(int(np.ceil(end * size)), first + 1), size)
+    return slice(first, min(max(int(np.ceil(end * size)), first + 1), size))

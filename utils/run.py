@@ -20,6 +20,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from utils import checkpoint
+from utils.files import write_json
 from utils.options import InputError
 from utils.step_table import step_table
 
@@ -105,7 +106,7 @@ class Run:
     def _open(self, facts):
         facts = {**facts, "tensorflow": tf.__version__, "python": platform.python_version(), "git": git_state()}
         self.about = {**self.args, **facts}
-        checkpoint.write_json(self.folder / checkpoint.ARGS_FILE, self.about)
+        write_json(self.folder / checkpoint.ARGS_FILE, self.about)
         self.train_writer = tf.summary.create_file_writer(str(self.folder / "train"))
         rows = [f"| {name} | {value} |" for name, value in sorted(self.about.items())]
         with self.train_writer.as_default(step=self.first_step):
@@ -151,7 +152,7 @@ class Run:
         row, why = suggest(self.history, saved)
         suggestion = {"step": row["step"], "checkpoint": self.pattern.format(step=row["step"]), "why": why}
         content = {"suggested": suggestion, "history": self.history}
-        checkpoint.write_json(self.folder / checkpoint.VALIDATION_FILE, content)
+        write_json(self.folder / checkpoint.VALIDATION_FILE, content)
         for old in saved[: -self.keep]:
             if old != row["step"]:
                 checkpoint.delete(self.prefix(old))

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from utils.checkpoint import load_embedding_net, strip_suffix, write_json
+from utils.checkpoint import load_embedding_net, strip_suffix
+from utils.files import write_json
 from utils.freeze import in_batches, rgb_net, scratch_beside
 from utils.frozen import swap_in
 from utils.options import InputError, first_line

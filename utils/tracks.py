@@ -23,9 +23,10 @@ MOST_CROWDED = 0.3
 APART = 0.1  # IoU below which two boxes of one frame are certainly not one person found twice
 LOOKS = 4  # embeddings, of clear boxes, whose mean tells who a new or doubtful track is
 SURE = 0.05  # lead of the most similar person over the next with which one look is enough
-SOON = 4  # frames after which someone who was recognised is looked at again; the next waits double until reembed_every
-STRANGE = 8  # looks at someone like nobody known until that is a new person
-HOLD = 0.15  # advantage of the person that a doubtful track had
+SPACED = 4  # frames from one look at somebody new to the next, as neighbouring frames look alike
+SOON = 8  # frames after which someone who was recognised is looked at again, and again, then after ever longer waits
+STRANGE = 12  # frames, from the first look, of being like nobody known until that is a new person
+HOLD = 0.2  # advantage of the person that a doubtful track had
 SLACK = 0.2  # below the threshold, until which that person may keep the track
 CONTRADICTED = 0.1  # lead of another person that makes a track doubtful
 ODD = 0.2  # below the threshold, from which on a look does
@@ -42,6 +43,7 @@ class Track:
         self.person, self.similarity = None, np.nan
         self.recognised = -np.inf  # frame since which it is taken for somebody known
         self.looks, self.looked = [], 0  # the newest embeddings (E,) since the last doubt, and how many there were
+        self.first_look = None  # frame of the first of them
         self.embedded = None  # frame of the last embedding
         self.doubt = False  # whether it may have become someone else's
 
@@ -53,7 +55,9 @@ class Track:
         self.velocity = STEADY * self.velocity + (1 - STEADY) * moved
         self.box, self.seen = box, frame
 
-    def look(self, embedding: np.ndarray) -> None:
+    def look(self, embedding: np.ndarray, frame: int) -> None:
+        if not self.looked:
+            self.first_look = frame
         self.looks, self.looked = (self.looks + [embedding])[-LOOKS:], self.looked + 1
 
     def mean_look(self) -> np.ndarray:
@@ -72,6 +76,10 @@ class Track:
     @property
     def open(self) -> bool:
         return self.person is None or self.doubt
+
+    def looked_enough(self, frame: int) -> bool:
+        """Whether who is like nobody is someone else, in doubt, or someone new."""
+        return self.looked >= LOOKS and (self.person is not None or frame - self.first_look >= STRANGE)
 
 
 class Tracker:
@@ -138,17 +146,25 @@ class Tracker:
     def _is_due(self, track: Track, crowded) -> bool:
         """A crowded box can wait until it is clear: its picture shows two people.
 
-        Who was recognised by a few looks may be someone else, so that is checked after SOON frames, after twice as
-        many, and so on. Who is new was looked at often enough.
+        So can a box of this frame alone, unless it is the first frame: it may be a false alarm, or someone half in the
+        picture. Who was recognised by a few looks may be someone else, so that is checked SOON frames later, and again
+        whenever as many frames have passed as between recognition and the last look. Who is new was looked at often
+        enough.
         """
         if self.reembed_every == 1:
             return True
-        gathering = track.doubt and track.looked < LOOKS or track.person is None and track.looked < STRANGE
-        age = np.inf if track.embedded is None else self.frame - track.embedded
+        if track.begun == self.frame > 1:
+            return False
+        if crowded:
+            return False
+        if track.embedded is None or track.doubt and track.looked < LOOKS:
+            return True
         wait = self.reembed_every
         if not track.open:
             wait = min(wait, max(SOON, track.embedded - track.recognised))
-        return bool(not crowded and (gathering or age >= wait))
+        elif not track.looked_enough(track.embedded):
+            wait = min(wait, SPACED)
+        return self.frame - track.embedded >= wait
 
     def _catch_up(self) -> None:
         """People were named or forgotten since the last frame: two may be one now, and some nobody any more."""
@@ -175,7 +191,7 @@ class Tracker:
         for index, embedding in zip(due, np.asarray(embeddings, np.float32)):
             self._now[index].embedded = self.frame
             if not self._crowded[index]:
-                self._now[index].look(embedding)
+                self._now[index].look(embedding, self.frame)
                 seen.append(index)
         if seen:
             self._judge(seen)
@@ -245,7 +261,7 @@ class Tracker:
                 self._let_go(people[chosen], track)
                 track.answer(people[chosen], float(similarity[row, chosen]), self.frame)
                 track.person.learn(track.looks[-1])
-            elif track.looked >= (STRANGE if track.person is None else LOOKS):
+            elif track.looked_enough(self.frame):
                 track.answer(self.identities.stranger(np.stack(track.looks)), np.nan)
 
     def _lost_near_by(self, tracks, people) -> np.ndarray:
