@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from utils import resnet
 from utils.options import InputError
+from utils.resnet import EPSILON, MOMENTUM, BatchNorm
 
 
 def randomise_batchnorm(net, seed):
@@ -102,3 +103,37 @@ def test_normalisation_is_part_of_the_network():
     images = np.array([[[[10, 20, 30]]]], dtype=np.uint8)  # RGB
     expected = [30 - 103.939, 20 - 116.779, 10 - 123.68]  # BGR
     np.testing.assert_allclose(resnet.Normalise()(images).numpy()[0, 0, 0], expected, atol=1e-4)
+
+
+def test_the_fused_batchnorm_is_keras_own_in_training_too():
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(3, 2, (5, 4, 3, 6)).astype(np.float32)
+    settings = {"epsilon": EPSILON, "momentum": MOMENTUM}
+    fused, keras = BatchNorm(**settings), tf.keras.layers.BatchNormalization(**settings)
+    for layer in (fused, keras):
+        layer.build(inputs.shape)
+        layer.gamma.assign(np.linspace(0.5, 1.5, 6))
+        layer.beta.assign(np.linspace(-1, 1, 6))
+    np.testing.assert_allclose(fused(inputs, training=True), keras(inputs, training=True), atol=1e-5)
+    mean, variance = inputs.mean((0, 1, 2)), inputs.var((0, 1, 2), ddof=1)  # of a sample, as Keras 2 keeps it
+    np.testing.assert_allclose(fused.moving_mean, (1 - MOMENTUM) * mean, rtol=1e-4)
+    np.testing.assert_allclose(fused.moving_variance, MOMENTUM + (1 - MOMENTUM) * variance, rtol=1e-4)
+    keras.set_weights(fused.get_weights())
+    np.testing.assert_allclose(fused(inputs, training=False), keras(inputs, training=False), atol=1e-5)
+    fused.trainable = keras.trainable = False  # as Keras has it, a frozen layer uses its statistics and keeps them
+    before = fused.get_weights()
+    np.testing.assert_allclose(fused(inputs, training=True), keras(inputs, training=True), atol=1e-5)
+    for old, new in zip(before, fused.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_the_fused_batchnorm_has_the_gradients_of_keras_own():
+    inputs = tf.constant(np.random.default_rng(1).normal(size=(4, 3, 2, 5)), tf.float32)
+    gradients = []
+    for layer in (BatchNorm(), tf.keras.layers.BatchNormalization()):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            loss = tf.reduce_sum(tf.sin(3 * layer(inputs, training=True)))
+        gradients.append(tape.gradient(loss, [inputs, layer.gamma, layer.beta]))
+    for fused, keras in zip(*gradients):
+        np.testing.assert_allclose(fused, keras, atol=1e-4)

@@ -44,7 +44,8 @@ class BatchNorm(tf.keras.layers.BatchNormalization):
     """Keras' layer, computed by TensorFlow's fused operation as Keras 2 did.
 
     Keras 3 spells it out in a dozen operations over the whole feature map, which makes a training step on a CPU some
-    1.4 times as long (benchmarks/train_step.py).
+    1.3 times as long (benchmarks/train_step.py). The moving variance is that of a sample (n - 1), as in Keras 2; Keras
+    3 takes the batch's (n).
     """
 
     def call(self, inputs, training=None, mask=None):
