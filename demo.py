@@ -51,8 +51,8 @@ def parse_args():
         help="below which a person is not known, 0 to 1; raise it if two people get one number, lower it if one gets "
              "many; if not given, what training measured, and then what is learnt from people seen side by side")
     add("--reembed_every", type=positive_int, default=16,
-        help="frames after which a person is looked at again though nothing is doubtful; new and doubtful ones are "
-             "looked at sooner; 1: everyone in every frame, which is slow")
+        help="frames after which a person is looked at again though nothing is doubtful; who is new, doubtful or just "
+             "recognised is looked at sooner; 1: everyone in every frame, which is slow")
     add("--strangers", choices=("number", "unknown"), default="number",
         help="what people without a name get: a number of their own, or just the word")
     add("--gallery", default=None, metavar="FOLDER",

@@ -4,7 +4,8 @@
 #   bash quick_run.sh                     needs nothing but Python; sets up what is missing
 #   bash quick_run.sh --seed=1            with other people, other weights and another order
 #
-# Under 10 minutes on two CPU cores once the downloads are there. Ends with a table, and writes the same to models/quick_run.json.
+# Under 10 minutes on two CPU cores once the downloads are there. Ends with a table, and writes the same to models/quick_run.json:
+# rank-1 is about 5 % untrained, 60 % after ID and 75 % after re-id training (README.md, What was measured).
 # Everything else it makes lies in data/quick_run and models/quick_run; your own models are left alone.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -112,6 +112,7 @@ def split(data_dir, val_identities, val_images, seed):
 
 
 def build_train_step(net, optimizer, args):
+    """One step of label-smoothed cross-entropy on the ID net, as a TensorFlow graph."""
     kernels = [weight for name, weight in checkpoint.named_weights(net).items() if name.endswith("/kernel")]
 
     @tf.function

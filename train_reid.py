@@ -159,6 +159,7 @@ def centre_embedding(net, paths, args):
 
 
 def build_train_step(net, optimizer, args):
+    """One step of triplet loss on the embedding net, as a TensorFlow graph."""
     kernels = [weight for name, weight in checkpoint.named_weights(net).items() if name.endswith("/kernel")]
 
     @tf.function(reduce_retracing=True)

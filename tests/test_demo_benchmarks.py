@@ -95,3 +95,12 @@ def test_memory_stays_constant_over_a_while(networks, tmp_path):
 def test_scripts_refuse_what_is_missing(tmp_path):
     for script in ("demo_speed.py", "demo_gap.py", "demo_memory.py"):
         assert "--video" in refusal(run(f"benchmarks/{script}", "--video", tmp_path / "none.avi")), script
+
+
+def test_the_training_step_is_timed_both_ways(tmp_path):
+    small = ["--image_size", "32x32", "--batch_size", "4", "--steps", "2", "--json", tmp_path / "step.json"]
+    done = run("benchmarks/train_step.py", *small)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "step.json").read_text())
+    assert found["times"] == pytest.approx(found["keras_ms"] / found["fused_ms"]) and "times as long" in done.stdout
+    assert "no such folder" in refusal(run("benchmarks/train_step.py", "--json", tmp_path / "none" / "step.json"))

@@ -86,7 +86,10 @@ class Tracker:
     """The people in front of one camera."""
 
     def __init__(self, identities: Identities, reembed_every: int = 16, camera: str = ""):
-        """reembed_every: frames after which a person is embedded again though nothing is doubtful; 1: in every frame"""
+        """reembed_every: frames after which a person is embedded again though nothing is doubtful; 1: in every frame.
+
+        Who is new, doubtful or was recognised lately is embedded sooner.
+        """
         self.identities, self.reembed_every, self.camera = identities, reembed_every, camera
         self.tracks = []  # alive: seen in the last PATIENCE frames
         self.frame = 0
