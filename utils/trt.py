@@ -206,6 +206,7 @@ def run_converter(converter, example, calibration, target: str) -> dict:
 
 
 def convert_here(args) -> dict:
+    """Converts in this process, which TensorRT may abort; the answer is that of run_converter."""
     import numpy as np
     from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils as tensorrt
     from tensorflow.python.compiler.tensorrt import trt_convert
