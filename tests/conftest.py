@@ -48,6 +48,23 @@ def tiny_set(tmp_path_factory):
     return draw_set(tmp_path_factory.mktemp("tiny") / "set")
 
 
+@pytest.fixture(scope="session")
+def drawn():
+    """The pictures of the drawn copies of published layouts, as tests.layouts.draw() returns them."""
+    from tests import layouts  # which takes TensorFlow's seconds to import: here, only those wait who need it
+
+    return layouts.draw()
+
+
+@pytest.fixture
+def small_table(monkeypatch):
+    """The counts of the drawn copies stand where the published ones do."""
+    from data import layouts
+    from tests.layouts import SMALL
+
+    monkeypatch.setattr(layouts, "PUBLISHED", SMALL)
+
+
 def run(*command, timeout=300, **environment):
     """Runs a command in the project's folder; the finished process with its output as text."""
     command = [str(word) for word in command]
