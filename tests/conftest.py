@@ -1,13 +1,16 @@
-"""What the tests share: small drawn data sets and a way to run scripts as a user does."""
+"""What the tests share and needs no TensorFlow: small drawn data sets, and a way to run scripts as a user does."""
 
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+from utils.page import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +51,37 @@ def tiny_set(tmp_path_factory):
     return draw_set(tmp_path_factory.mktemp("tiny") / "set")
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """(prefix, net) of an untrained re-id checkpoint for pictures of 64x32."""
+    from tests.standins import write_checkpoint  # imports TensorFlow, which takes seconds that most tests can spare
+
+    return write_checkpoint(tmp_path_factory.mktemp("m0"))
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    """The pictures of the drawn copies of published layouts, as tests.layouts.draw() returns them."""
+    from tests import layouts  # imports TensorFlow too
+
+    return layouts.draw()
+
+
+@pytest.fixture
+def page():
+    with Page(0) as served:
+        yield served
+
+
+@pytest.fixture
+def small_table(monkeypatch):
+    """The counts of the drawn copies stand where the published ones do."""
+    from data import layouts
+    from tests.layouts import SMALL
+
+    monkeypatch.setattr(layouts, "PUBLISHED", SMALL)
+
+
 def run(*command, timeout=300, **environment):
     """Runs a command in the project's folder; the finished process with its output as text."""
     command = [str(word) for word in command]
@@ -64,3 +98,26 @@ def refusal(finished) -> str:
     assert finished.returncode not in (0, 1), finished.stdout + finished.stderr
     assert "Traceback" not in finished.stderr, finished.stderr
     return finished.stderr.strip().splitlines()[-1]
+
+
+def wait_until(happens, seconds=20):
+    """Asks until the answer is true, and returns it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = happens()
+        if found:
+            return found
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def write_video(path, frames, codec="MJPG", rate=10):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, frames[0].shape[1::-1])
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+
+
+def unit(vectors):
+    """(N, D), each row of length 1."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,11 +1,14 @@
 """A real MJPEG camera on loopback whose frames tell when they were sent; it stalls, dies and comes back as told."""
 
+import functools
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
+
+from tests.conftest import wait_until
 
 RATE = 50  # frames a second of the MJPEG camera
 BLOCK, ROWS, COLUMNS = 8, 4, 8  # a frame shows its number as black and white blocks, which survive JPEG
@@ -80,8 +83,5 @@ def camera_threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("camera ")]
 
 
-def wait_for(happens, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
+# Tight, so that a source whose pauses grow where they must not does not come in time.
+wait_for = functools.partial(wait_until, seconds=10)

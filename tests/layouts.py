@@ -1,11 +1,13 @@
-"""Small drawn copies of the published layouts, named as each set names its files."""
+"""Small drawn copies of the published layouts, named as each set names its files, and data/prepare.py run on them."""
 
 from pathlib import Path
 
 import cv2
 
+from data import prepare
 from data.layouts import Counts
 from data.sample import draw_people
+from utils import dataset
 
 # What arrange() makes of each set: 4 people to train on and 4 to test on, 6 pictures each.
 SMALL = {
@@ -39,6 +41,23 @@ def arrange(kind: str, folder: Path, drawn: dict) -> Path:
 def put(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+
+
+def prepared(source, output, *options) -> int:
+    """Runs the script's main; its exit code."""
+    try:
+        prepare.main(prepare.parse_args([str(source), "--output", str(output), *options]))
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def pictures(folder):
+    return sorted(path for path in Path(folder).rglob("*") if path.suffix in dataset.SUFFIXES)
+
+
+def first(root, folder, number=0):
+    return sorted(path for path in (root / folder).iterdir() if path.suffix in dataset.SUFFIXES)[number]
 
 
 def _market(kind, folder, drawn):

@@ -104,6 +104,11 @@ def write_checkpoint(folder, size=(64, 32), embedding_size=32, seed=0):
     return str(prefix), net
 
 
+def noise(size) -> np.ndarray:
+    """(5, H, W, 3) uint8, what a re-id net is frozen with where it need not be people."""
+    return np.random.default_rng(1).integers(0, 256, (5, *size, 3), dtype=np.uint8)
+
+
 def picture(people, size=(120, 240)) -> np.ndarray:
     """(H, W, 3) uint8 BGR, grey with a red rectangle for each (top, left, bottom, right) in pixels."""
     frame = np.full((*size, 3), 128, np.uint8)

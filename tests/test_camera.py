@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.conftest import write_video
 from utils.camera import Camera
 from utils.options import InputError
 
@@ -21,16 +22,9 @@ def number_of(picture):
     return round((picture.mean() - 20) / 20)
 
 
-def write_video(path, frames, codec="MJPG", rate=12):
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, frames[0].shape[1::-1])
-    for picture in frames:
-        writer.write(picture)
-    writer.release()
-
-
 @pytest.mark.parametrize("name, codec", [("v.avi", "MJPG"), ("v.mp4", "mp4v")])
 def test_every_frame_of_a_video_in_order(tmp_path, name, codec):
-    write_video(tmp_path / name, [frame(number) for number in range(10)], codec)
+    write_video(tmp_path / name, [frame(number) for number in range(10)], codec, rate=12)
     with Camera(tmp_path / name) as camera:
         assert (camera.width, camera.height, camera.length, camera.live) == (64, 48, 10, False)
         assert camera.rate == pytest.approx(12)

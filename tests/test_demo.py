@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import demo
-from tests.conftest import ROOT, refusal, run
+from tests.conftest import ROOT, refusal, run, wait_until, write_video
 from tests.standins import picture, write_checkpoint, write_tf2_detector
 from utils import screen
 from utils.freeze import freeze_detector, freeze_reid
@@ -42,13 +42,6 @@ def frozen(tmp_path_factory):
 
 def models(frozen):
     return ["--obj", frozen / "obj", "--reid", frozen / "reid"]
-
-
-def write_video(path, frames):
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, SIZE[::-1])
-    for frame in frames:
-        writer.write(frame)
-    writer.release()
 
 
 def read_video(path):
@@ -169,14 +162,14 @@ def test_the_page_shows_it_and_takes_names(frozen, tmp_path):
             answer.read()
             assert answer.status < 300
 
-        first = wait_until(people)[0]
+        first = wait_until(people, seconds=60)[0]
         assert (first["number"], first["name"], first["present"]) == (1, None, True)
         assert first["camera"] == "walk.avi" and first["crop"]
         order("/name", number=1, name="Anna")
-        wait_until(lambda: people()[0]["name"] == "Anna")
-        wait_until((tmp_path / "saved" / "Anna" / "seen-0.jpg").exists)
+        wait_until(lambda: people()[0]["name"] == "Anna", seconds=60)
+        wait_until((tmp_path / "saved" / "Anna" / "seen-0.jpg").exists, seconds=60)
         order("/forget", number=1)
-        wait_until(lambda: [person["number"] for person in people()] == [2])
+        wait_until(lambda: [person["number"] for person in people()] == [2], seconds=60)
         assert not (tmp_path / "saved" / "Anna").exists()
     finally:
         process.terminate()
@@ -193,16 +186,6 @@ def start(*command):
         stderr=subprocess.DEVNULL,
         text=True,
     )
-
-
-def wait_until(done, seconds=60):
-    deadline = time.monotonic() + seconds
-    while True:
-        found = done()
-        if found:
-            return found
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_sigterm_closes_the_files(frozen, tmp_path):

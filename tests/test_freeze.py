@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from tests.standins import picture, write_checkpoint, write_tf1_detector, write_tf2_detector
+from tests.standins import noise, picture, write_tf1_detector, write_tf2_detector
 from utils import frozen, trt
 from utils.detector import Detector
 from utils.device import device_name
@@ -23,15 +23,6 @@ FRAMES = [picture([(30, 45, 90, 55)]), picture([(10, 102, 100, 118), (30, 45, 90
 NO_TENSORRT = {"version": None, "reason": "none in this test", "capability": None}
 
 
-def people(size):
-    return np.random.default_rng(1).integers(0, 256, (5, *size, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("m0"), SIZE)
-
-
 @pytest.fixture(autouse=True)
 def no_tensorrt(monkeypatch):
     monkeypatch.setattr(trt, "probe", lambda: NO_TENSORRT)
@@ -41,7 +32,7 @@ def no_tensorrt(monkeypatch):
 def reid(checkpoint, tmp_path_factory):
     """A frozen re-id net of batch 4 and the manifest that freezing returned."""
     folder = tmp_path_factory.mktemp("frozen") / "reid"
-    return folder, freeze_reid(checkpoint[0], folder, people, batch=4, engine="tensorflow")
+    return folder, freeze_reid(checkpoint[0], folder, noise, batch=4, engine="tensorflow")
 
 
 def test_frozen_reid_net_embeds_like_the_trained_one(checkpoint, reid):
@@ -58,7 +49,7 @@ def test_frozen_reid_net_embeds_like_the_trained_one(checkpoint, reid):
 def test_few_people_take_the_small_signature(checkpoint, reid):
     embedder = Embedder(reid[0])
     assert embedder.batches == {"serving_default": 4, "few": 1}
-    images = people(SIZE)
+    images = noise(SIZE)
     np.testing.assert_allclose(embedder.embed_by("few", images), checkpoint[1](images, training=False), atol=1e-5)
     runs = []
     embed_by = embedder.embed_by
@@ -78,8 +69,8 @@ def test_few_people_take_the_small_signature(checkpoint, reid):
 
 
 def test_a_batch_of_one_has_no_second_signature(checkpoint, tmp_path):
-    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", people, batch=1)
-    assert "few" not in manifest and Embedder(tmp_path / "reid").embed(people(SIZE)).shape == (5, 32)
+    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", noise, batch=1)
+    assert "few" not in manifest and Embedder(tmp_path / "reid").embed(noise(SIZE)).shape == (5, 32)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +115,7 @@ def test_frozen_graph_holds_neither_variables_nor_batchnorm(reid):
 def test_too_little_parity_replaces_nothing(checkpoint, reid):
     folder, manifest = reid
     with pytest.raises(InputError, match="smallest cosine .* is 1.0000, below 1.1; nothing was replaced"):
-        freeze_reid(checkpoint[0], folder, people, batch=2, min_parity=1.1)
+        freeze_reid(checkpoint[0], folder, noise, batch=2, min_parity=1.1)
     assert json.loads((folder / "manifest.json").read_text()) == manifest
     assert [path.name for path in folder.parent.iterdir()] == ["reid"]  # no temporary folder stays
 
@@ -162,7 +153,7 @@ def test_detections_compared():
 def test_place_that_cannot_be_written(checkpoint, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        freeze_reid(checkpoint[0], tmp_path / "file" / "reid", people)
+        freeze_reid(checkpoint[0], tmp_path / "file" / "reid", noise)
 
 
 def test_pictures_of_a_data_set(tiny_set, tmp_path):

@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.conftest import unit
 from utils import mining
-
-
-def unit(vectors):
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def hardest_by_loops(embeddings, identities, anchor, sample_num):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import refusal, run
-from tests.standins import write_checkpoint
+from tests.standins import noise, write_checkpoint
 from utils import to_onnx
 from utils.options import InputError
 
@@ -48,11 +48,10 @@ def test_onnx_computes_what_tensorflow_does(tmp_path):
 def test_onnx_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
     checkpoint, _ = write_checkpoint(tmp_path / "m0", SIZE)
     other, _ = write_checkpoint(tmp_path / "other", SIZE, seed=9)
-    people = lambda size: np.random.default_rng(1).integers(0, 256, (5, *size, 3), dtype=np.uint8)  # noqa: E731
     wrong = to_onnx.rgb_net(to_onnx.load_embedding_net(other)[0])
     monkeypatch.setattr(to_onnx, "rgb_net", lambda net: wrong)
     with pytest.raises(InputError, match="smallest cosine .*, below 0.9999; nothing was replaced"):
-        to_onnx.write_onnx(checkpoint, tmp_path / "onnx", people, batch=2)
+        to_onnx.write_onnx(checkpoint, tmp_path / "onnx", noise, batch=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m0", "other"]
 
 

@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 
 from tests import browser
-from tests.viewers import Viewer, ask, crop, frame, order, people, person, wait_until
+from tests.conftest import wait_until
+from tests.viewers import Viewer, ask, crop, frame, order, people, person
 from utils import page as module
 from utils.page import Page
-
-
-@pytest.fixture
-def page():
-    with Page(0) as served:
-        yield served
-
 
 # ---- what viewers see ----
 

@@ -8,11 +8,11 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.conftest import ROOT
+
 PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "models/README.md")
 SCRIPTS = ("train_id", "train_reid", "test_reid", "pipeline", "demo", "data/prepare", "data/sample")
 MADE = ("models/", "data/Market", "data/people", "data/drawn", "data/quick_run", "data/<name>")  # made by commands

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.conftest import unit
 from utils import metrics, rerank
 
 
@@ -37,10 +38,6 @@ def dense(query, gallery, k1, k2, weight):
             jaccard = 1 - np.minimum(mine, theirs).sum() / np.maximum(mine, theirs).sum()
             final[i, g] = (1 - weight) * jaccard + weight * distance[i][len(query) + g]
     return final
-
-
-def unit(vectors):
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def clustered(rng, count, people=5, size=6):

@@ -1,14 +1,12 @@
 """The training and testing scripts as a user runs them: through their launchers, on drawn pictures, for a few steps."""
 
 import json
-import re
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
@@ -17,7 +15,7 @@ import test_reid
 import train_id
 import train_reid
 from tests.conftest import ROOT, refusal, run
-from utils import checkpoint, dataset, mining, quick_table, resnet
+from utils import checkpoint, quick_table
 from utils.device import origin
 from utils.options import InputError
 from utils.run import Run
@@ -181,52 +179,6 @@ def test_training_from_a_checkpoint_of_ours(trained, tiny_set, tmp_path, capsys)
     assert "starting from the convolutions of" in capsys.readouterr().out
 
 
-def test_mined_triplets_reach_the_network_in_their_order(tiny_set):
-    args = train_reid.parse_args(["--batch_size=3", "--k=2", "--flip=False", "--pad_crop=0", "--erase=0"])
-    args.image_size = [32, 32]
-    paths = np.array(sorted(str(path) for path in Path(tiny_set, "bounding_box_train").iterdir()))
-    embeddings = np.random.default_rng(0).normal(size=(len(paths), 4))
-    triplets = mining.mine_triplets(embeddings, np.arange(len(paths)) // 6, 6, 2, np.random.default_rng(1))
-    batches = list(train_reid.triplet_batches(paths, triplets, args, seed=0))
-    assert len(batches) == 2
-    unchanged = dict(flip=False, pad_crop=0, erase=0)
-    for number, batch in enumerate(batches):
-        for role in range(3):
-            for place in range(3):
-                path = paths[triplets[role][number * 3 + place]]
-                expected = dataset.training_batches([path], [0], (32, 32), 1, 0, unchanged, shuffle=False)
-                np.testing.assert_array_equal(batch[role * 3 + place], next(iter(expected))[0][0])
-
-
-def test_a_new_embedding_layer_starts_centred(tiny_set):
-    paths = np.array(sorted(str(path) for path in Path(tiny_set, "bounding_box_train").iterdir()))
-    args = train_reid.parse_args(["--num_images=1000"])
-    args.image_size = [64, 32]
-    net = resnet.build_embedding_net(args.image_size, 0.125, 512)
-    before_norm = tf.keras.Model(net.input, net.get_layer(resnet.EMBEDDING_LAYER).output)
-    train_reid.centre_embedding(net, paths, args)
-    vectors = before_norm(np.stack([dataset.decode_and_resize(path, args.image_size) for path in paths])).numpy()
-    assert np.abs(vectors.mean(axis=0)).max() < 0.05 * np.abs(vectors).max()
-
-
-def test_mining_returns_places_in_the_training_set_and_not_in_the_pool(tiny_set):
-    paths = np.array(sorted(str(path) for path in Path(tiny_set, "bounding_box_train").iterdir()))
-    identities = np.array([int(Path(path).name[:4]) for path in paths])
-    args = train_reid.parse_args(["--batch_size=6", "--k=5", "--num_images=25"])
-    args.image_size = [32, 32]
-    picture_means = tf.function(
-        lambda images: tf.math.l2_normalize(tf.reduce_mean(tf.cast(images, tf.float32), (1, 2)), -1)
-    )
-    train_set = (paths, identities, None)
-    (anchors, positives, negatives), figures, picture = train_reid.mine(
-        picture_means, train_set, args, np.random.default_rng(0)
-    )
-    assert len(anchors) == 30 and (anchors != positives).all()
-    assert (identities[anchors] == identities[positives]).all() and (identities[anchors] != identities[negatives]).all()
-    assert max(anchors.max(), negatives.max()) >= 25 and 0 <= figures["embedding_spread"] <= 1
-    assert picture.ndim == 3 and picture.dtype == np.uint8
-
-
 def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tiny_set, tmp_path):
     command = [sys.executable, "train_id.py", f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", *SMALL]
     command += ["--num_steps=100000", "--save_every=50000"]
@@ -267,43 +219,7 @@ def test_the_closing_table_of_the_quick_run(tmp_path, capsys):
     assert "12.5 frames a second" in capsys.readouterr().out
 
 
-def test_a_collapse_is_said_in_words(capsys):
-    train_reid.warn_of_collapse(spread=0.2, active=1.0, step=5)
-    train_reid.warn_of_collapse(spread=0.001, active=0.1, step=5)
-    assert capsys.readouterr().out == ""
-    train_reid.warn_of_collapse(spread=0.001, active=0.99, step=5)
-    assert "step 5: the embeddings are collapsing" in capsys.readouterr().out
-
-
 # ---- a user's mistakes ----
-
-
-@pytest.mark.parametrize(
-    "script, option, sentence",
-    [
-        (train_id, "--unknown=1", "unrecognized"),
-        (train_id, "--num_steps=0", "0 is not a whole number above 0"),
-        (train_id, "--num_steps=ten", "'ten' is not a whole number above 0"),
-        (train_id, "--image_size=256", "'256' is not HEIGHTxWIDTH"),
-        (train_id, "--image_size=16x16", "32 pixels or more"),
-        (train_id, "--erase=1.5", "1.5 is not a number from 0 to 1"),
-        (train_id, "--restore=maybe", "'maybe' is neither True nor False"),
-        (train_id, "--width=-1", "-1 is not a multiple of 1/64"),
-        (train_id, "--width=0.3", "0.3 is not a multiple of 1/64"),
-        (train_id, "--seed=5000000000", "from 0 to 2147483647"),
-        (train_id, "--learning_rate=nan", "nan is not a number above 0"),
-        (train_reid, "--margin=0", "0 is not a number above 0"),
-        (train_reid, "--k=0", "0 is not a whole number above 0"),
-        (train_reid, "--sample_num=-1", "-1 is not a whole number above 0"),
-        (test_reid, "--image_size=axb", "'axb' is not HEIGHTxWIDTH"),
-    ],
-)
-def test_bad_values_are_refused_at_once(script, option, sentence, capsys):
-    with pytest.raises(SystemExit) as stop:
-        script.parse_args([option])
-    assert stop.value.code == 2
-    printed = capsys.readouterr().err
-    assert option.split("=")[0] in printed and sentence in printed
 
 
 def bad_sets(tiny_set, tmp_path):
@@ -369,30 +285,3 @@ def test_mistakes_get_one_sentence_and_leave_nothing_behind(tiny_set, trained, t
 def test_a_mistake_is_one_line_and_an_exit_code():
     finished = run("bash", "test_reid.sh", "--model=nowhere/x.ckpt")
     assert refusal(finished).startswith("error: no checkpoint nowhere/x.ckpt")
-
-
-@pytest.mark.parametrize("script", ["train_id.py", "train_reid.py", "test_reid.py", "pipeline.py", "demo.py"])
-def test_help_answers_without_tensorflow_and_explains_every_option(script, tmp_path):
-    # A tensorflow that can't be imported stands first on the path: --help must not need it.
-    (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
-    finished = run(script, "--help", PYTHONPATH=str(tmp_path))
-    assert finished.returncode == 0, finished.stderr + finished.stdout
-    options = finished.stdout[finished.stdout.index("show this help message") :]
-    blocks = re.split(r"\n  (?=--)", options)[1:]
-    assert len(blocks) > 3
-    for block in blocks:  # the words behind the option's name and its placeholder
-        described = re.sub(r"^--\S+( \S+)?", "", block).split()
-        assert len(described) >= 3 and "None" not in described, block
-
-
-def test_every_option_of_a_launcher_is_one_of_its_script():
-    for name in ("train_id", "train_reid", "test_reid"):
-        text = (ROOT / f"{name}.sh").read_text()
-        parsed = vars({"train_id": train_id, "train_reid": train_reid, "test_reid": test_reid}[name].parse_args([]))
-        given = [line.split("=")[0].strip().lstrip("-") for line in text.splitlines() if line.startswith("  --")]
-        assert given and set(given) <= set(parsed)
-        for option in given:  # the launcher shows the script's own default
-            value = next(line for line in text.splitlines() if line.startswith(f"{option}=")).split("=")[1].split()[0]
-            default = parsed[option]
-            shown = "x".join(map(str, default)) if isinstance(default, list) else default
-            assert value == str(shown) or float(value) == float(shown), (name, option, value, default)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import test_reid
 from tests.conftest import ROOT, draw_set
-from tests.standins import write_checkpoint, write_model
+from tests.standins import noise, write_checkpoint, write_model
 from utils import checkpoint, measured, metrics
 from utils.freeze import freeze_reid
 from utils.options import InputError
@@ -33,10 +33,6 @@ def models_open_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_reid, "open_model", functools.lru_cache(lambda path, *_: measured.open_model(path)))
         yield
-
-
-def noise(size):
-    return np.random.default_rng(0).integers(0, 256, (4, *size, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import draw_set
-from tests.standins import picture, write_checkpoint, write_tf2_detector
+from tests.standins import noise, picture, write_tf2_detector
 from utils import frozen, trt
 from utils.detector import Detector
 from utils.freeze import freeze_detector, freeze_reid
@@ -21,16 +21,6 @@ from utils.reid_net import Embedder
 
 SIZE = (64, 32)
 FRAMES = [picture([(30, 45, 90, 55)])]
-NONE = {"version": None, "reason": "none in this test", "capability": None}
-
-
-def people(size):
-    return np.random.default_rng(1).integers(0, 256, (5, *size, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("m0"), SIZE)
 
 
 @pytest.fixture
@@ -52,13 +42,13 @@ def tensorrt(monkeypatch):
 
 
 def test_it_is_used_where_it_is(checkpoint, tmp_path, tensorrt):
-    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", people, batch=2, precision="FP16", workspace=64)
+    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", noise, batch=2, precision="FP16", workspace=64)
     assert (manifest["engine"], manifest["precision"], manifest["engines"]) == ("tf-trt", "FP16", 1)
     assert manifest["built_for"]["tensorrt"] == "8.5.2" and manifest["native"] == {"Cast": 1}
     assert "few" not in manifest and Embedder(tmp_path / "reid").batches == {"serving_default": 2}
     [(kind, precision, workspace, arrays)] = tensorrt["asked"]
     assert (kind, precision, workspace, list(arrays)) == ("reid", "FP16", 64, ["example"])
-    np.testing.assert_array_equal(arrays["example"], people(SIZE)[:2])
+    np.testing.assert_array_equal(arrays["example"], noise(SIZE)[:2])
     plain = frozen.read_manifest(tmp_path / "reid" / "plain", "reid")
     assert (plain["engine"], plain["precision"]) == ("tensorflow", "FP32")
     assert Embedder(tmp_path / "reid" / "plain").batches == {"serving_default": 2, "few": 1}
@@ -66,7 +56,7 @@ def test_it_is_used_where_it_is(checkpoint, tmp_path, tensorrt):
 
 def test_int8_is_calibrated_on_pictures(checkpoint, tmp_path, tensorrt):
     with pytest.raises(InputError, match="--precision=INT8 needs pictures .*--pictures"):
-        freeze_reid(checkpoint[0], tmp_path / "reid", people, precision="INT8")
+        freeze_reid(checkpoint[0], tmp_path / "reid", noise, precision="INT8")
     assert not (tmp_path / "reid").exists()
     some = People(draw_set(tmp_path / "set", 2, 4))
     settings = {

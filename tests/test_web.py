@@ -9,18 +9,13 @@ import time
 import numpy as np
 import pytest
 
-from tests.viewers import Viewer, ask, frame, order, person, wait_until
+from tests.conftest import wait_until
+from tests.viewers import Viewer, ask, frame, order, person
 from utils import page as module
 from utils import web
 from utils.options import InputError
 from utils.page import Page
 from utils.web import clean_name
-
-
-@pytest.fixture
-def page():
-    with Page(0) as served:
-        yield served
 
 
 @pytest.mark.parametrize(

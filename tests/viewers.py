@@ -3,7 +3,6 @@
 import http.client
 import json
 import socket
-import time
 
 import cv2
 import numpy as np
@@ -71,10 +70,3 @@ class Viewer:
         """The next live picture, decoded."""
         self.read_until(b"image/jpeg\r\n\r\n")
         return cv2.imdecode(np.frombuffer(self.read_until(b"\r\n--picture"), np.uint8), cv2.IMREAD_COLOR)
-
-
-def wait_until(true, timeout=20):
-    end = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < end, "never true"
-        time.sleep(0.01)

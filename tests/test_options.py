@@ -1,0 +1,65 @@
+"""Options of the scripts and their launchers: values refused at once, --help, defaults."""
+
+import re
+
+import pytest
+
+import test_reid
+import train_id
+import train_reid
+from tests.conftest import ROOT, run
+
+
+@pytest.mark.parametrize(
+    "script, option, sentence",
+    [
+        (train_id, "--unknown=1", "unrecognized"),
+        (train_id, "--num_steps=0", "0 is not a whole number above 0"),
+        (train_id, "--num_steps=ten", "'ten' is not a whole number above 0"),
+        (train_id, "--image_size=256", "'256' is not HEIGHTxWIDTH"),
+        (train_id, "--image_size=16x16", "32 pixels or more"),
+        (train_id, "--erase=1.5", "1.5 is not a number from 0 to 1"),
+        (train_id, "--restore=maybe", "'maybe' is neither True nor False"),
+        (train_id, "--width=-1", "-1 is not a multiple of 1/64"),
+        (train_id, "--width=0.3", "0.3 is not a multiple of 1/64"),
+        (train_id, "--seed=5000000000", "from 0 to 2147483647"),
+        (train_id, "--learning_rate=nan", "nan is not a number above 0"),
+        (train_reid, "--margin=0", "0 is not a number above 0"),
+        (train_reid, "--k=0", "0 is not a whole number above 0"),
+        (train_reid, "--sample_num=-1", "-1 is not a whole number above 0"),
+        (test_reid, "--image_size=axb", "'axb' is not HEIGHTxWIDTH"),
+    ],
+)
+def test_bad_values_are_refused_at_once(script, option, sentence, capsys):
+    with pytest.raises(SystemExit) as stop:
+        script.parse_args([option])
+    assert stop.value.code == 2
+    printed = capsys.readouterr().err
+    assert option.split("=")[0] in printed and sentence in printed
+
+
+@pytest.mark.parametrize("script", ["train_id.py", "train_reid.py", "test_reid.py", "pipeline.py", "demo.py"])
+def test_help_answers_without_tensorflow_and_explains_every_option(script, tmp_path):
+    # A tensorflow that can't be imported stands first on the path: --help must not need it.
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
+    finished = run(script, "--help", PYTHONPATH=str(tmp_path))
+    assert finished.returncode == 0, finished.stderr + finished.stdout
+    options = finished.stdout[finished.stdout.index("show this help message") :]
+    blocks = re.split(r"\n  (?=--)", options)[1:]
+    assert len(blocks) > 3
+    for block in blocks:  # the words behind the option's name and its placeholder
+        described = re.sub(r"^--\S+( \S+)?", "", block).split()
+        assert len(described) >= 3 and "None" not in described, block
+
+
+def test_every_option_of_a_launcher_is_one_of_its_script():
+    for name in ("train_id", "train_reid", "test_reid"):
+        text = (ROOT / f"{name}.sh").read_text()
+        parsed = vars({"train_id": train_id, "train_reid": train_reid, "test_reid": test_reid}[name].parse_args([]))
+        given = [line.split("=")[0].strip().lstrip("-") for line in text.splitlines() if line.startswith("  --")]
+        assert given and set(given) <= set(parsed)
+        for option in given:  # the launcher shows the script's own default
+            value = next(line for line in text.splitlines() if line.startswith(f"{option}=")).split("=")[1].split()[0]
+            default = parsed[option]
+            shown = "x".join(map(str, default)) if isinstance(default, list) else default
+            assert value == str(shown) or float(value) == float(shown), (name, option, value, default)
