@@ -156,9 +156,12 @@ def test_test_reid_prints_and_writes_the_figures(trained, tiny_set, tmp_path):
         assert f"{figures[key]:.2f} %" in line
 
 
-def test_a_place_for_the_figures_is_checked_first_and_older_figures_survive_a_mistake(tmp_path):
-    with pytest.raises(InputError, match="--json .*no such folder"):
-        test_reid.main(test_reid.parse_args([f"--json={tmp_path}/new/figures.json"]))
+def test_a_place_for_the_figures_is_checked_first_and_older_figures_survive_a_mistake(tmp_path, capsys):
+    for place, reason in ((tmp_path / "new/figures.json", "no such folder"), (tmp_path, "is a folder: name a file")):
+        with pytest.raises(SystemExit):
+            test_reid.parse_args([f"--json={place}"])
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert "--json" in last and str(place) in last and reason in last
     (tmp_path / "figures.json").write_text("precious")
     with pytest.raises(InputError, match="no checkpoint"):
         test_reid.main(test_reid.parse_args(["--model=nowhere/x.ckpt", f"--json={tmp_path}/figures.json"]))
