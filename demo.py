@@ -124,6 +124,7 @@ def main(args) -> None:
     silent = args.headless or args.benchmark or args.serve is not None
     if not (window or silent or args.output or args.tracks):
         raise InputError("there is no screen for a window: write a video with --output people.mp4, or add --headless")
+    keep_sources(args)
     with ExitStack() as stack:
         cameras = [stack.enter_context(camera) for camera in open_cameras(args)]
         detector, embedder = Detector(args.obj, args.detection_threshold), Embedder(args.reid)
@@ -148,6 +149,14 @@ def main(args) -> None:
         if window:
             screen.close()
         report(args, cameras, chain, figures, stop)
+
+
+def keep_sources(args) -> None:
+    """Writing would replace a recording that is read, perhaps somebody's only one."""
+    for option, path in (("--output", args.output), ("--tracks", args.tracks), ("--summary", args.summary)):
+        for source in args.source or []:
+            if path and Path(source).is_file() and Path(path).resolve() == Path(source).resolve():
+                raise InputError(f"{option} {path} is the --source as well and would be lost: name another file")
 
 
 def open_cameras(args):
@@ -251,15 +260,17 @@ def report(args, cameras, chain, figures, stop) -> None:
         print(table(figures, machine(manifests)))
     print(
         f"{figures.frames} frames in {figures.seconds:.1f} s: {rate:.1f} frames a second;"
-        f" {figures.boxes} boxes of {identities.count} identities, {share:.0f} % of them embedded"
+        f" {figures.boxes} boxes of {identities.count_seen()} identities, {share:.0f} % of them embedded"
         f" (threshold {identities.threshold:.3f} at the end)"
     )
-    for name, path in (("video", args.output), ("tracks", args.tracks)):
-        if path:
-            print(f"{name}: {path}")
+    if args.output:
+        print(f"video: {args.output}")
+    if args.tracks:
+        print("tracks: " + ", ".join(str(path) for path in tracks_paths(args.tracks, len(cameras))))
     if args.summary:
         content = {"frames": figures.frames, "seconds": round(figures.seconds, 3), "fps": round(rate, 3)}
-        content.update(boxes=figures.boxes, embedded=figures.embedded, identities=identities.count)
+        content.update(boxes=figures.boxes, embedded=figures.embedded, identities=identities.count_seen())
+        content["names"] = {person.number: person.name for person in identities.people if person.name}
         content.update(threshold=round(identities.threshold, 4), milliseconds=figures.timer.milliseconds())
         content.update(video=args.output, tracks=args.tracks, **machine(manifests))
         write_json(args.summary, content)

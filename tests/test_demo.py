@@ -109,6 +109,7 @@ def test_two_cameras_share_their_people(frozen, tmp_path):
     out, tracks = tmp_path / "both.avi", tmp_path / "tracks.txt"
     done = run("demo.py", *sources, *models(frozen), "--output", out, "--tracks", tracks, "--headless")
     assert done.returncode == 0, done.stderr
+    assert f"tracks: {tmp_path}/tracks-0.txt, {tmp_path}/tracks-1.txt" in done.stdout
     front, back = (read_tracks(tmp_path / f"tracks-{number}.txt") for number in (0, 1))
     assert not tracks.exists() and set(front[:, 1]) == set(back[:, 1]) == {1}
     assert front[:, 0].min() == NUMBERED and back[:, 0].min() < WALK + NUMBERED  # known sooner than a new one
@@ -140,6 +141,17 @@ def test_known_people_are_named_saved_and_timed(frozen, tmp_path):
     assert "device: " in done.stdout and "power mode: " in done.stdout and "re-id net: tensorflow FP32" in done.stdout
     figures = json.loads(summary.read_text())
     assert (figures["frames"], figures["identities"], figures["boxes"]) == (30, 1, 30)
+    assert figures["names"] == {"1": "Anna"}
+
+
+def test_a_recording_that_is_read_is_never_written_over(frozen, tmp_path):
+    write_video(tmp_path / "walk.avi", [picture([walking(frame)]) for frame in range(4)])
+    before = (tmp_path / "walk.avi").read_bytes()
+    (tmp_path / "same.avi").symlink_to(tmp_path / "walk.avi")
+    for option, path in (("--output", "walk.avi"), ("--output", "same.avi"), ("--tracks", "walk.avi")):
+        command = ["--source", tmp_path / "walk.avi", *models(frozen), "--headless", option, tmp_path / path]
+        assert f"{option} {tmp_path / path} is the --source" in refusal(run("demo.py", *command))
+    assert (tmp_path / "walk.avi").read_bytes() == before
 
 
 def test_the_page_shows_it_and_takes_names(frozen, tmp_path):

@@ -44,8 +44,9 @@ def test_people_are_enrolled_from_crops_and_from_whole_scenes(tmp_path):
     identities, net = Identities(), RedPeople()
     lines = enrol(tmp_path / "people", net, net, identities)
     assert lines == [
-        "enrolled Anna from 1 picture",
-        "enrolled Bert from 1 picture; 2 left out: broken.jpg (unreadable), nobody.png (nobody found in it)",
+        "enrolled Anna from 1 picture as number 1",
+        "enrolled Bert from 1 picture as number 2; 2 left out: broken.jpg (unreadable), "
+        "nobody.png (nobody found in it)",
     ]
     anna, bert = identities.people
     assert (anna.number, anna.name, bert.number, bert.name) == (1, "Anna", 2, "Bert")
@@ -63,7 +64,7 @@ def test_more_pictures_than_a_gallery_holds(tmp_path):
             tmp_path / f"people/Anna/{number}.png", np.full((80, 40, 3), (6 * number, 100, 250 - 6 * number), np.uint8)
         )
     identities, net = Identities(), RedPeople()
-    assert enrol(tmp_path / "people", net, net, identities) == ["enrolled Anna from 40 pictures"]
+    assert enrol(tmp_path / "people", net, net, identities) == ["enrolled Anna from 40 pictures as number 1"]
     assert len(identities.people[0].gallery) == 16 and len(identities.people[0].portraits) == gallery.PORTRAITS
 
 

@@ -81,8 +81,8 @@ def enrol(folder, detector, embedder, identities) -> list:
         for picture, box in crops[:PORTRAITS]:
             crop = cut(picture, box)
             person.portraits.append((clarity(crop), crop))
-        lines.append(f"enrolled {name} from {len(crops)} picture{'s' * (len(crops) > 1)}; {words}" if left_out else
-                     f"enrolled {name} from {len(crops)} picture{'s' * (len(crops) > 1)}")  # fmt: skip
+        line = f"enrolled {name} from {len(crops)} picture{'s' * (len(crops) > 1)} as number {person.number}"
+        lines.append(f"{line}; {words}" if left_out else line)
     return lines
 
 

@@ -93,6 +93,10 @@ class Identities:
         if len(self._apart) >= FEWEST:
             self.threshold = float(np.percentile(self._apart, PERCENTILE))
 
+    def count_seen(self) -> int:
+        """Of the numbers given, how many a camera saw: who was only enrolled does not count."""
+        return self.count - sum(person.seen is None for person in self.people)
+
     def called(self, name: str):
         """The person of that name, or None."""
         return next((person for person in self.people if person.name == name), None)

@@ -36,7 +36,7 @@ def main(args):
     print("\npeople never trained on, across cameras     rank-1   rank-5     mAP")
     for name, label in ROWS:
         figures = read(folder / f"{name}.json")
-        result[name] = {figure: round(figures[figure], 2) for figure in FIGURES}
+        result[name] = {figure: figures[figure] for figure in FIGURES}
         print(f"  {label:<40}" + "".join(f"{figures[figure]:7.1f} %" for figure in FIGURES))
     manifest = read(folder / "frozen" / "reid" / "manifest.json")
     result["parity"] = {name: manifest["parity"][name] for name in ("min", "mean")} if manifest else None
