@@ -91,8 +91,8 @@ from utils.detector import Detector  # noqa: E402
 from utils.draw import side_by_side  # noqa: E402
 from utils.files import write_json  # noqa: E402
 from utils.frozen import let_gpu_memory_grow  # noqa: E402
-from utils.gallery import enrol, save_people  # noqa: E402
-from utils.identities import Identities  # noqa: E402
+from utils.gallery import check_place, enrol, save_people  # noqa: E402
+from utils.identities import FIRST_THRESHOLD, Identities  # noqa: E402
 from utils.recorder import TracksFile, VideoFile  # noqa: E402
 from utils.reid_net import Embedder  # noqa: E402
 from utils.timing import Figures, table  # noqa: E402
@@ -125,6 +125,8 @@ def main(args) -> None:
     if not (window or silent or args.output or args.tracks):
         raise InputError("there is no screen for a window: write a video with --output people.mp4, or add --headless")
     keep_sources(args)
+    if args.save_gallery:
+        check_place(args.save_gallery)
     with ExitStack() as stack:
         cameras = [stack.enter_context(camera) for camera in open_cameras(args)]
         detector, embedder = Detector(args.obj, args.detection_threshold), Embedder(args.reid)
@@ -138,14 +140,14 @@ def main(args) -> None:
         try:
             view = View(cameras, chain, window, page, args.save_gallery)
             figures = recognise(args, cameras, chain, view, outputs, stop)
-            if args.save_gallery:
-                save_people(args.save_gallery, identities.people)
         except BaseException:
             for output in outputs:
                 output.discard()
             raise
         for output in outputs:
             output.finish()
+        if args.save_gallery:
+            save_people(args.save_gallery, identities.people)
         if window:
             screen.close()
         report(args, cameras, chain, figures, stop)
@@ -172,7 +174,7 @@ def know_people(args, manifest) -> Identities:
         return Identities(args.similarity_threshold, strangers=args.strangers)
     first, why = manifest.get("threshold"), manifest.get("threshold_from", "measured in training")
     if first is None:
-        first, why = 0.6, "a guess, as the model came without a measured one"
+        first, why = FIRST_THRESHOLD, "a guess, as the model came without a measured one"
     print(f"similarity threshold: {first:.3f}, {why}; then learnt from people seen side by side", flush=True)
     return Identities(first, learn=True, strangers=args.strangers)
 

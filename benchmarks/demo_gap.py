@@ -7,8 +7,8 @@ The demo's chain sees the footage without those seconds, and is not told. People
 within --edge seconds of the cut, are looked up by eye's list of who is who (benchmarks/footage.py):
 
   kept    the number is the same on both sides
-  other's it is one that somebody else had before the cut
-  new     it is one that nobody had
+  other's it is one that somebody else of the list had before the cut
+  new     it is another one
 """
 
 import sys
@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.options import file_to_write, fraction, parser, positive_float, positive_int, run_main  # noqa: E402
+from utils.options import InputError, file_to_write, fraction, parser, positive_float, positive_int, run_main  # noqa: E402
 
 
 def parse_args(argv=None):
@@ -45,6 +45,7 @@ from benchmarks.footage import frames  # noqa: E402
 from utils.detector import Detector  # noqa: E402
 from utils.device import origin  # noqa: E402
 from utils.files import write_json  # noqa: E402
+from utils.identities import FIRST_THRESHOLD  # noqa: E402
 from utils.reid_net import Embedder, crop_people  # noqa: E402
 
 WORDS = ("kept", "other's", "new")
@@ -59,7 +60,7 @@ def look_once(args) -> tuple:
         embeddings.append(embedder.embed(crop_people(frame, boxes[-1], embedder.image_size)))
         if len(boxes) % 100 == 0:
             print(f"  {len(boxes)} frames looked at", flush=True)
-    return boxes, embeddings, embedder.manifest.get("threshold") or 0.6
+    return boxes, embeddings, embedder.manifest.get("threshold") or FIRST_THRESHOLD
 
 
 def compare(rows: np.ndarray, cut: range, edge: int) -> dict:
@@ -90,9 +91,13 @@ def told(counts: dict) -> str:
 
 def main(args) -> None:
     footage.check(args.video, args.obj)
+    if Path(args.video).name != Path(footage.FOOTAGE).name:
+        raise InputError(f"--video {args.video}: nobody told apart its people; this works for {footage.FOOTAGE} alone")
     rate = footage.frame_rate(args.video)
     boxes, embeddings, threshold = look_once(args)
     length, edge = round(args.seconds * rate), round(args.edge * rate)
+    if length + 2 * edge >= len(boxes):
+        raise InputError(f"--seconds {args.seconds:g} leaves nothing of {args.video}: cut out less")
     middle = (len(boxes) - length) // 2
     starts = [middle] + [round(start) for start in np.linspace(edge, len(boxes) - length - edge, args.cuts + 2)[1:-1]]
     people, report = footage.people_by_eye(), []

@@ -70,10 +70,12 @@ from utils.detector import Detector  # noqa: E402
 from utils.device import origin  # noqa: E402
 from utils.files import write_json  # noqa: E402
 from utils.freeze import freeze_reid  # noqa: E402
-from utils.identities import Identities  # noqa: E402
+from utils.identities import FIRST_THRESHOLD, Identities  # noqa: E402
 from utils.reid_net import Embedder  # noqa: E402
 from utils.resnet import build_embedding_net  # noqa: E402
 from utils.timing import Figures  # noqa: E402
+
+STAGES = ("detect", "crop", "embed", "match")
 
 
 class Deployed:
@@ -116,7 +118,7 @@ def make_chains(args, timed: Embedder) -> dict:
         embedder.warm_up()
     chains = {}
     for name, every in (("everyone", 1), ("as_needed", args.reembed_every)):
-        identities = Identities(trained.manifest.get("threshold") or 0.6, learn=True)
+        identities = Identities(trained.manifest.get("threshold") or FIRST_THRESHOLD, learn=True)
         embedder = Deployed(timed, trained, one_by_one=every == 1)
         chains[name] = Chain(detector, embedder, identities, [Path(args.video).name], every)
     return chains
@@ -157,18 +159,18 @@ def judge(args, found, threshold: float) -> dict:
     people = {"walks": footage.walks(boxes, footage.frame_rate(args.video))}
     if Path(args.video).name == Path(footage.FOOTAGE).name:
         people["by_eye"] = footage.people_by_eye()
-    judged = {
-        name: {
+    judged = {}
+    for name, some in found.items():
+        times = some["figures"].timer.milliseconds()
+        judged[name] = {
             "fps": some["figures"].frames / some["seconds"],
             "embedded": some["figures"].share_embedded,
             "embedded_percent": 100 * some["figures"].share_embedded,
             "people": some["figures"].people_a_frame,
-            "milliseconds": some["figures"].timer.milliseconds(),
+            "milliseconds": {stage: times[stage] for stage in STAGES},
             "shared": footage.shared(some["seen"]),
             **{by: footage.judge(footage.numbers_of(who, some["seen"])) for by, who in people.items()},
         }
-        for name, some in found.items()
-    }
     for name, every in (("everyone", 1), ("as_needed", args.reembed_every)):
         for start in np.linspace(0, len(boxes) // 3, args.starts).astype(int):
             seen = footage.replay(boxes, found["everyone"]["embeddings"], threshold, every, without=range(start))
@@ -184,10 +186,9 @@ def judge(args, found, threshold: float) -> dict:
 
 def show(judged: dict) -> None:
     """Prints both tables."""
-    stages = ("detect", "crop", "embed", "match")
-    print(f"\n{'':<12}{'frames/s':>10}{'embedded':>10}" + "".join(f"{stage + ' ms':>11}" for stage in stages))
+    print(f"\n{'':<12}{'frames/s':>10}{'embedded':>10}" + "".join(f"{stage + ' ms':>11}" for stage in STAGES))
     for name, row in judged.items():
-        times = "".join(f"{row['milliseconds'][stage]['median']:>11.1f}" for stage in stages)
+        times = "".join(f"{row['milliseconds'][stage]['median']:>11.1f}" for stage in STAGES)
         print(f"{name.replace('_', ' '):<12}{row['fps']:>10.2f}{100 * row['embedded']:>9.0f}%{times}")
     print(f"{judged['as_needed']['times_as_fast']:.2f} times as many frames a second;", end=" ")
     print(f"{judged['everyone']['people']:.1f} people a frame; milliseconds are medians\n")

@@ -183,6 +183,7 @@ def check(video, detector) -> None:
             raise InputError(
                 f"{option} {path} does not exist: run bash setup.sh and bash quick_run.sh, or name another"
             )
+    next(frames(video))  # said now, and not after minutes of work
 
 
 def frame_rate(video) -> float:

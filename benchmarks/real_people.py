@@ -298,13 +298,12 @@ def crops_by_eye(args, rate: float) -> Crops:
     return Crops(pictures, people_of, questions)
 
 
-def methods_of(args, pictures):
+def methods_of(prefixes, image_size, pictures):
     """Yields (name, (N, E) of norm 1) of each method over the pictures."""
     yield "colour histograms, 8 stripes", histograms(pictures)
-    for number, path in enumerate(args.checkpoints):
-        prefix = checkpoint.find_checkpoint(path)
+    for number, prefix in enumerate(prefixes):
         for untrained in (True, False) if number == 0 else (False,):
-            vectors, name = network_vectors(pictures, prefix, args.image_size, untrained)
+            vectors, name = network_vectors(pictures, prefix, image_size, untrained)
             yield name, vectors
 
 
@@ -337,6 +336,9 @@ def main(args):
     for option, path in (("--video", args.video), ("--detector", args.detector)):
         if not Path(path).exists():
             raise InputError(f"{option} {path} does not exist: run bash setup.sh, or name the place")
+    prefixes = [checkpoint.find_checkpoint(path) for path in args.checkpoints]  # before minutes of looking for people
+    if args.strips and Path(args.strips).exists() and not Path(args.strips).is_dir():
+        raise InputError(f"--strips {args.strips} is a file: name a folder")
     rate = footage.frame_rate(args.video)
     sources = [crops_of_walks(args, rate)]
     if Path(args.video).name == Path(footage.FOOTAGE).name:
@@ -346,7 +348,7 @@ def main(args):
     methods = {}  # name -> figures of each protocol
     for crops in sources:
         histogram_scores = {}
-        for name, vectors in methods_of(args, crops.pictures):
+        for name, vectors in methods_of(prefixes, args.image_size, crops.pictures):
             row = methods.setdefault(name, {"name": name})
             for protocol, questions in crops.questions.items():
                 scores = score(vectors, crops.identities, questions)

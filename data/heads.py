@@ -80,7 +80,7 @@ def draw_cap(painter, person, top, chin) -> None:
         painter.limb((-0.03, brim, 0.06), (0.03, brim, 0.06), 0.014, 0.014, plain(person.cover_colour * 0.8))
 
 
-def draw_long_hair(painter, person, pose) -> None:
+def draw_long_hair(painter, person) -> None:
     """Hair down to the shoulder blades, or a pony tail."""
     wide = 0.056 if person.hair == "long" else 0.022
     end = 0.8 - 0.1 * (person.flare - 1)

@@ -196,7 +196,7 @@ def draw_person(picture, mask, person, pose, foot, height: float, tilt: float, l
     if person.bag == "backpack" and facing:
         draw_backpack(painter, person)
     if person.hair == "long" and facing:
-        draw_long_hair(painter, person, pose)
+        draw_long_hair(painter, person)
     if nearness[f"elbow{arms[0]}"] < -0.03:
         draw_arm(painter, person, pose, joints, arms[0], skin)
         arms = arms[1:]
@@ -205,7 +205,7 @@ def draw_person(picture, mask, person, pose, foot, height: float, tilt: float, l
     draw_trunk(painter, person, pose)
     draw_head(painter, person, pose)
     if person.hair in ("long", "tail") and not facing:
-        draw_long_hair(painter, person, pose)
+        draw_long_hair(painter, person)
     if person.bag == "backpack" and not facing:
         draw_backpack(painter, person)
     for side in arms:

@@ -144,6 +144,15 @@ def test_known_people_are_named_saved_and_timed(frozen, tmp_path):
     assert figures["names"] == {"1": "Anna"}
 
 
+def test_a_gallery_that_cannot_be_saved_is_refused_before_anything_is_recorded(frozen, tmp_path):
+    write_video(tmp_path / "walk.avi", [picture([walking(0)])] * 2)
+    (tmp_path / "file").write_text("mine")
+    places = ["--save_gallery", tmp_path / "file", "--output", tmp_path / "seen.avi"]
+    said = refusal(run("demo.py", "--source", tmp_path / "walk.avi", *models(frozen), *places))
+    assert f"--save_gallery {tmp_path / 'file'} cannot be written" in said
+    assert (tmp_path / "file").read_text() == "mine" and not (tmp_path / "seen.avi").exists()
+
+
 def test_a_recording_that_is_read_is_never_written_over(frozen, tmp_path):
     write_video(tmp_path / "walk.avi", [picture([walking(frame)]) for frame in range(4)])
     before = (tmp_path / "walk.avi").read_bytes()

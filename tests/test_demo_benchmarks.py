@@ -1,6 +1,7 @@
 """The demo's benchmarks: figures counted by hand, the list of people as it lies there, and each script run shortly."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,13 @@ def test_memory_stays_constant_over_a_while(networks, tmp_path):
 def test_scripts_refuse_what_is_missing(tmp_path):
     for script in ("demo_speed.py", "demo_gap.py", "demo_memory.py"):
         assert "--video" in refusal(run(f"benchmarks/{script}", "--video", tmp_path / "none.avi")), script
+
+
+@needs_real_parts
+def test_the_gap_is_only_judged_where_people_were_told_apart(tmp_path):
+    (tmp_path / "other.avi").write_bytes(Path(footage.FOOTAGE).read_bytes())
+    done = run("benchmarks/demo_gap.py", "--video", tmp_path / "other.avi", "--obj", tmp_path)
+    assert "nobody told apart its people" in refusal(done)
 
 
 def test_the_training_step_is_timed_both_ways(tmp_path):

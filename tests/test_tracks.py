@@ -296,3 +296,41 @@ def test_runner_up_against_a_loop():
             for column in range(people):
                 others = np.delete(evidence[row], column).tolist() + [-1.0]
                 assert found[row, column] == max(others)
+
+
+def test_after_a_pause_only_looks_tell_who_is_there():
+    for person, wanted in ((A, 1), (towards(A, B, 0.5), 2)):
+        tracker = Tracker(Identities(threshold=0.6))
+        meet(tracker, (MIDDLE, A))
+        tracker.paused()
+        for _ in range(NUMBERED):
+            numbers, _ = step(tracker, (MIDDLE, person))
+        assert numbers == [wanted]  # in the same place, where a box that goes on would have kept the number
+
+
+def test_a_doubtful_track_keeps_its_person_down_to_a_limit_and_learns_nothing_from_it():
+    """Two touch for a frame, which makes both doubtful; the right one then looks like a stranger."""
+    for similarity, wanted in ((0.6 - module.SLACK + 0.01, 2), (0.6 - module.SLACK - 0.01, 3)):
+        tracker = Tracker(Identities(threshold=0.6))
+        meet(tracker, (at(0.3), A), (at(0.42), B))
+        known = tracker.identities.find(2).gallery.copy()
+        step(tracker, (at(0.32), A), (at(0.41), B))
+        for _ in range(LOOKS):
+            numbers, due = step(tracker, (at(0.3), A), (at(0.42), towards(B, C, similarity)))
+            assert due[1]  # and the left one is known by the first look
+        assert numbers == [1, wanted]
+        np.testing.assert_array_equal(tracker.identities.find(2).gallery, known)
+
+
+def test_a_smaller_reembed_every_counts_for_who_is_new_too():
+    tracker = Tracker(Identities(), reembed_every=2)
+    looked = [step(tracker, (LEFT, A))[1][0] for _ in range(NUMBERED)]
+    assert looked == [frame % 2 == 0 for frame in range(NUMBERED)]
+
+
+def test_who_is_forgotten_on_screen_is_new_after_as_long_as_anybody():
+    tracker = Tracker(Identities(threshold=0.6))
+    meet(tracker, (LEFT, A))
+    tracker.identities.forget(1)
+    numbers = [step(tracker, (LEFT, A))[0][0] for _ in range(NUMBERED + SPACED)]
+    assert numbers[:STRANGE] == [0] * STRANGE and numbers[-1] == 2

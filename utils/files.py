@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -21,11 +22,16 @@ def write_whole(path, content: bytes) -> None:
     path = Path(path)
     half_written = path.with_name(f"half-written-{os.getpid()}-{path.name}")
     try:
+        if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to keep, and not to be replaced
+            path.write_bytes(content)
+            return
         half_written.write_bytes(content)
         os.replace(half_written, path)
     except OSError as error:
-        half_written.unlink(missing_ok=True)
         raise InputError(f"{path} can't be written ({error.strerror}): make room, or name another place") from None
+    finally:
+        with contextlib.suppress(OSError):
+            half_written.unlink()
 
 
 def _plain(value):

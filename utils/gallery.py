@@ -121,6 +121,17 @@ def best_crop(person):
 # ---- saving ----------------------------------------------------------------------------------------------------------
 
 
+def check_place(folder) -> None:
+    """InputError if nobody could be saved there: said at the start, not when there is somebody to lose."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        probe = Path(folder) / f".half-written-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"--save_gallery {folder} cannot be written ({error.strerror}): name another") from None
+
+
 def save_people(folder, people) -> int:
     """Writes the crops of those who have a name to <folder>/<name>/seen-*.jpg; returns how many people those are."""
     named = [person for person in people if person.name and person.seen is not None and person.portraits]

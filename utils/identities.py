@@ -19,6 +19,7 @@ STRANGERS = 2000  # similarities of different people kept to learn from; FEWEST 
 FEWEST = 30
 PERCENTILE = 97  # of them that the threshold lies above
 LONGEST_NAME = 40
+FIRST_THRESHOLD = 0.6  # a guess, where nothing was measured
 
 
 class Person:
@@ -56,7 +57,7 @@ class Identities:
     people in one frame are strangers for certain, and to be known again takes more than nearly all of those reach.
     """
 
-    def __init__(self, threshold: float = 0.6, learn: bool = False, strangers: str = "number"):
+    def __init__(self, threshold: float = FIRST_THRESHOLD, learn: bool = False, strangers: str = "number"):
         """threshold: a cosine from -1 to 1; learn: take it as a first one and learn that of the scene.
 
         strangers: "number" gives each new person a number, "unknown" knows nobody but whom it was told of.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from utils.options import InputError
+from utils.options import InputError, first_line
 
 # Stage, filters of its 3x3 convolutions at width 1.0, blocks, stride of its first block.
 STAGES = (("conv2", 64, 3, 1), ("conv3", 128, 4, 2), ("conv4", 256, 6, 2), ("conv5", 512, 3, 2))
@@ -139,7 +139,7 @@ def load_imagenet_weights(net: tf.keras.Model) -> None:
     try:
         source = tf.keras.applications.ResNet50(weights="imagenet", include_top=False)
     except Exception as error:  # Keras raises bare Exception for a failed download
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise InputError(
             f"the ImageNet weights could not be had ({reason}): connect once and run bash setup.sh imagenet, or put "
             "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 of the Keras releases into ~/.keras/models, "

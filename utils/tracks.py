@@ -27,7 +27,7 @@ SPACED = 4  # frames from one look at somebody new to the next, as neighbouring 
 SOON = 8  # frames after which someone who was recognised is looked at again, and again, then after ever longer waits
 STRANGE = 12  # frames, from the first look, of being like nobody known until that is a new person
 HOLD = 0.2  # advantage of the person that a doubtful track had
-SLACK = 0.2  # below the threshold, until which that person may keep the track
+SLACK = 0.4  # below the threshold, until which that person may keep the track, as the box went on from there
 CONTRADICTED = 0.1  # lead of another person that makes a track doubtful
 ODD = 0.2  # below the threshold, from which on a look does
 NEAR = 0.2  # advantage of a person who was lost near by
@@ -78,7 +78,7 @@ class Track:
         return self.person is None or self.doubt
 
     def looked_enough(self, frame: int) -> bool:
-        """Whether who is like nobody is someone else, in doubt, or someone new."""
+        """Whether enough was seen to call a track that resembles nobody another person, if in doubt, or a new one."""
         return self.looked >= LOOKS and (self.person is not None or frame - self.first_look >= STRANGE)
 
 
@@ -142,9 +142,8 @@ class Tracker:
         return track.person is None and self.frame - track.begun >= CROWD_FRAMES
 
     def paused(self) -> None:
-        """The camera gave nothing for a while: whoever is where somebody was may be someone else."""
-        for track in self.tracks:
-            track.question()
+        """The camera gave nothing for a while: where somebody was says nothing of who is there now."""
+        self.tracks, self._lost = [], {}
 
     def _is_due(self, track: Track, crowded) -> bool:
         """A crowded box can wait until it is clear: its picture shows two people.
@@ -257,13 +256,14 @@ class Tracker:
         evidence[:, [column[person.number] for person in taken]] = -np.inf
         enough = np.array([len(track.looks) == LOOKS for track in tracks])[:, np.newaxis]
         sure = evidence - runner_up(evidence) >= SURE
-        likely = (evidence >= threshold) & (enough | sure) | own & enough & (evidence >= threshold - SLACK)
+        likely = (evidence >= threshold) & (enough | sure) | own & enough & (similarity >= threshold - SLACK)
         matches = match(np.where(likely, evidence, -np.inf), -1.0)
         for row, (track, chosen) in enumerate(zip(tracks, matches)):
             if chosen >= 0:
                 self._let_go(people[chosen], track)
                 track.answer(people[chosen], float(similarity[row, chosen]), self.frame)
-                track.person.learn(track.looks[-1])
+                if similarity[row, chosen] >= threshold:  # else it is who it is by its box, not by its looks
+                    track.person.learn(track.looks[-1])
             elif track.looked_enough(self.frame):
                 track.answer(self.identities.stranger(np.stack(track.looks)), np.nan)
 

@@ -9,6 +9,7 @@ import numpy as np
 from utils import screen
 from utils.draw import draw_caption, draw_people, draw_rate, greyed, side_by_side
 from utils.gallery import best_crop, delete_saved, save_people
+from utils.options import InputError
 
 SILENT = 1.0  # seconds without a picture from which on a camera is shown as silent
 
@@ -105,7 +106,10 @@ class View:
         self.identities.name(person.number, name)
         print(f"{label} is {name}", flush=True)
         if self.save_gallery:
-            save_people(self.save_gallery, self.identities.people)
+            try:
+                save_people(self.save_gallery, self.identities.people)
+            except InputError as error:  # a full disk, say: the demo and its recording go on
+                print(f"note: {error}", flush=True)
 
     def _forget(self, person) -> None:
         self.identities.forget(person.number)
