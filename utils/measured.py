@@ -71,10 +71,17 @@ def find_models(named) -> list:
         if is_frozen(name):
             paths = [find_original(name), str(name)]
         else:
-            paths = [checkpoint.newest_checkpoint() if name == "newest" else checkpoint.find_checkpoint(name)]
+            paths = [checkpoint.newest_checkpoint() if name == "newest" else find_trained(name)]
         for path in filter(None, paths):
             found.setdefault(Path(path).resolve(), path)  # each but once, however it was named
     return list(found.values())
+
+
+def find_trained(name) -> str:
+    """As checkpoint.find_checkpoint; where a frozen model was meant that is not there, says how to make one."""
+    if "frozen" in Path(name).parts and not Path(name).exists():  # as pipeline.py calls its folder
+        raise InputError(f"there is no {name}: freeze a re-id net with python3 pipeline.py first, or name a checkpoint")
+    return checkpoint.find_checkpoint(name)
 
 
 def find_original(folder):
