@@ -28,7 +28,8 @@ class Model(NamedTuple):
 
     name: its path, or what else to call it; about: kind ('checkpoint' or 'frozen'), engine, precision, image_size
     [H, W]; original: the path of what a frozen one was made from, if that is at hand; embed: (B, H, W, 3) uint8 RGB of
-    that size -> (B, E) float32 of norm 1; pictures: paths -> yields such batches, as this model gets to see them.
+    that size -> (B, E) float32 of norm 1; pictures: paths -> yields such batches, as this model gets to see them; reid:
+    False for an ID model, which can be measured but not frozen.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Model(NamedTuple):
     original: str | None
     embed: Callable
     pictures: Callable
+    reid: bool = True
 
     def embed_paths(self, paths, said_as=None, flip=False) -> np.ndarray:
         """(N, E) float32, the embeddings of N files in their order.
@@ -119,7 +121,7 @@ def open_checkpoint(prefix, image_size, untrained) -> Model:
 
     name = f"random weights in the shape of {prefix}" if untrained else prefix
     about = {"kind": "checkpoint", "engine": "tensorflow", "precision": "FP32", "image_size": list(size)}
-    return Model(name, about, None, lambda images: embed(images).numpy(), pictures)
+    return Model(name, about, None, lambda images: embed(images).numpy(), pictures, "embedding_size" in args)
 
 
 def open_frozen(folder) -> Model:
