@@ -46,12 +46,15 @@ def parse_args():
     add = options.add_argument_group("TensorRT").add_argument
     add("--engine", choices=("auto", "tensorflow"), default="auto",
         help="tensorflow: leave TensorRT out even if it is here")
-    add("--precision", choices=PRECISIONS, default="FP16",
-        help="of TensorRT's engines; plain TensorFlow is FP32; INT8 is for the re-id net, the detector then has FP16")
+    add("--precision", choices=PRECISIONS,
+        help="of TensorRT's engines, FP16 if not given; plain TensorFlow is FP32; INT8 is for the re-id net, the "
+             "detector then has FP16")
     add("--workspace", type=positive_int, default=WORKSPACE,
         help="MB that TensorRT may use for its trials, of the memory that a Jetson's GPU shares; lower it if killed")
     # fmt: on
     args = options.parse_args()
+    # What was asked for is remembered: without TensorRT it can't be had, and only then is that worth a line.
+    args.precision_asked, args.precision = args.precision, args.precision or "FP16"
     args.checkpoints = [word for word in args.what if word != "obj"]
     if len(args.checkpoints) > 1 or len(args.what) > len(args.checkpoints) + 1:
         options.error("name 'obj', one re-id checkpoint, or both")
@@ -67,21 +70,36 @@ from pathlib import Path  # noqa: E402
 
 with explained_imports():
     from utils import to_onnx
-    from utils.checkpoint import find_checkpoint, newest_checkpoint, read_args
-    from utils.freeze import freeze_detector, freeze_reid
+    from utils.checkpoint import find_checkpoint, newest_checkpoint, read_args, read_shape, require_reid, what_to_name
+    from utils.freeze import Wishes, freeze_detector, freeze_reid, require_calibration
     from utils.frozen import let_gpu_memory_grow
     from utils.parity import People, footage_frames
+    from utils.threshold import stored_threshold
+
+
+def check_detector(args) -> None:
+    if not (Path(args.detector) / "saved_model.pb").is_file():
+        raise InputError(f"no detector in {args.detector}: run bash setup.sh detector, or name one with --detector")
+
+
+def check_reid(args) -> None:
+    """InputError for whatever of the re-id net's arguments can be told to be wrong in seconds."""
+    checkpoint, people = find_reid(args)
+    shape = read_shape(checkpoint, args.image_size)
+    require_reid(checkpoint, shape)
+    stored_threshold(checkpoint, shape)
+    require_calibration(Wishes(**wishes(args, people.source)), people.real)
+    if people.real:
+        people.compared(shape["image_size"])  # one that can't be decoded is named
 
 
 def prepare_detector(args) -> None:
-    if not (Path(args.detector) / "saved_model.pb").is_file():
-        raise InputError(f"no detector in {args.detector}: run bash setup.sh detector, or name one with --detector")
     target = Path(args.output) / "obj"
     begun = time.monotonic()
     print(f"obj: freezing {args.detector} ...", flush=True)
     frames, source = footage_frames(FOOTAGE)
     manifest = freeze_detector(args.detector, target, frames, **wishes(args, source))
-    report("obj", target, manifest, begun)
+    report("obj", target, manifest, begun, args.precision_asked)
 
 
 def prepare_reid(args) -> None:
@@ -93,7 +111,7 @@ def prepare_reid(args) -> None:
     if people.real:
         settings["calibration"] = lambda size: people.calibration(size, args.calibration_pictures)
     manifest = freeze_reid(checkpoint, target, people.compared, **settings)
-    report("reid", target, manifest, begun)
+    report("reid", target, manifest, begun, args.precision_asked)
 
 
 def prepare_onnx(args) -> None:
@@ -108,7 +126,7 @@ def prepare_onnx(args) -> None:
 
 def find_reid(args):
     """(the checkpoint's prefix, the pictures of people for it)."""
-    checkpoint = find_checkpoint(args.checkpoints[0]) if args.checkpoints else newest_checkpoint()
+    checkpoint = find_named(args.checkpoints[0]) if args.checkpoints else newest_checkpoint()
     trained_on = read_args(checkpoint).get("data_dir")
     if args.pictures is None and trained_on and Path(trained_on).is_dir():
         try:
@@ -118,15 +136,24 @@ def find_reid(args):
     return checkpoint, People(args.pictures, args.seed)
 
 
+def find_named(word: str) -> str:
+    """As find_checkpoint; a word that is not even a path, such as objj, may have been meant for obj."""
+    if word.isalnum() and not Path(word).exists() and not Path(f"{word}.index").exists():
+        raise InputError(f"{word} is neither obj nor a checkpoint: {what_to_name(word)}")
+    return find_checkpoint(word)
+
+
 def wishes(args, pictures_from: str) -> dict:
     """The arguments that freezing a detector and a re-id net share."""
     names = ("precision", "engine", "min_parity", "workspace")
     return {"pictures_from": pictures_from, **{name: getattr(args, name) for name in names}}
 
 
-def report(name: str, target: Path, manifest: dict, begun: float) -> None:
+def report(name: str, target: Path, manifest: dict, begun: float, precision_asked=None) -> None:
     engine = "TF-TRT" if manifest["engine"] == "tf-trt" else "a frozen TensorFlow graph"
     print(f"{name}: {engine}, {manifest['precision']} ({manifest['reason']}); input {tensors(manifest['inputs'])}")
+    if manifest["engine"] != "tf-trt" and precision_asked not in (None, manifest["precision"]):
+        print(f"{name}: --precision={precision_asked} needs TensorRT and was not applied: this is FP32")
     if "native" in manifest:
         native = ", ".join(f"{count} {kind}" for kind, count in manifest["native"].items())
         print(f"{name}: engines: {manifest['engines']}; left to TensorFlow: {native or 'nothing'}")
@@ -154,11 +181,17 @@ def main(args) -> None:
         to_onnx.check_extras()
     print("\n".join(introduce()), flush=True)
     let_gpu_memory_grow()
-    jobs = [prepare_detector] if "obj" in args.what or not args.what else []
-    jobs += [prepare_reid] if args.checkpoints or not args.what else []
-    jobs += [prepare_onnx] if args.onnx else []
+    detector, reid = ("obj" in args.what or not args.what), (args.checkpoints or not args.what)
+    # All arguments first: a command that is refused for one of them replaces nothing.
+    run_all([check_detector] * bool(detector) + [check_reid] * bool(reid), args)
+    jobs = [prepare_detector] * bool(detector) + [prepare_reid] * bool(reid) + [prepare_onnx] * args.onnx
+    run_all(jobs, args)
+
+
+def run_all(jobs, args) -> None:
+    """Runs each job, as one that fails does not cost the others; InputError with what the failed ones said."""
     failures = []
-    for job in jobs:  # one that cannot be had does not cost the other
+    for job in jobs:
         try:
             job(args)
         except InputError as error:

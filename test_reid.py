@@ -41,12 +41,13 @@ def parse_args(argv=None):
     add("--camera_pairs", action="store_true", help="also print rank-1 from each camera to each other one")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="write the figures there as well")
     add = options.add_argument_group("threshold and pictures").add_argument
-    add("--threshold", type=boolean, nargs="?", const=True, default=False,
+    add("--threshold", type=boolean, nargs="?", const=True,
         help="measure from which similarity on two pictures show one person, and write that beside each checkpoint as "
              "<checkpoint>.threshold.json (pipeline.py takes it from there) and <checkpoint>.threshold.png")
-    add("--threshold_at", choices=("far1", "far0.1", "eer"), default="far1",
-        help="the threshold to suggest: where 1 %% or 0.1 %% of the pairs of different people pass (false accepts), or "
-             "at the equal error rate, where as many pairs of one person are refused as pairs of two people pass")
+    add("--threshold_at", choices=("far1", "far0.1", "eer"), action="append",
+        help="asks for --threshold, and says which to suggest: where 1 %% (far1, also if not given) or 0.1 %% of the "
+             "pairs of different people pass (false accepts), or at the equal error rate, where as many pairs of one "
+             "person are refused as pairs of two people pass")
     add("--ranked", default=None, metavar="FILE.png",
         help="draw queries with the gallery pictures that the model finds most similar: green is right, red is wrong, "
              "grey is ignored; of the first model, if there are several")
@@ -55,7 +56,12 @@ def parse_args(argv=None):
              "with commas between")
     add("--ranked_count", type=positive_int, default=10, help="queries to draw, where they are worst or random")
     # fmt: on
-    return options.parse_args(argv)
+    args = options.parse_args(argv)
+    chosen = args.threshold_at or []
+    # test_reid.sh gives both with its own values first: what asks for a threshold there is a second --threshold_at.
+    args.threshold = bool(args.threshold) or len(chosen) > (0 if args.threshold is None else 1)
+    args.threshold_at = chosen[-1] if chosen else "far1"
+    return args
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
@@ -120,13 +126,13 @@ def main(args):
     if args.threshold:
         for model, (queries, answering) in zip(models, pictures):
             if model.about["kind"] == "checkpoint":
-                measure_threshold(args, model.name, queries, answering)
+                measure_threshold(args, model, queries, answering)
 
 
 def check_pictures_asked(args) -> None:
     """Refuses what --ranked and --threshold can't do, before minutes of work."""
     if args.threshold and args.untrained:
-        raise InputError("--threshold belongs to a trained model: leave --untrained out")
+        raise InputError("--threshold and --threshold_at belong to a trained model: leave --untrained out")
     if args.ranked:
         if not args.ranked.lower().endswith(".png"):
             raise InputError(f"--ranked {args.ranked}: the picture is a PNG: let its name end with .png")
@@ -143,8 +149,9 @@ def draw_ranked(args, name, queries, gallery) -> None:
     print(f"{len(rows)} queries and what they found: {args.ranked}")
 
 
-def measure_threshold(args, prefix, queries, gallery) -> None:
+def measure_threshold(args, model, queries, gallery) -> None:
     """Prints what --threshold asks for, and leaves it beside the checkpoint as JSON and as a picture."""
+    prefix = model.name
     same, different = threshold.count_pairs(*queries[1:], *gallery[1:])
     figures = threshold.read_off(same, different, args.threshold_at)
     words = threshold.lines(figures)
@@ -155,7 +162,8 @@ def measure_threshold(args, prefix, queries, gallery) -> None:
     picture = similarity_chart(same, different, figures, words, title, subtitle)
     write_png(f"{prefix}{threshold.PICTURE}", picture)
     write_json(f"{prefix}{threshold.SUFFIX}", {"model": prefix, "data_dir": args.data_dir, **figures})
-    print(f"written to {prefix}{threshold.SUFFIX} (pipeline.py takes it from there) and {threshold.PICTURE}")
+    taken = " (pipeline.py takes it from there)" if model.reid else ""  # it refuses ID models
+    print(f"written to {prefix}{threshold.SUFFIX}{taken} and {threshold.PICTURE}")
 
 
 def measure(args, asked, answers) -> dict:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from utils import dataset
-from utils.doctor import Listing
+from utils.doctor import Listing, several
 from utils.metrics import DISTRACTOR, JUNK
 from utils.options import InputError
 
@@ -185,7 +185,8 @@ def plan_folders(kind: str, root: Path) -> Plan:
         unnamed = len(data.unnamed) - len(hidden)
         if unnamed:
             example = next(path for path in data.unnamed if path not in hidden)
-            problems.append(f"{unnamed:,} names in {data.folder} tell no identity and are left out, such as {example}")
+            names = several(unnamed, f"name in {data.folder} tells", f"names in {data.folder} tell")
+            problems.append(f"left out: {names} no identity, such as {example}")
     return Plan(kind, root, pictures, problems, left_out)
 
 
@@ -213,13 +214,15 @@ def plan_lists(root: Path) -> Plan:
                     pictures.append((split, path, path.name))
             if twice:
                 also = taken[twice[0]]
-                problems.append(f"{name}: {len(twice):,} pictures are listed in {also} already, such as {twice[0]}")
+                again = several(len(twice), "picture is", "pictures are")
+                problems.append(f"{name}: {again} listed in {also} already, such as {twice[0]}")
     for folder in sorted({path.parent.parent for path in taken}):
         extra = sorted(
             path for path in folder.glob("*/*") if path.suffix.lower() in dataset.SUFFIXES and path not in taken
         )
         if extra:
-            problems.append(f"{folder}: {len(extra):,} pictures are on no list and left out, such as {extra[0]}")
+            left_out = several(len(extra), "picture is", "pictures are")
+            problems.append(f"{folder}: {left_out} on no list and left out, such as {extra[0]}")
     return Plan("msmt17", root, pictures, problems, 0)
 
 
@@ -243,11 +246,11 @@ def read_list(path: Path, folder: Path) -> tuple:
         else:
             pictures.append(folder / words[0])
     problems = [
-        f"{path.name}: {len(lines):,} {what}, such as {lines[0]}"
-        for lines, what in (
-            (odd, "lines are no path and identity, and left out"),
-            (mismatched, "lines give another identity than the name, and are left out"),
-            (absent, f"pictures are not in {folder}"),
+        f"{path.name}: {several(len(lines), one, more)} {what}, such as {lines[0]}"
+        for lines, one, more, what in (
+            (odd, "line is", "lines are", "no path and identity, and left out"),
+            (mismatched, "line is", "lines are", "left out, giving another identity than the name"),
+            (absent, "picture is", "pictures are", f"not in {folder}"),
         )
         if lines
     ]

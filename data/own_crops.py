@@ -17,7 +17,7 @@ import numpy as np
 
 from data.layouts import Plan
 from utils import dataset
-from utils.doctor import Listing
+from utils.doctor import Listing, several
 from utils.metrics import DISTRACTOR
 from utils.options import InputError
 
@@ -153,8 +153,8 @@ def require_cameras(crops) -> None:
     unknown = [crop.path for crop in crops if crop.camera is None]
     if unknown:
         raise InputError(
-            f"can't tell the camera of {len(unknown):,} pictures, such as {unknown[0]}: put them into "
-            "PERSON/CAMERA/PICTURE, name them like x_c2.jpg, give --camera_pattern, or --single_camera if there is one"
+            f"can't tell the camera of {several(len(unknown), 'picture', 'pictures')}, such as {unknown[0]}: put into "
+            "PERSON/CAMERA/PICTURE, name like x_c2.jpg, give --camera_pattern, or --single_camera if there is one"
         )
     if not any(len(cameras) > 1 for cameras in cameras_of_people(crops).values()):
         raise InputError(

@@ -71,12 +71,12 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 from data import layouts  # noqa: E402
 from data.own_crops import SINGLE_CAMERA, plan_own  # noqa: E402
 from data.unpack import require_space, unpack  # noqa: E402
+from data.verdict import MADE_BY, NAMES, UNPACKED, how_to_mend, next_command, read_note, verdict, with_original  # noqa: E402
 from utils import dataset, doctor  # noqa: E402
+from utils.doctor import several  # noqa: E402
 from utils.progress import Progress  # noqa: E402
 
-MADE_BY = "prepared.json"
-NAMES = "names.json"
-UNPACKED = "unpacked"
+UNPACKING = "unpacked"  # the folder
 
 
 # ---- which pictures go where -----------------------------------------------------------------------------------------
@@ -142,11 +142,15 @@ def is_there(output: Path, wanted: dict) -> str | None:
         if all(before[name] == value for name, value in wanted.items()):
             return before["kind found"]
         reason = f"was made from {before['source']} with other files or options"
+        remedy = "name a new folder, or remove this one first"
     except (OSError, ValueError, KeyError, TypeError):
         if not any(output.iterdir()):
             return None
+        # Never to be removed on this script's word: they may be the user's own, or, in data/, the project's.
         reason = "holds files that this script did not make"
-    raise InputError(f"--output {output} {reason}: name a new folder, or remove this one first")
+        free = (name for name in ("data/people", "data/people_2", f"{output}_new") if not os.path.lexists(name))
+        remedy = f"name a new folder, such as {next(free, 'data/mine')}"
+    raise InputError(f"--output {output} {reason}: {remedy}")
 
 
 @contextlib.contextmanager
@@ -219,13 +223,13 @@ def prepare(source: Path, output: Path, args) -> tuple:
         before = is_there(output, wanted)
         if before is None:
             with made_beside(output) as part:
-                left_out = unpack(source, part / UNPACKED)
-                plan = plan_unpacked(source, part / UNPACKED, args)
+                left_out = unpack(source, part / UNPACKING)
+                plan = plan_unpacked(source, part / UNPACKING, args)
                 require_pictures(plan, source)
                 place(plan, part, os.rename)
-                shutil.rmtree(part / UNPACKED)
-                write_about(part, wanted, plan, "unpacked from the archive")
-            return report_made(plan._replace(left_out=left_out + plan.left_out), output, "unpacked from the archive")
+                shutil.rmtree(part / UNPACKING)
+                write_about(part, wanted, plan, UNPACKED)
+            return report_made(plan._replace(left_out=left_out + plan.left_out), output, UNPACKED)
     else:
         plan = make_plan(source, args)
         require_pictures(plan, source)
@@ -255,21 +259,22 @@ def report_made(plan, output: Path, called: str) -> tuple:
     title = layouts.TITLES.get(plan.kind, "your own pictures")
     print(f"{output}: {title}, {len(plan.pictures):,} pictures, {called}")
     if plan.left_out:
-        print(f"note: {plan.left_out:,} files that are no pictures of the set were left out")
+        files = several(plan.left_out, "file that is no picture", "files that are no pictures")
+        print(f"note: {files} of the set {'was' if plan.left_out == 1 else 'were'} left out")
     return plan.kind, plan.problems
 
 
 # ---- the checks ------------------------------------------------------------------------------------------------------
 
 
-def check(data_dir: Path, kind: str, read: bool) -> int:
-    """Prints the counts, the differences from the published ones and all findings; how many of them are serious."""
-    single_camera = False
-    try:
-        about = json.loads((data_dir / MADE_BY).read_text())
-        kind, single_camera = about["kind found"] if kind == "auto" else kind, about["single_camera"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # a folder that was not made here
+def check(data_dir: Path, kind: str, read: bool, problems=()) -> tuple:
+    """Prints the counts, the differences from the published ones, all findings and a verdict.
+
+    problems: sentences on differences that were found before. Returns how many of all these are serious, and how many
+    people there are to train on.
+    """
+    about = read_note(data_dir, MADE_BY)  # {}: a folder that was not made here
+    kind = about.get("kind found", kind) if kind == "auto" else kind
     kind = layouts.which_boxes(data_dir, None) if kind == "cuhk03" else kind
     found, missing = doctor.open_folders(data_dir)
     counted = {split: layouts.count(data) for split, data in found.items()}
@@ -277,40 +282,43 @@ def check(data_dir: Path, kind: str, read: bool) -> int:
     if kind in layouts.PUBLISHED:
         rows, differences = layouts.compare(kind, counted)
         print(f"{layouts.TITLES[kind]}, compared with the published counts:", *rows, sep="\n")
-        for difference in differences:
-            print(f"difference: {difference}")
     else:
         for split, counts in counted.items():
             fields = ", ".join(f"{value:,} {field}" for field, value in zip(counts._fields, counts))
             print(f"  {dataset.FOLDERS[split][0]}: {fields}")
-    if single_camera and kind == "own":
+    differences = [*problems, *differences]
+    for difference in differences:
+        print(f"difference: {difference}")
+    if about.get("single_camera") and kind == "own":
         print(SINGLE_CAMERA)
     findings = doctor.check_folders(found, missing, read)
-    doctor.tell(findings)
+    originals = read_note(data_dir, NAMES).get("pictures", {}) if about else {}
+    doctor.tell(findings, lambda example: with_original(example, originals))
+    print(verdict(findings, len(differences), read))
     errors = sum(finding.error for finding in findings)
-    if not findings:
-        print("no damage found" + ("" if read else " by the names alone"))
-    return errors + len(differences)
+    if errors and how_to_mend(data_dir, about):
+        print(how_to_mend(data_dir, about))
+    return errors + len(differences), counted.get("train", layouts.NOTHING).identities
 
 
 def main(args) -> None:
     if args.check:
         if args.source or args.output:
             raise InputError("--check looks at one folder and makes nothing: leave SOURCE and --output out")
-        sys.exit(1 if check(Path(args.check), args.kind, not args.skip_reading) else 0)
+        serious, _ = check(Path(args.check), args.kind, not args.skip_reading)
+        sys.exit(1 if serious else 0)
+    if args.source and not Path(args.source).expanduser().exists():
+        raise InputError(f"there is no file or folder '{args.source}': name the archive or folder of the data set")
     if not (args.source and args.output):
         raise InputError("give SOURCE and --output, or --check FOLDER (--help tells more)")
     source, output = Path(args.source).expanduser(), Path(args.output).expanduser()
-    if not source.exists():
-        raise InputError(f"there is no {source}: name the archive or folder of the data set")
     kind, problems = prepare(source, output, args)
-    for problem in problems:
-        print(f"difference: {problem}")
-    serious = check(output, kind, not args.skip_reading) + len(problems)
+    serious, people = check(output, kind, not args.skip_reading, problems)
     if serious:
-        print(f"{output} is there, with {serious} differences or errors (above): don't train before you know why")
+        named = several(serious, "difference or error", "differences or errors")
+        print(f"{output} is there, with {named} (above): don't train before you know why")
         sys.exit(1)
-    print(f"next: set data_dir={output} in train_id.sh and the other launchers")
+    print(f"next: {next_command(output, people)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,10 +101,8 @@ def test_untrained_means_random_weights_in_the_same_shape(saved):
 
 
 def test_missing_damaged_and_foreign_checkpoints_are_refused(saved, tmp_path):
-    with pytest.raises(InputError, match="no checkpoint .*reid_model-300.ckpt: there is reid_model-200.ckpt"):
+    with pytest.raises(InputError, match="there is no .*-300.ckpt: name one .*, such as .*-200.ckpt$"):
         checkpoint.load_net(tmp_path / "reid_model-300.ckpt")
-    with pytest.raises(InputError, match="no checkpoint lies in that folder"):
-        checkpoint.load_net(tmp_path / "elsewhere" / "x.ckpt")
     tf.train.Checkpoint(v=tf.Variable(1.0)).write(str(tmp_path / "foreign.ckpt"))
     with pytest.raises(InputError, match="not written by this project"):
         checkpoint.load_net(tmp_path / "foreign.ckpt")
@@ -111,6 +110,11 @@ def test_missing_damaged_and_foreign_checkpoints_are_refused(saved, tmp_path):
     data.write_bytes(data.read_bytes()[:1000])
     with pytest.raises(InputError, match="can't be read.*copy both of its files again"):
         checkpoint.load_net(saved[0])
+    index = tmp_path / "reid_model-200.ckpt.index"
+    index.rename(tmp_path / "kept")
+    with pytest.raises(InputError, match="reid_model-200.ckpt lacks its reid_model-200.ckpt.index: copy both"):
+        checkpoint.load_net(saved[0])
+    (tmp_path / "kept").rename(index)
     data.unlink()
     with pytest.raises(InputError, match="can't be read"):
         checkpoint.load_net(saved[0])
@@ -156,6 +160,47 @@ def test_the_newest_of_all_runs_is_found_by_its_time(tmp_path):
     assert checkpoint.newest_checkpoint(tmp_path) == str(tmp_path / "m1" / "reid_model-200.ckpt")
     with pytest.raises(InputError, match="no checkpoint model.ckpt-<step> .*train_id.sh"):
         checkpoint.newest_checkpoint(tmp_path, checkpoint.ID_PATTERN)
+
+
+def lay(*names):
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(f"{name}.index").touch()
+
+
+def refused(path, pattern=""):
+    with pytest.raises(InputError) as error:
+        checkpoint.find_checkpoint(path, pattern)
+    return str(error.value)
+
+
+def test_a_name_that_is_not_there_is_answered_by_what_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    to_train = "train one first (bash train_id.sh{}), or name a checkpoint or run folder that is there"
+    assert refused("models/id/m9", checkpoint.ID_PATTERN) == f"there is no models/id/m9: {to_train.format('')}"
+    assert refused("x.ckpt") == f"there is no x.ckpt: {to_train.format(', then bash train_reid.sh')}"
+    (tmp_path / "film.mp4").touch()
+    assert refused("film.mp4").startswith("film.mp4 is no checkpoint: train one")
+    lay("models/quick_run/reid/m0/reid_model-700.ckpt", "models/quick_run/reid/m0/training_state-700")
+    quick = "name one that is there, such as models/quick_run/reid/m0"
+    assert refused("reid_model-200.ckpt") == f"there is no reid_model-200.ckpt: {quick}"
+    wrong = "models/quick_run/reid/m0/reid_model-5.ckpt"
+    assert refused(wrong) == f"there is no {wrong}: {quick}/reid_model-700.ckpt"
+    lay(*(f"models/id/m{number}/model.ckpt-{number}" for number in range(2, 12)), "models/id/mine/foreign")
+    latest = "name one that is there, such as " + ", ".join(f"models/id/m{number}" for number in range(7, 12))
+    for pattern in (checkpoint.ID_PATTERN, ""):
+        assert refused("models/id/m99", pattern) == f"there is no models/id/m99: {latest}"
+
+
+def test_where_nothing_but_the_quick_run_was_trained_its_run_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/reid").mkdir(parents=True)
+    lay("models/quick_run/reid/m0/training_state-700")
+    with pytest.raises(InputError, match="bash train_reid.sh, or name its path$"):
+        checkpoint.newest_checkpoint()
+    lay("models/quick_run/reid/m0/reid_model-700.ckpt")
+    with pytest.raises(InputError, match="or name its path; there is the quick run's: models/quick_run/reid/m0$"):
+        checkpoint.newest_checkpoint()
 
 
 def test_a_run_folder_means_its_suggested_checkpoint(tmp_path):

@@ -52,9 +52,9 @@ GIF = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\
 # (damage to the set's folder, an error, what must be said, the example that must be named)
 DAMAGES = {
     "one picture": (lambda s: [path.unlink() for path in (s / TRAIN).glob("0001_*") if path.name != A],
-                    False, "1 of 8 identities in .*train have one picture only", A),
+                    False, "1 of 8 identities in .*train has one picture only", A),
     "one camera": (lambda s: [path.unlink() for path in (s / TRAIN).glob("0001_c2*")],
-                   False, "1 of 8 identities in .*train were seen by one camera only$", A),
+                   False, "1 of 8 identities in .*train was seen by one camera only$", A),
     "all one camera": (lambda s: [path.unlink() for path in (s / TRAIN).glob("*_c2*")],
                        False, "8 of 8 identities .* by one camera only - nobody was seen by two", A),
     "no identity twice": (lambda s: keep(s / TRAIN, "*_c1s1_000000_*"),
@@ -64,40 +64,40 @@ DAMAGES = {
     "nobody": (lambda s: [path.rename(path.with_name("-1" + path.name[4:])) for path in (s / TRAIN).iterdir()],
                True, "no picture in .*train shows a known identity", "-1_c1s1"),
     "junk to train on": (lambda s: move(s / TRAIN, A, "-1_c1s1_000000_01.jpg"),
-                         False, "1 pictures in .*train are junk", "-1_c1s1_000000_01.jpg"),
-    "no identity": (lambda s: move(s / TRAIN, A, "me.jpg"), True, "1 names in .*train tell no identity", "me.jpg"),
-    "no camera": (None, True, "1 names in .*test tell no camera", G),  # by an overridden method, below
-    "text file": (lambda s: (s / TEST / "notes.txt").touch(), False, "1 entries of .*test are no .jpg", "notes.txt"),
-    "sub-folder": (lambda s: (s / TEST / "more").mkdir(), False, "1 entries of .*test are no .jpg", "more"),
-    "empty": (lambda s: (s / TRAIN / A).write_bytes(b""), True, "1 pictures are empty", A),
+                         False, "1 picture in .*train is junk", "-1_c1s1_000000_01.jpg"),
+    "no identity": (lambda s: move(s / TRAIN, A, "me.jpg"), True, "1 name in .*train tells no identity", "me.jpg"),
+    "no camera": (None, True, "1 name in .*test tells no camera", G),  # by an overridden method, below
+    "text file": (lambda s: (s / TEST / "notes.txt").touch(), False, "1 entry of .*test is no .jpg", "notes.txt"),
+    "sub-folder": (lambda s: (s / TEST / "more").mkdir(), False, "1 entry of .*test is no .jpg", "more"),
+    "empty": (lambda s: (s / TRAIN / A).write_bytes(b""), True, "1 picture is empty", A),
     "cut short": (lambda s: (s / TRAIN / A).write_bytes((s / TRAIN / A).read_bytes()[:400]),
-                  True, "1 pictures can't be read", A),
-    "no picture": (lambda s: (s / QUERY / Q).write_bytes(b"not found"), True, "1 pictures can't be read", Q),
-    "another format": (lambda s: (s / TRAIN / A).write_bytes(GIF), True, "1 pictures can't be read", A),
+                  True, "1 picture can't be read", A),
+    "no picture": (lambda s: (s / QUERY / Q).write_bytes(b"not found"), True, "1 picture can't be read", Q),
+    "another format": (lambda s: (s / TRAIN / A).write_bytes(GIF), True, "1 picture can't be read", A),
     "leak": (lambda s: shutil.copy(s / TRAIN / A, s / TEST / G),
-             True, "1 pictures are both in training and in test", A),
+             True, "1 picture is both in training and in test", A),
     "two identities": (lambda s: shutil.copy(s / TRAIN / A, s / TRAIN / "0002_c1s1_000000_01.jpg"),
-                       True, "1 pictures are there under two identities", "0002_c1s1_000000_01.jpg"),
+                       True, "1 picture is there under two identities", "0002_c1s1_000000_01.jpg"),
     "person and distractor": (lambda s: shutil.copy(s / TEST / G, s / TEST / "0000_c1s1_000009_01.jpg"),
-                              True, "1 pictures are there under two identities", "0000_c1s1_000009_01.jpg"),
+                              True, "1 picture is there under two identities", "0000_c1s1_000009_01.jpg"),
     "two cameras": (lambda s: shutil.copy(s / TRAIN / A, s / TRAIN / B),
-                    True, "1 pictures are there under two cameras", B),
+                    True, "1 picture is there under two cameras", B),
     "twice": (lambda s: shutil.copy(s / TRAIN / A, s / TRAIN / A.replace("000000", "000009")),
-              False, "1 pictures are there more than once", A),
+              False, "1 picture is there more than once", A),
     "absent": (lambda s: [path.unlink() for path in (s / TEST).glob("0009_*")],
-               False, "2 queries of 1 identities are not in .*test$", Q),
+               False, "2 queries of 1 identity are not in .*test$", Q),
     "absent elsewhere": (lambda s: [path.unlink() for path in (s / TEST).glob("0009_c2*")],
-                         False, "1 queries of 1 identities are not in .*test in another camera", Q),
+                         False, "1 query of 1 identity is not in .*test in another camera", Q),
     "no match at all": (lambda s: [path.unlink() for path in (s / TEST).glob("*_c2*")]
                         + [path.unlink() for path in (s / QUERY).glob("*_c2*")],
                         True, "no query has an image of its identity from another camera", Q),
     "junk asks": (lambda s: move(s / QUERY, Q, "0000_c1s1_000000_09.jpg"),
-                  True, "1 queries in .* are junk .-1. or distractors", "0000_c1s1_000000_09.jpg"),
+                  True, "1 query in .* is junk .-1. or distractors", "0000_c1s1_000000_09.jpg"),
     "same numbers": (lambda s: move(s / TRAIN, A, "0009_c1s1_000077_01.jpg"),
-                     False, "1 identities have the same number in .*train and in .*test", "identity 9"),
+                     False, "1 identity has the same number in .*train and in .*test", "identity 9"),
     "mixed sizes": (lambda s: resize(s / TRAIN / A, (40, 80)), False,
                     "pictures are of 2 sizes, 64 to 80 pixels high and 32 to 40 wide", None),
-    "very small": (lambda s: resize(s / TRAIN / A, (10, 20)), False, "1 pictures are less than 32 pixels high", A),
+    "very small": (lambda s: resize(s / TRAIN / A, (10, 20)), False, "1 picture is less than 32 pixels high", A),
     "no queries": (lambda s: shutil.rmtree(s / QUERY), True, "bounding_box_query is missing or empty", None),
     "no gallery": (lambda s: keep(s / TEST, "none"), True, "bounding_box_test is missing", None),
     "nothing to train on": (lambda s: shutil.rmtree(s / TRAIN), False, "bounding_box_train is missing or empty", None),
@@ -142,6 +142,30 @@ def test_a_set_to_test_alone_or_to_train_alone_has_no_error(drawn_set):
     assert [finding.error for finding in found(drawn_set.parent / "train_only")] == [False, False]
     with pytest.raises(InputError, match="holds neither bounding_box_train"):
         found(drawn_set.parent)
+    with pytest.raises(InputError, match="there is no folder .*peopl: name the one that holds bounding_box_train"):
+        found(drawn_set.parent / "peopl")
+
+
+def checked(data_dir, capsys, *options):
+    """The exit code and the last line of prepare.py --check."""
+    with pytest.raises(SystemExit) as stop:
+        prepare.main(prepare.parse_args(["--check", str(data_dir), *options]))
+    return stop.value.code, capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_check_ends_with_a_verdict(drawn_set, capsys):
+    assert checked(drawn_set, capsys) == (0, "no damage found")
+    assert checked(drawn_set, capsys, "--skip_reading") == (0, "no damage found by the names alone")
+    published = "but it is not the set that was published (11 differences above)"
+    assert checked(drawn_set, capsys, "--kind=market1501") == (1, f"no damage found; {published}")
+    (drawn_set / TEST / "notes.txt").touch()
+    assert checked(drawn_set, capsys) == (0, "no errors, 1 note")
+    assert checked(drawn_set, capsys, "--kind=market1501") == (1, f"no errors, 1 note; {published}")
+    (drawn_set / TRAIN / A).write_bytes(b"")
+    assert checked(drawn_set, capsys) == (1, "1 error, 1 note")
+    (drawn_set / TRAIN / B).write_bytes(b"")
+    finding = found(drawn_set)[-1]
+    assert finding.what == "2 pictures are empty"
 
 
 def test_no_more_than_five_examples_but_the_whole_count(drawn_set):
@@ -201,7 +225,7 @@ def test_testing_is_refused_before_anything_is_embedded(drawn_set, monkeypatch):
     move(drawn_set / QUERY, Q, "0000_c1s1_000000_09.jpg")
     monkeypatch.setattr(test_reid, "find_models", lambda named: named)
     monkeypatch.setattr(test_reid, "open_model", lambda *_: Model("net", {}, None, None, pytest.fail))
-    with pytest.raises(InputError, match="1 queries in .* are junk .*0000_c1s1_000000_09.jpg"):
+    with pytest.raises(InputError, match="1 query in .* is junk .*0000_c1s1_000000_09.jpg"):
         test_reid.main(test_reid.parse_args([f"--data_dir={drawn_set}"]))
 
 

@@ -1,12 +1,16 @@
 """data/prepare.py on own pictures: people told by folder or name, split by rule, with one camera or several."""
 
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from data import prepare
+import train_id
+from data import prepare, verdict
 from data.own_crops import natural
 from tests.layouts import pictures, prepared, put
 from utils import dataset
@@ -41,7 +45,12 @@ def test_own_people_are_split_by_rule(name, options, drawn, tmp_path, capsys):
     put(source / "notes.txt", b"")
     (source / "person 0").chmod(0o755)
     assert prepared(source, tmp_path / "set", *options) == 0, capsys.readouterr().out
-    assert "1 files that are no pictures" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "note: 1 file that is no picture of the set was left out" in said
+    people = len(set(split_of(tmp_path / "set")["train"].identities))
+    assert people in (3, 4) and said.splitlines()[-1].startswith(("next: bash train_id.sh", "note: train_reid.sh"))
+    held_out = {3: 0, 4: 2}[people]
+    assert f"next: bash train_id.sh --data_dir={tmp_path}/set --val_identities={held_out}\n" in said
     parts = split_of(tmp_path / "set")
     told = json.loads((tmp_path / "set" / "names.json").read_text())
     drawn_as = {content: identity for (identity, _, _), content in drawn.items()}
@@ -64,6 +73,34 @@ def test_own_people_are_split_by_rule(name, options, drawn, tmp_path, capsys):
         assert any(other == identity and elsewhere != camera for other, elsewhere in answers)
     seen = {identity: {c for i, c in [*answers, *asked] if i == identity} for identity in tested}
     assert set(query.identities) == {identity for identity in tested if len(seen[identity]) > 1}
+
+
+@pytest.mark.parametrize("people, held_out", [(4, 2), (5, 2), (6, 2), (30, 10), (149, 49), (150, None), (751, None)])
+def test_the_next_command_leaves_enough_people_to_train_on(people, held_out):
+    option = "" if held_out is None else f" --val_identities={held_out}"
+    assert (
+        verdict.next_command(Path("data/my people"), people) == f"bash train_id.sh --data_dir='data/my people'{option}"
+    )
+    chosen = train_id.parse_args(shlex.split(verdict.next_command(Path("data/people"), people))[2:])
+    held = dataset.hold_out_identities(np.arange(people), chosen.val_identities, 0)  # InputError if too many
+    assert 2 <= held.sum() == chosen.val_identities
+
+
+def test_a_damaged_picture_is_called_by_the_name_that_its_owner_knows(drawn, tmp_path, capsys):
+    source, output = own_people(tmp_path / "source", drawn), tmp_path / "set"
+    (source / "person 0/cam1/0.jpg").write_bytes(b"")
+    shutil.copy(source / "person 1/cam1/0.jpg", source / "person 2/cam1/0.jpg")
+    assert prepared(source, output) == 1
+    said = capsys.readouterr().out
+    assert "error: 1 picture is empty" in said and "_00.jpg (from person 0/cam1/0.jpg)\n" in said
+    both = re.search(r"s1_\d+_00.jpg \(from person (\d)/cam1/0.jpg\) = .* \(from person (\d)/cam1/0.jpg\)\n", said)
+    assert {both.group(1), both.group(2)} == {"1", "2"}
+    mending = f"to mend it: repair or remove the pictures in {source}, remove {output}, and run data/prepare.py again"
+    assert mending in said and "2 differences or errors (above)" in said
+    for wrong in ("person 0/cam1/0.jpg", "person 2/cam1/0.jpg"):  # what it says helps
+        (source / wrong).unlink()
+    shutil.rmtree(output)
+    assert prepared(source, output) == 0 and "to mend" not in capsys.readouterr().out
 
 
 def names_in(output):

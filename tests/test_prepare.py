@@ -61,6 +61,7 @@ def test_a_drawn_copy_differs_from_the_published_set_in_everything(drawn, tmp_pa
     said = capsys.readouterr().out
     assert "24 (not 12,936)" in said and "bounding_box_train: found 24 images, published 12,936" in said
     assert said.count("difference: ") == 3 + 5 + 3 and "0 ok" in said
+    assert "\nno damage found; but it is not the set that was published (11 differences above)\n" in said
 
 
 # ---- sound copies ----
@@ -144,17 +145,25 @@ def test_foreign_and_changed_outputs_are_refused(drawn, tmp_path):
     root = arrange("market1501", tmp_path / "source", drawn)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "holiday.jpg").write_bytes(b"precious")
-    with pytest.raises(InputError, match="mine holds files that this script did not make"):
+    with pytest.raises(
+        InputError, match="mine holds files that this script did not make: name a new folder, such as d"
+    ):
         prepared(root, tmp_path / "mine")
+    with pytest.raises(InputError, match="--output data holds files .*: name a new folder, such as data/people[_2]*$"):
+        prepared(root, "data")
     assert (tmp_path / "mine" / "holiday.jpg").read_bytes() == b"precious"
     with pytest.raises(InputError, match="lies inside"):
         prepared(root, root / "deep" / "set")
     prepared(root, tmp_path / "set")
     next((root / "query").iterdir()).unlink()
-    with pytest.raises(InputError, match="set was made from .*source.* with other files or options"):
+    with pytest.raises(
+        InputError, match="set was made from .*source.* with other files or options: .* remove this one"
+    ):
         prepared(root, tmp_path / "set")
-    with pytest.raises(InputError, match="there is no .*gone"):
+    with pytest.raises(InputError, match="there is no file or folder '.*gone'"):
         prepared(tmp_path / "gone", tmp_path / "new")
+    with pytest.raises(InputError, match="there is no file or folder 'peopl'"):
+        prepare.main(prepare.parse_args(["peopl"]))
 
 
 def test_several_sets_in_one_folder_and_halves_of_cuhk03(drawn, tmp_path, capsys, monkeypatch):

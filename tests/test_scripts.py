@@ -163,7 +163,7 @@ def test_a_place_for_the_figures_is_checked_first_and_older_figures_survive_a_mi
         last = capsys.readouterr().err.splitlines()[-1]
         assert "--json" in last and str(place) in last and reason in last
     (tmp_path / "figures.json").write_text("precious")
-    with pytest.raises(InputError, match="no checkpoint"):
+    with pytest.raises(InputError, match="there is no nowhere/x.ckpt"):
         test_reid.main(test_reid.parse_args(["--model=nowhere/x.ckpt", f"--json={tmp_path}/figures.json"]))
     assert (tmp_path / "figures.json").read_text() == "precious"
 
@@ -260,15 +260,15 @@ def mistakes(tiny_set, trained, tmp_path):
     yield train_id, [*new, bad["named"]], "holiday.jpg"
     yield train_id, [*new, bad["broken"]], f"{victim.name} can't be decoded"
     yield train_id, [*new, good, "--val_identities=7"], "val_identities=7 leaves fewer than two"
-    yield train_id, [*new, good, "--pretrained=models/none"], "no checkpoint models/none"
+    yield train_id, [*new, good, "--pretrained=models/none"], "there is no models/none: "
     yield train_id, [*new, good, "--pretrained=imagenet"], "width 1.0 only"
     yield train_id, [*new, good, *other_width], "does not fit: conv1_conv/kernel"
     yield train_id, [*new, good, "--restore=True", "--id=3"], "no run .*m3 to restore"
     yield train_id, [*other_size, good], r"trained with image_size=\[64, 32\]"
-    yield train_reid, [models_dir, good, "--id_model=models/id/gone"], "no checkpoint models/id/gone"
+    yield train_reid, [models_dir, good, "--id_model=models/id/gone"], "there is no models/id/gone: "
     yield train_reid, [models_dir, good, f"--id_model={tmp_path / 'empty'}"], "no checkpoint model.ckpt-<step> in"
     yield train_reid, [models_dir, good, id_model, "--val_identities=1"], "val_identities must be 2 or more"
-    yield test_reid, [f"--model={models}/reid/m7", good], "no checkpoint .*m7"
+    yield test_reid, [f"--model={models}/reid/m7", good], "there is no .*m7: name one that is there, such as .*m0"
     yield test_reid, [reid_model, nowhere], "no folder nowhere/bounding_box_query"
     yield test_reid, [reid_model, bad["one_camera"]], "no query has an image of its identity from another camera"
     yield test_reid, [reid_model, good, "--image_size=128x64"], "trained at 64x32"
@@ -287,4 +287,4 @@ def test_mistakes_get_one_sentence_and_leave_nothing_behind(tiny_set, trained, t
 
 def test_a_mistake_is_one_line_and_an_exit_code():
     finished = run("bash", "test_reid.sh", "--model=nowhere/x.ckpt")
-    assert refusal(finished).startswith("error: no checkpoint nowhere/x.ckpt")
+    assert refusal(finished).startswith("error: there is no nowhere/x.ckpt: ")

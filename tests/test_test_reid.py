@@ -231,8 +231,10 @@ def test_what_quick_run_froze_is_as_accurate_as_what_it_trained(tmp_path):
 def test_mistakes_get_one_sentence(people, models, tmp_path):
     with pytest.raises(InputError, match="--untrained is for checkpoints.*name a checkpoint"):
         measured.open_model(models[1], untrained=True)
-    with pytest.raises(InputError, match="no checkpoint models/reid/none"):
+    with pytest.raises(InputError, match="there is no models/reid/none: "):
         measure(people, tmp_path, "--model", models[1], "models/reid/none")
+    with pytest.raises(InputError, match="there is no .*frozen/gone: freeze a re-id net with python3 pipeline.py"):
+        measure(people, tmp_path, "--model", tmp_path / "frozen" / "gone")
     detector = tmp_path / "obj"
     shutil.copytree(models[1], detector)
     manifest = json.loads((detector / "manifest.json").read_text())

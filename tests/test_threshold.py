@@ -17,6 +17,7 @@ from utils.dataset import open_split
 from utils.freeze import freeze_reid
 from utils.measured import Model
 from utils.options import InputError
+from utils.resnet import build_id_net
 
 FINE = 2 / threshold.BINS
 
@@ -208,6 +209,27 @@ def test_the_files_beside_a_checkpoint_go_with_it_and_name_it(measured, tmp_path
     assert len(list(tmp_path.glob("reid_model-1.ckpt*"))) == 4
     checkpoint.delete(prefix)
     assert not list(tmp_path.glob("reid_model-1.ckpt*"))
+
+
+@pytest.mark.parametrize("options, expected", [
+    ([], (False, "far1")),
+    (["--threshold"], (True, "far1")),
+    (["--threshold_at=eer"], (True, "eer")),
+    (["--threshold=False", "--threshold_at=eer"], (False, "eer")),
+    (["--threshold=False", "--threshold_at=far1", "--threshold_at=eer"], (True, "eer")),  # through test_reid.sh
+    (["--threshold=False", "--threshold_at=eer", "--threshold"], (True, "eer")),
+])  # fmt: skip
+def test_naming_a_threshold_asks_for_one(options, expected):
+    args = test_reid.parse_args(options)
+    assert (args.threshold, args.threshold_at) == expected
+
+
+def test_of_an_id_model_nothing_is_promised_to_pipeline(tiny_set, tmp_path, capsys):
+    prefix = tmp_path / "model.ckpt-7"
+    checkpoint.save_weights(build_id_net(5, (64, 32), 0.125), prefix, {"image_size": [64, 32]})
+    test_reid.main(test_reid.parse_args([f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold_at=eer"]))
+    said = capsys.readouterr().out
+    assert f"written to {prefix}{threshold.SUFFIX} and {threshold.PICTURE}" in said and "pipeline.py" not in said
 
 
 def test_random_weights_get_no_threshold(measured, tiny_set):

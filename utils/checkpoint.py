@@ -47,18 +47,56 @@ def newest_checkpoint(folder="models/reid", pattern: str = REID_PATTERN) -> str:
     if not found:
         name = pattern.format(step="<step>")
         script = "train_id.sh" if pattern == ID_PATTERN else "train_reid.sh"
-        raise InputError(f"no checkpoint {name} in {folder}: train one with bash {script}, or name its path")
+        quick = nameable(Path(folder).parent / "quick_run" / Path(folder).name, pattern)
+        also = f"; there is the quick run's: {' or '.join(quick)}" if quick else ""
+        raise InputError(f"no checkpoint {name} in {folder}: train one with bash {script}, or name its path{also}")
     return max(found)[2]
 
 
+def nameable(folder, pattern: str = "", most: int = 5) -> list:
+    """The paths in a folder that a user can name: its checkpoints and the runs m<N> that hold any, the last of each.
+
+    pattern: the kind of checkpoint; both kinds if empty. Never a run's training_state, which is no model.
+    """
+    kinds = [pattern] if pattern else [REID_PATTERN, ID_PATTERN]
+    own = [kind.format(step=step) for kind in kinds for step in steps_in(folder, kind)[-most:]]
+    runs = [run.name for run in Path(folder).glob("m*") if any(steps_in(run, kind) for kind in kinds)]
+    runs = sorted(runs, key=lambda name: (len(name), name))[-most:]  # m9 before m10
+    return [str(Path(folder, name)) for name in own + runs]
+
+
+def require_checkpoint(prefix, pattern: str = "") -> None:
+    """InputError if there is no whole checkpoint of that prefix."""
+    if Path(f"{prefix}.index").is_file():
+        return
+    if Path(f"{prefix}.data-00000-of-00001").is_file():
+        raise InputError(f"checkpoint {prefix} lacks its {Path(prefix).name}.index: copy both of its files again")
+    found = f"{prefix} is no checkpoint" if Path(prefix).exists() else f"there is no {prefix}"
+    raise InputError(f"{found}: {what_to_name(prefix, pattern)}")
+
+
+def what_to_name(prefix, pattern: str = "") -> str:
+    """What to do for want of the checkpoint `prefix`: name one beside it or in the usual places, or train one."""
+    kind = "id" if pattern == ID_PATTERN else "reid"
+    usual = (Path("models", kind), Path("models", "quick_run", kind))
+    places = ((Path(prefix).parent, pattern), *((folder, pattern or REID_PATTERN) for folder in usual))
+    found = next(filter(None, (nameable(*place) for place in places)), [])
+    if found:
+        return f"name one that is there, such as {', '.join(found)}"
+    scripts = "bash train_id.sh" if kind == "id" else "bash train_id.sh, then bash train_reid.sh"
+    return f"train one first ({scripts}), or name a checkpoint or run folder that is there"
+
+
 def find_checkpoint(path, pattern: str = "") -> str:
-    """The prefix that a user means by the path of a checkpoint or a run folder.
+    """The prefix that a user means by the path of a checkpoint or a run folder; InputError if it is not there.
 
     Of a run folder it is the suggested checkpoint, or else the newest.
     pattern: the kind of checkpoint to look for in a folder; both kinds if empty.
     """
     if not Path(path).is_dir():
-        return strip_suffix(path)
+        prefix = strip_suffix(path)
+        require_checkpoint(prefix, pattern)
+        return prefix
     suggested = read_validation(path)["suggested"]
     if suggested and Path(path, suggested["checkpoint"] + ".index").is_file():
         return str(Path(path, suggested["checkpoint"]))
@@ -154,10 +192,7 @@ def load_variables(variables: dict, prefix) -> None:
 
 def read_weights(prefix) -> dict:
     """{'<layer>/<weight>': numpy array} of a checkpoint; InputError if it is not there, half-written or foreign."""
-    if not Path(f"{prefix}.index").is_file():
-        beside = sorted({strip_suffix(path.name) for path in Path(prefix).parent.glob("*.index")})
-        there = f"there is {', '.join(beside[:5])}" if beside else "no checkpoint lies in that folder"
-        raise InputError(f"no checkpoint {prefix}: {there}")
+    require_checkpoint(prefix)
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         stored = {}
@@ -248,11 +283,16 @@ def load_net(prefix, image_size=None, untrained=False):
 def load_embedding_net(prefix, image_size=None):
     """As load_net, for re-id checkpoints only: what pipeline.py freezes."""
     net, args = load_net(prefix, image_size)
+    require_reid(prefix, args)
+    return net, args
+
+
+def require_reid(prefix, args: dict) -> None:
+    """InputError if `prefix` is of an ID model. args: as read_shape or load_net returns them."""
     if "embedding_size" not in args:
         raise InputError(
             f"checkpoint {prefix} is an ID model: train a re-id model from it with bash train_reid.sh first"
         )
-    return net, args
 
 
 def read_validation(folder) -> dict:

@@ -35,6 +35,11 @@ class Finding(NamedTuple):
     examples: list
 
 
+def several(count: int, one: str, more: str) -> str:
+    """'1 picture is' or '2,000 pictures are'."""
+    return f"{count:,} {one if count == 1 else more}"
+
+
 class Listing(dataset.ImageDataset):
     """The pictures of a folder that may be damaged: what would be refused is listed instead.
 
@@ -89,8 +94,9 @@ def training_findings(data) -> list:
     findings = []
     alone = counts == 1
     if alone.any():
-        what = f"{alone.sum():,} of {len(kinds):,} identities in {data.folder} have one picture only"
-        remedy = "they serve as negatives; add pictures to learn from them"
+        have = "has" if alone.sum() == 1 else "have"
+        what = f"{alone.sum():,} of {len(kinds):,} identities in {data.folder} {have} one picture only"
+        remedy = "good for negatives alone; add pictures to learn from them"
         findings.append(Finding(False, what, remedy, _pick(examples, alone)))
     if (cameras == dataset.UNKNOWN_CAMERA).all():
         return findings
@@ -98,9 +104,9 @@ def training_findings(data) -> list:
     one_camera = (np.bincount([kind for kind, _ in pairs], minlength=len(kinds)) == 1) & ~alone
     if one_camera.any():
         nobody = " - nobody was seen by two" if (one_camera | alone).all() else ""
-        what = (
-            f"{one_camera.sum():,} of {len(kinds):,} identities in {data.folder} were seen by one camera only{nobody}"
-        )
+        were = "was" if one_camera.sum() == 1 else "were"
+        what = f"{one_camera.sum():,} of {len(kinds):,} identities in {data.folder} {were} seen by one camera only"
+        what += nobody
         remedy = "knowing people again across cameras is not learnt from them; add pictures by another camera"
         findings.append(Finding(False, what, remedy, _pick(examples, one_camera)))
     return findings
@@ -111,8 +117,9 @@ def testing_findings(query, gallery) -> list:
     findings = []
     strangers = query.identities <= DISTRACTOR
     if strangers.any():
-        what = f"{strangers.sum():,} queries in {query.folder} are junk (-1) or distractors (0000)"
-        remedy = "nobody can be asked for by them; move them to the gallery"
+        asking = several(strangers.sum(), f"query in {query.folder} is", f"queries in {query.folder} are")
+        what = f"{asking} junk (-1) or distractors (0000)"
+        remedy = "nobody can be asked for that way; move what is no person to the gallery"
         findings.append(Finding(True, what, remedy, _pick(query.paths, strangers)))
     if strangers.all():
         return findings
@@ -130,12 +137,13 @@ def testing_findings(query, gallery) -> list:
             "read rightly from the names"
         )
         return [*findings, Finding(True, what, remedy, _pick(query.paths, absent | one_camera))]
-    left_out = "they are left out of all figures; add their pictures to the gallery, or remove them"
+    left_out = "left out of all figures; add pictures of these people to the gallery, or remove the queries"
     for missing, how in ((absent, ""), (one_camera, " in another camera than the query's")):
         missing &= ~strangers
         if missing.any():
-            people = len(np.unique(query.identities[missing]))
-            what = f"{missing.sum():,} queries of {people:,} identities are not in {gallery.folder}{how}"
+            people = several(len(np.unique(query.identities[missing])), "identity", "identities")
+            asking = several(missing.sum(), f"query of {people} is", f"queries of {people} are")
+            what = f"{asking} not in {gallery.folder}{how}"
             findings.append(Finding(False, what, left_out, _pick(query.paths, missing)))
     return findings
 
@@ -150,6 +158,8 @@ def _pick(examples, chosen) -> list:
 def open_folders(data_dir) -> tuple:
     """({split: Listing}, {split: why it can't be opened}). InputError if none of the three folders is there."""
     found, missing = {}, {}
+    if not Path(data_dir).is_dir():
+        raise InputError(f"there is no folder {data_dir}: name the one that holds bounding_box_train and its like")
     for split in dataset.FOLDERS:
         try:
             found[split] = dataset.open_split(data_dir, split, Listing)
@@ -185,22 +195,26 @@ def naming_findings(split: str, data: Listing) -> list:
     """Findings on the names in one folder: no identity, no camera, junk to train on, files that are no pictures."""
     findings = []
     if data.unnamed:
-        what = f"{len(data.unnamed):,} names in {data.folder} tell no identity"
-        remedy = "rename them like 0002_c1s1_000451_03.jpg, remove them, or override get_class_from_path"
+        names = several(len(data.unnamed), f"name in {data.folder} tells", f"names in {data.folder} tell")
+        what = f"{names} no identity"
+        remedy = "rename like 0002_c1s1_000451_03.jpg, remove, or override get_class_from_path"
         findings.append(Finding(True, what, remedy, data.unnamed[:EXAMPLES]))
     unknown = data.cameras == dataset.UNKNOWN_CAMERA
     if unknown.any():
-        what = f"{unknown.sum():,} names in {data.folder} tell no camera"
-        remedy = "testing needs it: rename them like 0002_c1s1_000451_03.jpg, or override get_camera_from_path"
+        names = several(unknown.sum(), f"name in {data.folder} tells", f"names in {data.folder} tell")
+        what = f"{names} no camera"
+        remedy = "testing needs it: rename like 0002_c1s1_000451_03.jpg, or override get_camera_from_path"
         findings.append(Finding(split != "train", what, remedy, _pick(data.paths, unknown)))
     strangers = data.identities <= DISTRACTOR
     if split == "train" and strangers.any():
-        what = f"{strangers.sum():,} pictures in {data.folder} are junk (-1) or distractors (0000)"
-        findings.append(Finding(False, what, "training leaves them out", _pick(data.paths, strangers)))
+        shown = several(strangers.sum(), f"picture in {data.folder} is", f"pictures in {data.folder} are")
+        what = f"{shown} junk (-1) or distractors (0000)"
+        findings.append(Finding(False, what, "left out of training", _pick(data.paths, strangers)))
     others = sorted(path for path in data.folder.iterdir() if path.suffix.lower() not in dataset.SUFFIXES)
     if others:
-        what = f"{len(others):,} entries of {data.folder} are no .jpg or .png"
-        remedy = "they are not looked at; if folders among them hold pictures, move these one level up"
+        entries = several(len(others), f"entry of {data.folder} is", f"entries of {data.folder} are")
+        what = f"{entries} no .jpg or .png"
+        remedy = "not looked at; where a folder holds pictures, move these one level up"
         findings.append(Finding(False, what, remedy, [str(path) for path in others[:EXAMPLES]]))
     return findings
 
@@ -215,8 +229,9 @@ def overlap_findings(found: dict) -> list:
     both = np.intersect1d(train.identities[train.people()], test.identities[test.people()])
     if not len(both):
         return []
-    what = f"{len(both):,} identities have the same number in {train.folder} and in {test.folder}"
-    remedy = "if they are the same people, the test flatters: keep tested people out of training"
+    what = several(len(both), "identity has", "identities have")
+    what += f" the same number in {train.folder} and in {test.folder}"
+    remedy = "if these are the same people, the test flatters: keep tested people out of training"
     return [Finding(False, what, remedy, [f"identity {number}" for number in both[:EXAMPLES]])]
 
 
@@ -259,11 +274,15 @@ def picture_findings(found: dict) -> list:
             pictures.append(picture)
             progress.add()
     findings = []
-    for fault, what in (("empty", "are empty"), ("unreadable", "can't be read: cut short, or no JPEG or PNG at all")):
+    unreadable = "can't be read: cut short, or no JPEG or PNG at all"
+    for fault, one, more in (
+        ("empty", "picture is empty", "pictures are empty"),
+        ("unreadable", f"picture {unreadable}", f"pictures {unreadable}"),
+    ):
         paths = [picture.path for picture in pictures if picture.fault == fault]
         if paths:
-            what = f"{len(paths):,} pictures {what}"
-            findings.append(Finding(True, what, "copy them again or remove them", paths[:EXAMPLES]))
+            what = several(len(paths), one, more)
+            findings.append(Finding(True, what, "copy again or remove", paths[:EXAMPLES]))
     sound = [picture for picture in pictures if not picture.fault]
     return findings + duplicate_findings(sound) + size_findings(sound)
 
@@ -287,13 +306,15 @@ def duplicate_findings(pictures) -> list:
             kind = "cameras" if max(people, default=JUNK) > DISTRACTOR and len(cameras) > 1 else "twice"
         kinds[kind].append(" = ".join(picture.path for picture in group[:3]))
     about = (
-        ("leak", True, "are both in training and in test", "remove them from one, or the test flatters"),
-        ("people", True, "are there under two identities", "find out who it is and remove the other"),
-        ("cameras", True, "are there under two cameras", "find out which it was and remove the other"),
-        ("twice", False, "are there more than once", "one of each would do"),
+        ("leak", True, "both in training and in test", "remove from one of them, or the test flatters"),
+        ("people", True, "there under two identities", "find out who it is and remove the other"),
+        ("cameras", True, "there under two cameras", "find out which it was and remove the other"),
+        ("twice", False, "there more than once", "one of each would do"),
     )
     return [
-        Finding(error, f"{len(kinds[kind]):,} pictures {what}", remedy, kinds[kind][:EXAMPLES])
+        Finding(
+            error, f"{several(len(kinds[kind]), 'picture is', 'pictures are')} {what}", remedy, kinds[kind][:EXAMPLES]
+        )
         for kind, error, what, remedy in about
         if kinds[kind]
     ]
@@ -309,14 +330,14 @@ def size_findings(pictures) -> list:
         findings.append(Finding(False, what, "all are scaled to one size, so their shapes change", []))
     small = [picture.path for picture in pictures if picture.height < SMALL]
     if small:
-        what = f"{len(small):,} pictures are less than {SMALL} pixels high"
-        findings.append(Finding(False, what, "hardly more than colours can be seen: leave them out", small[:EXAMPLES]))
+        what = f"{several(len(small), 'picture is', 'pictures are')} less than {SMALL} pixels high"
+        findings.append(Finding(False, what, "hardly more than colours can be seen: leave out", small[:EXAMPLES]))
     return findings
 
 
-def tell(findings) -> None:
-    """Prints findings, errors first, each with its examples."""
+def tell(findings, shown=str) -> None:
+    """Prints findings, errors first, each with its examples as `shown` puts them."""
     for finding in sorted(findings, key=lambda finding: not finding.error):
         print(f"{'error' if finding.error else 'note'}: {finding.what} ({finding.remedy})")
         for example in finding.examples:
-            print(f"    {example}")
+            print(f"    {shown(example)}")

@@ -57,10 +57,7 @@ def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=
     are that inaccurate.
     """
     wishes = Wishes(**wishes)
-    found = _tensorrt(wishes)
-    int8 = found["version"] and trt.choose_precision("reid", wishes.precision, found["capability"])[0] == "INT8"
-    if int8 and calibration is None:
-        raise InputError("--precision=INT8 needs pictures of people to calibrate on: name a folder with --pictures")
+    require_calibration(wishes, calibration is not None)
     net, args = load_embedding_net(prefix, image_size)
     size = [int(side) for side in args["image_size"]]
     images = pictures(tuple(size))
@@ -100,6 +97,14 @@ def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=
 
     example = np.resize(images, (batch, *size, 3))
     return _freeze(save, Path(target), about, example, calibrate, compare, wishes)
+
+
+def require_calibration(wishes: Wishes, has_pictures: bool) -> None:
+    """InputError if the re-id net would get INT8 and there are no pictures of people to calibrate on."""
+    found = _tensorrt(wishes)
+    int8 = found["version"] and trt.choose_precision("reid", wishes.precision, found["capability"])[0] == "INT8"
+    if int8 and not has_pictures:
+        raise InputError("--precision=INT8 needs pictures of people to calibrate on: name a folder with --pictures")
 
 
 def rgb_net(net: tf.keras.Model):

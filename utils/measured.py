@@ -28,7 +28,8 @@ class Model(NamedTuple):
 
     name: its path, or what else to call it; about: kind ('checkpoint' or 'frozen'), engine, precision, image_size
     [H, W]; original: the path of what a frozen one was made from, if that is at hand; embed: (B, H, W, 3) uint8 RGB of
-    that size -> (B, E) float32 of norm 1; pictures: paths -> yields such batches, as this model gets to see them.
+    that size -> (B, E) float32 of norm 1; pictures: paths -> yields such batches, as this model gets to see them; reid:
+    False for an ID model, which can be measured but not frozen.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Model(NamedTuple):
     original: str | None
     embed: Callable
     pictures: Callable
+    reid: bool = True
 
     def embed_paths(self, paths, said_as=None, flip=False) -> np.ndarray:
         """(N, E) float32, the embeddings of N files in their order.
@@ -71,10 +73,17 @@ def find_models(named) -> list:
         if is_frozen(name):
             paths = [find_original(name), str(name)]
         else:
-            paths = [checkpoint.newest_checkpoint() if name == "newest" else checkpoint.find_checkpoint(name)]
+            paths = [checkpoint.newest_checkpoint() if name == "newest" else find_trained(name)]
         for path in filter(None, paths):
             found.setdefault(Path(path).resolve(), path)  # each but once, however it was named
     return list(found.values())
+
+
+def find_trained(name) -> str:
+    """As checkpoint.find_checkpoint; where a frozen model was meant that is not there, says how to make one."""
+    if "frozen" in Path(name).parts and not Path(name).exists():  # as pipeline.py calls its folder
+        raise InputError(f"there is no {name}: freeze a re-id net with python3 pipeline.py first, or name a checkpoint")
+    return checkpoint.find_checkpoint(name)
 
 
 def find_original(folder):
@@ -112,7 +121,7 @@ def open_checkpoint(prefix, image_size, untrained) -> Model:
 
     name = f"random weights in the shape of {prefix}" if untrained else prefix
     about = {"kind": "checkpoint", "engine": "tensorflow", "precision": "FP32", "image_size": list(size)}
-    return Model(name, about, None, lambda images: embed(images).numpy(), pictures)
+    return Model(name, about, None, lambda images: embed(images).numpy(), pictures, "embedding_size" in args)
 
 
 def open_frozen(folder) -> Model:
