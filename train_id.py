@@ -206,10 +206,11 @@ def main(args):
                     f"step {step}: validation loss {figures['loss']:.4f}, accuracy {figures['accuracy']:.3f}; "
                     f"saved {run.prefix(step)}"
                 )
+    defaults = vars(parse_args([]))
     if steps.stopped:
-        run.end_stopped()
+        run.end_stopped(defaults)
     next_line = f"bash train_reid.sh --id_model={run.prefix(suggested['step'])}"
-    run.print_end(suggested, next_line, parse_args([]).data_dir)
+    run.print_end(suggested, next_line, defaults)
 
 
 if __name__ == "__main__":

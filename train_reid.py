@@ -323,10 +323,11 @@ def main(args):
                     f"step {step}: validation loss {figures['loss']:.4f}, rank-1 {figures['rank1']:.1f} %, "
                     f"mAP {figures['mAP']:.1f} %; saved {run.prefix(step)}"
                 )
+    defaults = vars(parse_args([]))
     if steps.stopped:
-        run.end_stopped()
+        run.end_stopped(defaults)
     best = run.prefix(suggested["step"])
-    run.print_end(suggested, f"bash test_reid.sh --model={best}", parse_args([]).data_dir)
+    run.print_end(suggested, f"bash test_reid.sh --model={best}", defaults)
     print(f"  or to the device: scp {best}* USER@JETSON:")
 
 
