@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from utils.options import (
+    VAL_IDENTITIES,
     InputError,
     add_augmentation_options,
     add_run_options,
@@ -37,8 +38,8 @@ def parse_args(argv=None):
     add = options.add_argument_group("data").add_argument
     add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_train")
     add("--val_identities", type=non_negative_int, default=None,
-        help="identities held out for validation; by default those that the ID model has never seen either "
-             "(its own val_identities)")
+        help="identities held out for validation, 2 or more; by default those that the ID model left out "
+             f"(its own val_identities), or {VAL_IDENTITIES} where it left out none and so has seen them all")
     add_augmentation_options(options)
     add = options.add_argument_group("network").add_argument
     add("--id_model", default="models/id/m0",
@@ -105,9 +106,8 @@ def inherit(args, run):
         before = checkpoint.read_shape(start)
     args.image_size, args.width = before["image_size"], before["width"]
     if args.val_identities is None:
-        args.val_identities = before.get("val_identities") or 50
-    if args.val_identities < 2:
-        raise InputError("val_identities must be 2 or more: validation compares people with each other")
+        inherited = before.get("val_identities", 0)
+        args.val_identities = inherited if inherited >= 2 else VAL_IDENTITIES
     another_set = Path(before.get("data_dir", args.data_dir)).resolve() != Path(args.data_dir).resolve()
     if not args.restore and (another_set or args.val_identities > before.get("val_identities", 0)):
         print(
@@ -130,6 +130,11 @@ def split(data_dir, val_identities, seed):
     doctor.check_quickly(train=data)
     shown = data.people()
     paths, identities, cameras = np.array(data.paths)[shown], data.identities[shown], data.cameras[shown]  # (N,) each
+    if val_identities < 2:
+        raise InputError(
+            f"val_identities={val_identities} is too few, for validation compares people with each other: "
+            + dataset.fitting_val_identities(len(np.unique(identities)))
+        )
     held_out = dataset.hold_out_identities(identities, val_identities, seed)
     kinds, counts = np.unique(identities[~held_out], return_counts=True)
     if counts.max() == 1:

@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 
+VAL_IDENTITIES = 50  # held out by both trainings where nothing else is asked
+
+
 class InputError(Exception):
     """A mistake of the user's: the message is one sentence that names the file or option and says what to do."""
 
