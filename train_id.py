@@ -10,6 +10,7 @@ step at which the validation loss flattened) and the TensorBoard runs train and 
 
 import time
 
+from utils.device import explained_imports
 from utils.options import (
     VAL_IDENTITIES,
     InputError,
@@ -64,13 +65,14 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+with explained_imports():
+    import numpy as np
+    import tensorflow as tf
 
-from utils import checkpoint, dataset, doctor, resnet  # noqa: E402
-from utils.embed import embed_paths, embedder, evaluate_within  # noqa: E402
-from utils.losses import id_loss, weight_decay  # noqa: E402
-from utils.run import Run, Steps, build_schedule, check_finite, suggest_flat  # noqa: E402
+    from utils import checkpoint, dataset, doctor, resnet
+    from utils.embed import embed_paths, embedder, evaluate_within
+    from utils.losses import id_loss, weight_decay
+    from utils.run import Run, Steps, build_schedule, check_finite, suggest_flat
 
 
 def initialise(net, pretrained) -> str:

@@ -14,6 +14,7 @@ import math
 import time
 from pathlib import Path
 
+from utils.device import explained_imports
 from utils.options import (
     VAL_IDENTITIES,
     InputError,
@@ -77,18 +78,19 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+with explained_imports():
+    import numpy as np
+    import tensorflow as tf
 
-from utils import checkpoint, dataset, doctor, resnet  # noqa: E402
-from utils.embed import ask_within, embed_paths, embedder, evaluate_within  # noqa: E402
-from utils.grid import triplet_grid  # noqa: E402
-from utils.losses import triplet_loss, weight_decay  # noqa: E402
-from utils.metrics import strict_threshold  # noqa: E402
-from utils.mining import draw_pool, mine_triplets  # noqa: E402
-from utils.projector import write_projector  # noqa: E402
-from utils.ranked import Pictures, average_precisions, choose_queries, rank, ranked_grid  # noqa: E402
-from utils.run import Run, Steps, build_schedule, check_finite, suggest_map  # noqa: E402
+    from utils import checkpoint, dataset, doctor, resnet
+    from utils.embed import ask_within, embed_paths, embedder, evaluate_within
+    from utils.grid import triplet_grid
+    from utils.losses import triplet_loss, weight_decay
+    from utils.metrics import strict_threshold
+    from utils.mining import draw_pool, mine_triplets
+    from utils.projector import write_projector
+    from utils.ranked import Pictures, average_precisions, choose_queries, rank, ranked_grid
+    from utils.run import Run, Steps, build_schedule, check_finite, suggest_map
 
 SHOWN_QUERIES = 5  # with their ranked answers in TensorBoard
 SHOWN_TIMES = 20  # in a run: each takes about a megabyte

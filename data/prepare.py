@@ -29,6 +29,7 @@ sys.path.insert(
     0, str(Path(__file__).resolve().parent.parent)
 )  # so that `python3 data/prepare.py` finds data and utils
 
+from utils.device import explained_imports  # noqa: E402
 from utils.options import InputError, fraction, parser, run_main, seed  # noqa: E402
 
 KINDS = ("auto", "market1501", "dukemtmc", "msmt17", "cuhk03", "own")
@@ -68,11 +69,12 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-from data import layouts  # noqa: E402
-from data.own_crops import SINGLE_CAMERA, plan_own  # noqa: E402
-from data.unpack import require_space, unpack  # noqa: E402
-from utils import dataset, doctor  # noqa: E402
-from utils.progress import Progress  # noqa: E402
+with explained_imports():
+    from data import layouts
+    from data.own_crops import SINGLE_CAMERA, plan_own
+    from data.unpack import require_space, unpack
+    from utils import dataset, doctor
+    from utils.progress import Progress
 
 MADE_BY = "prepared.json"
 NAMES = "names.json"
