@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import signal
 
+from utils.device import explained_imports
 from utils.options import (
     InputError,
     file_to_write,
@@ -82,21 +83,22 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 from contextlib import ExitStack  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-import numpy as np  # noqa: E402
+with explained_imports():
+    import numpy as np
 
-from utils import screen  # noqa: E402
-from utils.camera import Camera, default_source  # noqa: E402
-from utils.chain import Chain  # noqa: E402
-from utils.detector import Detector  # noqa: E402
-from utils.draw import side_by_side  # noqa: E402
-from utils.files import write_json  # noqa: E402
-from utils.frozen import let_gpu_memory_grow  # noqa: E402
-from utils.gallery import check_place, enrol, save_people  # noqa: E402
-from utils.identities import FIRST_THRESHOLD, Identities  # noqa: E402
-from utils.recorder import TracksFile, VideoFile  # noqa: E402
-from utils.reid_net import Embedder  # noqa: E402
-from utils.timing import Figures, table  # noqa: E402
-from utils.view import View  # noqa: E402
+    from utils import screen
+    from utils.camera import Camera, default_source
+    from utils.chain import Chain
+    from utils.detector import Detector
+    from utils.draw import side_by_side
+    from utils.files import write_json
+    from utils.frozen import let_gpu_memory_grow
+    from utils.gallery import check_place, enrol, save_people
+    from utils.identities import FIRST_THRESHOLD, Identities
+    from utils.recorder import TracksFile, VideoFile
+    from utils.reid_net import Embedder
+    from utils.timing import Figures, table
+    from utils.view import View
 
 WAIT = 0.5  # seconds for which the only camera is waited for; Ctrl-C is not kept waiting longer
 GLANCE = 0.02  # and each of several, so that a silent one does not hold the others up

@@ -55,12 +55,18 @@ step() {
   printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"
 }
 
+# Both trainings note it as they would of pictures that somebody forgot.
+say_intended() {
+  echo "that one camera alone sees many people is intended here (one_camera=$one_camera): the note on it below is no mistake"
+}
+
 step "1/6 drawing people"
 "$python" data/sample.py --output "$data_dir" --identities "$identities" --one_camera "$one_camera" \
   --image_size "$image_size" --seed "$seed"
 rm -rf "$models_dir" models/quick_run.json  # what the last quick run made
 
 step "2/6 training the ID model"
+say_intended
 "$python" train_id.py \
   --models_dir="$models_dir" \
   --data_dir="$data_dir" \
@@ -78,6 +84,7 @@ step "2/6 training the ID model"
   --seed="$seed"
 
 step "3/6 training the re-id model"
+say_intended
 "$python" train_reid.py \
   --models_dir="$models_dir" \
   --data_dir="$data_dir" \
@@ -128,3 +135,13 @@ else
 fi
 
 "$python" -m utils.quick_table --folder="$models_dir" --json=models/quick_run.json --seconds="$SECONDS"
+
+printf '\nnext:\n'
+if [ -d "$models_dir/frozen/obj" ] && [ -d "$models_dir/frozen/reid" ] && [ -f models/downloads/vtest.avi ]; then
+  echo "  $python demo.py --obj $models_dir/frozen/obj --reid $models_dir/frozen/reid --source models/downloads/vtest.avi --output people.mp4"
+  echo "      the demo on these networks; with --source 0 on a camera"
+fi
+echo "  bash test_reid.sh --model=$models_dir/reid/m0 --data_dir=$data_dir"
+echo "      the test once more, with options of your own; --help lists them"
+echo "  $python pipeline.py ${parts[*]}${parts:+ }$models_dir/reid/m0"
+echo "      freezes into models/frozen, where demo.py looks if no network is named"

@@ -10,6 +10,7 @@ Reads <data_dir>/bounding_box_test (the gallery) and bounding_box_query. Image s
 checkpoint sees the pictures as in training; a frozen model as in demo.py, through OpenCV.
 """
 
+from utils.device import explained_imports
 from utils.options import InputError, boolean, file_to_write, fraction, image_size, parser, positive_int, run_main
 
 
@@ -69,17 +70,18 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import functools  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-import numpy as np  # noqa: E402
+with explained_imports():
+    import numpy as np
 
-from utils import doctor, metrics, ranked, threshold  # noqa: E402
-from utils.chart import similarity_chart  # noqa: E402
-from utils.dataset import check_images, naming_unreadable, open_split  # noqa: E402
-from utils.files import write_json  # noqa: E402
-from utils.frozen import let_gpu_memory_grow  # noqa: E402
-from utils.grid import write_png  # noqa: E402
-from utils.measured import find_models, open_model  # noqa: E402
-from utils.reid_table import ROWS, letters, print_camera_pairs, print_figures  # noqa: E402
-from utils.rerank import rerank_blocks  # noqa: E402
+    from utils import doctor, metrics, ranked, threshold
+    from utils.chart import similarity_chart
+    from utils.dataset import check_images, naming_unreadable, open_split
+    from utils.files import write_json
+    from utils.frozen import let_gpu_memory_grow
+    from utils.grid import write_png
+    from utils.measured import find_models, open_model
+    from utils.reid_table import ROWS, letters, print_camera_pairs, print_figures
+    from utils.rerank import rerank_blocks
 
 
 def main(args):

@@ -10,7 +10,9 @@ step at which the validation loss flattened) and the TensorBoard runs train and 
 
 import time
 
+from utils.device import explained_imports
 from utils.options import (
+    VAL_IDENTITIES,
     InputError,
     add_augmentation_options,
     add_run_options,
@@ -35,7 +37,7 @@ def parse_args(argv=None):
     add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_train")
     add("--val_images", type=positive_int, default=1,
         help="pictures of each identity held out for the validation loss (an identity keeps at least two)")
-    add("--val_identities", type=non_negative_int, default=50,
+    add("--val_identities", type=non_negative_int, default=VAL_IDENTITIES,
         help="identities held out altogether: rank-1 and mAP are measured on them here and in train_reid, "
              "so nothing may have seen them; 0 trains on all")
     add_augmentation_options(options)
@@ -63,13 +65,14 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+with explained_imports():
+    import numpy as np
+    import tensorflow as tf
 
-from utils import checkpoint, dataset, doctor, resnet  # noqa: E402
-from utils.embed import embed_paths, embedder, evaluate_within  # noqa: E402
-from utils.losses import id_loss, weight_decay  # noqa: E402
-from utils.run import Run, Steps, build_schedule, check_finite, suggest_flat  # noqa: E402
+    from utils import checkpoint, dataset, doctor, resnet
+    from utils.embed import embed_paths, embedder, evaluate_within
+    from utils.losses import id_loss, weight_decay
+    from utils.run import Run, Steps, build_schedule, check_finite, suggest_flat
 
 
 def initialise(net, pretrained) -> str:
@@ -152,6 +155,12 @@ def validate_strangers(embed, strangers, args) -> dict:
     return {"rank1": figures["rank1"], "mAP": figures["mAP"]}
 
 
+def of_reid(val_identities, num_classes) -> str:
+    """The option that train_reid needs where no identities were left to it and its own number would be too many."""
+    fitting = max(2, num_classes // 4)
+    return f" --val_identities={fitting}" if val_identities < 2 and fitting < VAL_IDENTITIES else ""
+
+
 def main(args):
     tf.keras.utils.set_random_seed(args.seed)
     run = Run(args.models_dir, "id", checkpoint.ID_PATTERN, vars(args), args.keep)
@@ -206,10 +215,11 @@ def main(args):
                     f"step {step}: validation loss {figures['loss']:.4f}, accuracy {figures['accuracy']:.3f}; "
                     f"saved {run.prefix(step)}"
                 )
+    defaults = vars(parse_args([]))
     if steps.stopped:
-        run.end_stopped()
+        run.end_stopped(defaults)
     next_line = f"bash train_reid.sh --id_model={run.prefix(suggested['step'])}"
-    run.print_end(suggested, next_line, parse_args([]).data_dir)
+    run.print_end(suggested, next_line + of_reid(args.val_identities, num_classes), defaults)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ restore=False                             # True goes on with models/id/m$id; Fa
 id=0                                      # number of the run to restore
 data_dir=data/Market-1501-v15.09.15       # holds bounding_box_train
 pretrained=imagenet                       # imagenet, none (random weights), or the path of a checkpoint
+val_identities=50                         # people left out, for both trainings to measure on; 0 trains on all
 image_size=256x128                        # pixels, height first
 width=1.0                                 # factor on the number of filters; 0.25 trains on a CPU
 batch_size=64                             # pictures a step
@@ -32,6 +33,7 @@ exec "$python" train_id.py \
   --id="$id" \
   --data_dir="$data_dir" \
   --pretrained="$pretrained" \
+  --val_identities="$val_identities" \
   --image_size="$image_size" \
   --width="$width" \
   --batch_size="$batch_size" \

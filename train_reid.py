@@ -14,7 +14,9 @@ import math
 import time
 from pathlib import Path
 
+from utils.device import explained_imports
 from utils.options import (
+    VAL_IDENTITIES,
     InputError,
     add_augmentation_options,
     add_run_options,
@@ -37,8 +39,8 @@ def parse_args(argv=None):
     add = options.add_argument_group("data").add_argument
     add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_train")
     add("--val_identities", type=non_negative_int, default=None,
-        help="identities held out for validation; by default those that the ID model has never seen either "
-             "(its own val_identities)")
+        help="identities held out for validation, 2 or more; by default those that the ID model left out "
+             f"(its own val_identities), or {VAL_IDENTITIES} where it left out none and so has seen them all")
     add_augmentation_options(options)
     add = options.add_argument_group("network").add_argument
     add("--id_model", default="models/id/m0",
@@ -76,18 +78,19 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+with explained_imports():
+    import numpy as np
+    import tensorflow as tf
 
-from utils import checkpoint, dataset, doctor, resnet  # noqa: E402
-from utils.embed import ask_within, embed_paths, embedder, evaluate_within  # noqa: E402
-from utils.grid import triplet_grid  # noqa: E402
-from utils.losses import triplet_loss, weight_decay  # noqa: E402
-from utils.metrics import strict_threshold  # noqa: E402
-from utils.mining import draw_pool, mine_triplets  # noqa: E402
-from utils.projector import write_projector  # noqa: E402
-from utils.ranked import Pictures, average_precisions, choose_queries, rank, ranked_grid  # noqa: E402
-from utils.run import Run, Steps, build_schedule, check_finite, suggest_map  # noqa: E402
+    from utils import checkpoint, dataset, doctor, resnet
+    from utils.embed import ask_within, embed_paths, embedder, evaluate_within
+    from utils.grid import triplet_grid
+    from utils.losses import triplet_loss, weight_decay
+    from utils.metrics import strict_threshold
+    from utils.mining import draw_pool, mine_triplets
+    from utils.projector import write_projector
+    from utils.ranked import Pictures, average_precisions, choose_queries, rank, ranked_grid
+    from utils.run import Run, Steps, build_schedule, check_finite, suggest_map
 
 SHOWN_QUERIES = 5  # with their ranked answers in TensorBoard
 SHOWN_TIMES = 20  # in a run: each takes about a megabyte
@@ -105,9 +108,8 @@ def inherit(args, run):
         before = checkpoint.read_shape(start)
     args.image_size, args.width = before["image_size"], before["width"]
     if args.val_identities is None:
-        args.val_identities = before.get("val_identities") or 50
-    if args.val_identities < 2:
-        raise InputError("val_identities must be 2 or more: validation compares people with each other")
+        inherited = before.get("val_identities", 0)
+        args.val_identities = inherited if inherited >= 2 else VAL_IDENTITIES
     another_set = Path(before.get("data_dir", args.data_dir)).resolve() != Path(args.data_dir).resolve()
     if not args.restore and (another_set or args.val_identities > before.get("val_identities", 0)):
         print(
@@ -130,6 +132,11 @@ def split(data_dir, val_identities, seed):
     doctor.check_quickly(train=data)
     shown = data.people()
     paths, identities, cameras = np.array(data.paths)[shown], data.identities[shown], data.cameras[shown]  # (N,) each
+    if val_identities < 2:
+        raise InputError(
+            f"val_identities={val_identities} is too few, for validation compares people with each other: "
+            + dataset.fitting_val_identities(len(np.unique(identities)))
+        )
     held_out = dataset.hold_out_identities(identities, val_identities, seed)
     kinds, counts = np.unique(identities[~held_out], return_counts=True)
     if counts.max() == 1:
@@ -323,10 +330,11 @@ def main(args):
                     f"step {step}: validation loss {figures['loss']:.4f}, rank-1 {figures['rank1']:.1f} %, "
                     f"mAP {figures['mAP']:.1f} %; saved {run.prefix(step)}"
                 )
+    defaults = vars(parse_args([]))
     if steps.stopped:
-        run.end_stopped()
+        run.end_stopped(defaults)
     best = run.prefix(suggested["step"])
-    run.print_end(suggested, f"bash test_reid.sh --model={best}", parse_args([]).data_dir)
+    run.print_end(suggested, f"bash test_reid.sh --model={best}", defaults)
     print(f"  or to the device: scp {best}* USER@JETSON:")
 
 

@@ -6,6 +6,7 @@
 #
 # Result: models/reid/m<N>/reid_model-<step>.ckpt. Watch it with: cd models; tensorboard --logdir=.
 # The values are meant for Market-1501 on one GPU. How long that takes and how far it comes was not measured.
+# Image size, width and the people left to validation (val_identities) are those of the ID model.
 set -euo pipefail
 cd "$(dirname "$0")"
 

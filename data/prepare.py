@@ -29,6 +29,7 @@ sys.path.insert(
     0, str(Path(__file__).resolve().parent.parent)
 )  # so that `python3 data/prepare.py` finds data and utils
 
+from utils.device import explained_imports  # noqa: E402
 from utils.options import InputError, fraction, parser, run_main, seed  # noqa: E402
 
 KINDS = ("auto", "market1501", "dukemtmc", "msmt17", "cuhk03", "own")
@@ -68,13 +69,14 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-from data import layouts  # noqa: E402
-from data.own_crops import SINGLE_CAMERA, plan_own  # noqa: E402
-from data.unpack import require_space, unpack  # noqa: E402
-from data.verdict import MADE_BY, NAMES, UNPACKED, how_to_mend, next_command, read_note, verdict, with_original  # noqa: E402
-from utils import dataset, doctor  # noqa: E402
-from utils.doctor import several  # noqa: E402
-from utils.progress import Progress  # noqa: E402
+with explained_imports():
+    from data import layouts
+    from data.own_crops import SINGLE_CAMERA, plan_own
+    from data.unpack import require_space, unpack
+    from data.verdict import MADE_BY, NAMES, UNPACKED, how_to_mend, next_command, read_note, verdict, with_original
+    from utils import dataset, doctor
+    from utils.doctor import several
+    from utils.progress import Progress
 
 UNPACKING = "unpacked"  # the folder
 

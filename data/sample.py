@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `python3 data/sample.py` finds data and utils
 
+from utils.device import explained_imports  # noqa: E402
 from utils.options import (  # noqa: E402
     InputError,
     fraction,
@@ -72,11 +73,12 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before NumPy and OpenCV are imported: --help answers at once
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+with explained_imports():
+    import cv2
+    import numpy as np
 
-from data.scenes import random_camera, random_pass, take_picture  # noqa: E402
-from data.wardrobe import random_identity  # noqa: E402
+    from data.scenes import random_camera, random_pass, take_picture
+    from data.wardrobe import random_identity
 
 FOLDERS = ("bounding_box_train", "bounding_box_test", "bounding_box_query")
 # Each kind of random numbers has its own stream, so one never shifts another.

@@ -91,8 +91,12 @@ def test_held_out_identities_and_images():
     assert len(set(identities[held_out])) == 4 and not set(identities[held_out]) & set(identities[~held_out])
     np.testing.assert_array_equal(held_out, dataset.hold_out_identities(identities, 4, seed=3))
     assert (held_out != dataset.hold_out_identities(identities, 4, seed=4)).any()
-    with pytest.raises(InputError, match="val_identities=9"):
+    with pytest.raises(InputError, match="val_identities=9 leaves .* give --val_identities=2 to 8$"):
         dataset.hold_out_identities(identities, 9, seed=0)
+    with pytest.raises(InputError, match="of the 4 training identities: give --val_identities=2$"):
+        dataset.hold_out_identities(np.arange(4), 50, seed=0)
+    with pytest.raises(InputError, match="of the 3 training identities: add people"):
+        dataset.hold_out_identities(np.arange(3), 2, seed=0)
     kept = ~dataset.hold_out_images(identities, 2, seed=0)
     assert np.bincount(identities[kept]).tolist() == [1, 2, 2, 2, 3, 4, 5, 6, 7, 8]
 

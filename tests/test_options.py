@@ -1,13 +1,15 @@
 """Options of the scripts and their launchers: values refused at once, --help, defaults."""
 
 import re
+import shlex
+import sys
 
 import pytest
 
 import test_reid
 import train_id
 import train_reid
-from tests.conftest import ROOT, run
+from tests.conftest import ROOT, refusal, run
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,29 @@ def test_every_option_of_a_launcher_is_one_of_its_script():
             default = parsed[option]
             shown = "x".join(map(str, default)) if isinstance(default, list) else default
             assert value == str(shown) or float(value) == float(shown), (name, option, value, default)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train_id.py"],
+        ["train_reid.py"],
+        ["test_reid.py"],
+        ["demo.py"],
+        ["pipeline.py"],
+        ["data/prepare.py", "a folder"],
+        ["data/sample.py", "--output=gone"],
+    ],
+)
+def test_a_python_without_the_packages_is_told_which_one_has_them(words):
+    sentence = refusal(run(sys.executable, "-S", *words))  # -S: the standard library alone
+    assert re.fullmatch(
+        r"error: No module named '\w+': run bash setup.sh, and the scripts with .venv/bin/python.*", sentence
+    )
+
+
+def test_an_error_comes_behind_what_was_printed_before_it():
+    main = "def main(args):\n    print('a note')\n    raise InputError('a mistake')\n"
+    script = f"from utils.options import InputError, run_main\n{main}run_main(main, None)"
+    done = run("bash", "-c", f"{shlex.quote(sys.executable)} -c {shlex.quote(script)} 2>&1 | cat", PYTHONUNBUFFERED="")
+    assert done.stdout == "a note\nerror: a mistake\n"

@@ -75,7 +75,7 @@ def test_what_can_not_be_restored_is_refused(tmp_path):
         new_run(tmp_path).find_restored()
     net = TinyNet()
     run.save(net, built_optimizer(net), 1, {"loss": 1.0}, suggest_flat)
-    with pytest.raises(InputError, match="trained with seed=0, not 5"):
+    with pytest.raises(InputError, match="trained with --seed=0: give exactly that again"):
         new_run(tmp_path, seed=5).find_restored()
     assert new_run(tmp_path, seed=None).find_restored() == 1
 

@@ -1,10 +1,10 @@
 """The training and testing scripts as a user runs them: through their launchers, on drawn pictures, for a few steps."""
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -183,8 +183,8 @@ def test_training_from_a_checkpoint_of_ours(trained, tiny_set, tmp_path, capsys)
 
 
 def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tiny_set, tmp_path):
-    command = [sys.executable, "train_id.py", f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", *SMALL]
-    command += ["--num_steps=100000", "--save_every=50000"]
+    place = f"--models_dir={tmp_path}"
+    command = ["bash", "train_id.sh", place, f"--data_dir={tiny_set}", *SMALL, "--num_steps=9", "--num_steps=100000"]
     training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in training.stdout:
         if line.startswith("step "):
@@ -193,9 +193,12 @@ def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tiny_set, tmp_path):
     printed = training.stdout.read()
     assert training.wait(60) == 130 and "saved" in printed
     (step,) = checkpoint.steps_in(tmp_path / "id" / "m0", checkpoint.ID_PATTERN)
-    go_on = next(line.strip() for line in printed.splitlines() if line.strip().startswith("python3 "))
-    more = run("bash", "-c", go_on.replace("python3", sys.executable, 1).replace("=100000", f"={step + 2}"))
+    go_on = next(line.strip() for line in printed.splitlines() if " --restore=True --id=0 " in line)
+    assert set(shlex.split(go_on)[4:]) == {place, f"--data_dir={tiny_set}", *SMALL, "--num_steps=100000"}
+    more = run("bash", "-c", go_on.replace("=100000", f"={step + 2}"))
     assert more.returncode == 0 and f"going on from step {step}" in more.stdout, more.stdout + more.stderr
+    refused = refusal(run("bash", "train_id.sh", place, "--restore=True", "--id=0"))
+    assert "trained with --image_size=64x32 --width=0.125 --val_identities=2: give" in refused
 
 
 def test_the_closing_table_of_the_quick_run(tmp_path, capsys):
@@ -259,15 +262,15 @@ def mistakes(tiny_set, trained, tmp_path):
     yield train_id, [*new, bad["empty"]], "no .jpg or .png picture in"
     yield train_id, [*new, bad["named"]], "holiday.jpg"
     yield train_id, [*new, bad["broken"]], f"{victim.name} can't be decoded"
-    yield train_id, [*new, good, "--val_identities=7"], "val_identities=7 leaves fewer than two"
+    yield train_id, [*new, good, "--val_identities=7"], "val_identities=7 leaves .* --val_identities=2 to 6"
     yield train_id, [*new, good, "--pretrained=models/none"], "there is no models/none: "
     yield train_id, [*new, good, "--pretrained=imagenet"], "width 1.0 only"
     yield train_id, [*new, good, *other_width], "does not fit: conv1_conv/kernel"
     yield train_id, [*new, good, "--restore=True", "--id=3"], "no run .*m3 to restore"
-    yield train_id, [*other_size, good], r"trained with image_size=\[64, 32\]"
+    yield train_id, [*other_size, good], "trained with --image_size=64x32:"
     yield train_reid, [models_dir, good, "--id_model=models/id/gone"], "there is no models/id/gone: "
     yield train_reid, [models_dir, good, f"--id_model={tmp_path / 'empty'}"], "no checkpoint model.ckpt-<step> in"
-    yield train_reid, [models_dir, good, id_model, "--val_identities=1"], "val_identities must be 2 or more"
+    yield train_reid, [models_dir, good, id_model, "--val_identities=1"], "is too few.* --val_identities=2 to 6"
     yield test_reid, [f"--model={models}/reid/m7", good], "there is no .*m7: name one that is there, such as .*m0"
     yield test_reid, [reid_model, nowhere], "no folder nowhere/bounding_box_query"
     yield test_reid, [reid_model, bad["one_camera"]], "no query has an image of its identity from another camera"

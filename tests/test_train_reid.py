@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
+import train_id
 import train_reid
-from utils import dataset, mining, resnet
+from utils import checkpoint, dataset, mining, resnet
+from utils.run import Run
 
 
 def test_mined_triplets_reach_the_network_in_their_order(tiny_set):
@@ -61,3 +64,17 @@ def test_a_collapse_is_said_in_words(capsys):
     assert capsys.readouterr().out == ""
     train_reid.warn_of_collapse(spread=0.001, active=0.99, step=5)
     assert "step 5: the embeddings are collapsing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("left_out, taken", [(7, 7), (2, 2), (1, 50), (0, 50)])
+def test_validation_is_done_on_those_that_the_id_model_left_out_or_on_fifty(tmp_path, monkeypatch, left_out, taken):
+    before = {"image_size": [64, 32], "width": 0.125, "val_identities": left_out, "seed": 3}
+    monkeypatch.setattr(checkpoint, "read_shape", lambda prefix: before)
+    args = train_reid.parse_args([f"--id_model={tmp_path}/model.ckpt-1"])
+    train_reid.inherit(args, Run(tmp_path, "reid", checkpoint.REID_PATTERN, vars(args), 1))
+    assert args.val_identities == taken and args.split_seed == 3
+
+
+@pytest.mark.parametrize("left_out, identities, said", [(50, 751, ""), (0, 751, ""), (0, 8, "2"), (1, 40, "10")])
+def test_the_line_to_run_after_train_id_names_val_identities_where_it_must(left_out, identities, said):
+    assert train_id.of_reid(left_out, identities) == (f" --val_identities={said}" if said else "")

@@ -115,9 +115,17 @@ def hold_out_identities(identities: np.ndarray, count: int, seed: int) -> np.nda
     known = np.unique(identities)
     if count > len(known) - 2:
         raise InputError(
-            f"val_identities={count} leaves fewer than two of the {len(known)} training identities: lower it"
+            f"val_identities={count} leaves fewer than two of the {len(known)} training identities: "
+            + fitting_val_identities(len(known))
         )
     return np.isin(identities, np.random.default_rng(seed).permutation(known)[:count])
+
+
+def fitting_val_identities(known: int) -> str:
+    """What to do where val_identities does not fit `known` training identities, as the end of a sentence."""
+    if known < 4:
+        return "add people, for training takes two and validation two others"
+    return "give --val_identities=2" + (f" to {known - 2}" if known > 4 else "")
 
 
 def hold_out_images(identities: np.ndarray, per_identity: int, seed: int) -> np.ndarray:

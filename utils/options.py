@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+VAL_IDENTITIES = 50  # held out by both trainings where nothing else is asked
+
 
 class InputError(Exception):
     """A mistake of the user's: the message is one sentence that names the file or option and says what to do."""
@@ -24,13 +26,16 @@ def run_main(main, args) -> None:
     """Runs `main(args)`.
 
     An InputError becomes one line on stderr and exit code 2, Ctrl-C between two steps exit code 130.
+    Either comes behind what was printed before: in a pipe stdout is buffered and stderr is not.
     """
     try:
         main(args)
     except InputError as error:
+        sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        sys.stdout.flush()
         print("\nstopped", file=sys.stderr)
         sys.exit(130)
 

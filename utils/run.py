@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 import platform
-import shlex
 import signal
 import subprocess
 import sys
@@ -19,13 +18,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from utils import checkpoint
+from utils import checkpoint, resume
 from utils.files import write_json
 from utils.options import InputError
 from utils.step_table import step_table
-
-# Options that must stay when a run is continued: else the weights would no longer fit, or the curves not be comparable.
-SHAPES = ("image_size", "width", "embedding_size", "val_identities", "val_images", "seed")
 
 
 class Run:
@@ -38,6 +34,7 @@ class Run:
     def __init__(self, models_dir, kind: str, pattern: str, args: dict, keep: int):
         self.parent, self.pattern, self.keep = Path(models_dir) / kind, pattern, keep
         self.args = dict(args)
+        self.given = dict(args)  # as the user gave them; args takes in what a script inherits
         self.first_step, self.history = 0, []
         self.folder = None
 
@@ -76,20 +73,8 @@ class Run:
         if not steps:
             raise InputError(f"{self.folder} holds no checkpoint to go on from: start a new run with restore=False")
         before = checkpoint.read_args(self.prefix(steps[-1]))
-        for name in SHAPES:
-            asked = self.args.get(name)  # None: the script inherits it
-            if asked is not None and before.get(name, asked) != asked:
-                raise InputError(
-                    f"{self.folder} was trained with {name}={before[name]}, not {asked}: "
-                    "set it back, or start a new run with restore=False"
-                )
-        changed = [
-            f"{name}: {before.get(name)} -> {value}"
-            for name, value in sorted(self.args.items())
-            if value is not None and before.get(name) != value and name not in ("restore", "id")
-        ]
-        if changed:
-            print("options that differ from before: " + "; ".join(changed))
+        resume.check_unchanged(self.folder, before, self.args)
+        resume.say_changes(before, self.args)
         history = checkpoint.read_validation(self.folder)["history"]
         self.history = [row for row in history if row["step"] <= steps[-1]]
         self.first_step = steps[-1]
@@ -165,20 +150,24 @@ class Run:
 
     # ---- ending ----
 
-    def print_end(self, suggested: dict, next_line: str, default_data_dir: str) -> None:
-        """The saved checkpoints with their figures, and the command to run next, on this run's data set."""
+    def print_end(self, suggested: dict, next_line: str, defaults: dict) -> None:
+        """The saved checkpoints with their figures, and the command to run next, on this run's data set.
+
+        defaults: the script's own value of each option; the next script has the same data_dir by default.
+        """
         saved = checkpoint.steps_in(self.folder, self.pattern)
         print(f"checkpoints in {self.folder}:\n{step_table(self.history, saved, suggested)}")
-        data_dir = str(self.args["data_dir"])
-        given = "" if data_dir == default_data_dir else f" --data_dir={shlex.quote(data_dir)}"
+        data_dir = self.args["data_dir"]
+        given = "" if data_dir == defaults["data_dir"] else " " + resume.option("data_dir", data_dir)
         print(f"next: {next_line}{given}")
 
-    def end_stopped(self) -> None:
+    def end_stopped(self, defaults: dict) -> None:
         """After Ctrl-C: says how training goes on, and ends with the exit code that tells a calling script."""
         number = self.folder.name[1:]
-        given = [word for word in sys.argv[1:] if not word.startswith(("--restore", "--id="))]
-        command = shlex.join(["python3", sys.argv[0], *given, "--restore=True", f"--id={number}"])
-        print(f"stopped and saved. Go on with:\n  {command}\nor set restore=True and id={number} in the launcher")
+        print(
+            f"stopped and saved. Go on with:\n  {resume.command(sys.argv[0], self.given, defaults, number)}\n"
+            f"or set restore=True and id={number} in the launcher, which goes on with the values as they are there"
+        )
         sys.exit(130)
 
 

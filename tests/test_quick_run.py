@@ -1,0 +1,48 @@
+"""What quick_run.sh says, with a stand-in for the Python that does the work: the work itself takes minutes."""
+
+import shutil
+
+import pytest
+
+from tests.conftest import ROOT, run
+
+STAND_IN = """#!/usr/bin/env bash
+echo "running $*"
+case $1 in
+  train_*) echo "note: 445 of 700 identities were seen by one camera only" ;;
+  pipeline.py) mkdir -p models/quick_run/frozen/obj models/quick_run/frozen/reid ;;
+esac
+"""
+
+
+def quick_run(place, detector=True):
+    (place / ".venv/bin").mkdir(parents=True)
+    (place / "models/downloads").mkdir(parents=True)
+    if detector:
+        (place / "models/downloads/detector/saved_model").mkdir(parents=True)
+        (place / "models/downloads/vtest.avi").touch()
+    shutil.copy(ROOT / "quick_run.sh", place)
+    (place / "setup.sh").write_text("exit 0\n")
+    (place / ".venv/bin/python").write_text(STAND_IN)
+    (place / ".venv/bin/python").chmod(0o755)
+    done = run("bash", place / "quick_run.sh")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_note_that_is_no_mistake_of_the_user_is_announced(tmp_path):
+    said = quick_run(tmp_path)
+    notes = [number for number, line in enumerate(said) if line.startswith("note: ")]
+    assert len(notes) == 2 and all("intended here (one_camera=0.65)" in said[number - 2] for number in notes)
+
+
+@pytest.mark.parametrize("detector", [True, False])
+def test_it_ends_with_commands_that_can_be_pasted(tmp_path, detector):
+    said = quick_run(tmp_path, detector)
+    following = said[said.index("next:") + 1 :]
+    frozen = "--obj models/quick_run/frozen/obj --reid models/quick_run/frozen/reid"
+    demo = f"  .venv/bin/python demo.py {frozen} --source models/downloads/vtest.avi --output people.mp4"
+    freeze = f"  .venv/bin/python pipeline.py {'obj ' if detector else ''}models/quick_run/reid/m0"
+    test = "  bash test_reid.sh --model=models/quick_run/reid/m0 --data_dir=data/quick_run"
+    assert following[::2] == [*([demo] if detector else []), test, freeze]
+    assert all(line.startswith("      ") for line in following[1::2])
