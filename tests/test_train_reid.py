@@ -70,6 +70,7 @@ def test_a_collapse_is_said_in_words(capsys):
 def test_validation_is_done_on_those_that_the_id_model_left_out_or_on_fifty(tmp_path, monkeypatch, left_out, taken):
     before = {"image_size": [64, 32], "width": 0.125, "val_identities": left_out, "seed": 3}
     monkeypatch.setattr(checkpoint, "read_shape", lambda prefix: before)
+    (tmp_path / "model.ckpt-1.index").touch()
     args = train_reid.parse_args([f"--id_model={tmp_path}/model.ckpt-1"])
     train_reid.inherit(args, Run(tmp_path, "reid", checkpoint.REID_PATTERN, vars(args), 1))
     assert args.val_identities == taken and args.split_seed == 3
