@@ -214,7 +214,7 @@ def test_the_closing_table_of_the_quick_run(tmp_path, capsys):
     (tmp_path / "demo.json").write_text(json.dumps({"fps": 12.5, "video": "people.mp4", "identities": 4}))
     quick_table.main(quick_table.parse_args(arguments))
     assert json.loads((tmp_path / "quick_run.json").read_text()) == {
-        "untrained": {"rank1": 8.12, "rank5": 90.0, "mAP": 40.0},
+        "untrained": {"rank1": 8.123, "rank5": 90.0, "mAP": 40.0},
         "id": {"rank1": 50.0, "rank5": 90.0, "mAP": 40.0},
         "reid": {"rank1": 75.0, "rank5": 90.0, "mAP": 40.0},
         "parity": {"min": 0.9, "mean": 1.0},
