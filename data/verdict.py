@@ -7,12 +7,12 @@ import shlex
 from pathlib import Path
 
 from utils.doctor import several
+from utils.options import VAL_IDENTITIES
 
 MADE_BY = "prepared.json"
 NAMES = "names.json"
 UNPACKED = "unpacked from the archive"
-HELD_OUT = 50  # people that train_id leaves to validation by default
-ENOUGH = 3 * HELD_OUT  # people to train on, of whom that many can be spared
+ENOUGH = 3 * VAL_IDENTITIES  # people to train on, of whom that many can be spared
 
 
 def read_note(data_dir: Path, name: str) -> dict:
@@ -65,4 +65,4 @@ def next_command(data_dir: Path, people: int) -> str:
         return (
             f"{command} --val_identities=0\nnote: train_reid.sh takes 4 people or more to train on, here are {people}"
         )
-    return f"{command} --val_identities={max(2, min(HELD_OUT, people // 3))}"
+    return f"{command} --val_identities={max(2, min(VAL_IDENTITIES, people // 3))}"
