@@ -16,17 +16,8 @@ from __future__ import annotations
 
 import signal
 
-from utils.device import explained_imports
-from utils.options import (
-    InputError,
-    file_to_write,
-    fraction,
-    non_negative_int,
-    parser,
-    positive_float,
-    positive_int,
-    run_main,
-)
+from utils.errors import InputError, explained_imports, run_main
+from utils.options import file_to_write, fraction, non_negative_int, parser, positive_float, positive_int
 
 
 def parse_args():
@@ -80,25 +71,25 @@ def parse_args():
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-from contextlib import ExitStack  # noqa: E402
-from pathlib import Path  # noqa: E402
+from contextlib import ExitStack
+from pathlib import Path
 
 with explained_imports():
     import numpy as np
 
-    from utils import screen
-    from utils.camera import Camera, default_source
-    from utils.chain import Chain
-    from utils.detector import Detector
-    from utils.draw import side_by_side
+    from utils.deploy.detector import Detector
+    from utils.deploy.reid_net import Embedder
+    from utils.deploy.saved_model import let_gpu_memory_grow
     from utils.files import write_json
-    from utils.frozen import let_gpu_memory_grow
-    from utils.gallery import check_place, enrol, save_people
-    from utils.identities import FIRST_THRESHOLD, Identities
-    from utils.recorder import TracksFile, VideoFile
-    from utils.reid_net import Embedder
-    from utils.timing import Figures, table
-    from utils.view import View
+    from utils.live import window
+    from utils.live.camera import Camera, default_source
+    from utils.live.draw import side_by_side
+    from utils.live.gallery import check_place, enrol, save_people
+    from utils.live.identities import FIRST_THRESHOLD, Identities
+    from utils.live.recogniser import Chain
+    from utils.live.recorder import TracksFile, VideoFile
+    from utils.live.timing import Figures, table
+    from utils.live.view import View
 
 WAIT = 0.5  # seconds for which the only camera is waited for; Ctrl-C is not kept waiting longer
 GLANCE = 0.02  # and each of several, so that a silent one does not hold the others up
@@ -122,9 +113,9 @@ class Stop:
 def main(args) -> None:
     stop = Stop()
     let_gpu_memory_grow()
-    window = not (args.headless or args.benchmark) and screen.has_screen()
+    show_window = not (args.headless or args.benchmark) and window.has_screen()
     silent = args.headless or args.benchmark or args.serve is not None
-    if not (window or silent or args.output or args.tracks):
+    if not (show_window or silent or args.output or args.tracks):
         raise InputError("there is no screen for a window: write a video with --output people.mp4, or add --headless")
     keep_sources(args)
     if args.save_gallery:
@@ -140,7 +131,7 @@ def main(args) -> None:
         page = stack.enter_context(open_page(args)) if args.serve is not None else None
         outputs = open_outputs(args, cameras)
         try:
-            view = View(cameras, chain, window, page, args.save_gallery)
+            view = View(cameras, chain, show_window, page, args.save_gallery)
             figures = recognise(args, cameras, chain, view, outputs, stop)
         except BaseException:
             for output in outputs:
@@ -150,8 +141,8 @@ def main(args) -> None:
             output.finish()
         if args.save_gallery:
             save_people(args.save_gallery, identities.people)
-        if window:
-            screen.close()
+        if show_window:
+            window.close()
         report(args, cameras, chain, figures, stop)
 
 
@@ -189,7 +180,7 @@ def warm_up(cameras, detector, embedder) -> None:
 
 
 def open_page(args):
-    from utils.page import Page
+    from utils.live.page.page import Page
 
     page = Page(args.serve, host=args.host, token=args.token)
     print(f"page: {page.url}", flush=True)

@@ -12,9 +12,10 @@ it differs from the original; demo.py takes them from there. A minute on a deskt
 
 from __future__ import annotations
 
-from utils.device import explained_imports, introduce
-from utils.options import InputError, fraction, image_size, parser, positive_int, run_main, seed
-from utils.trt import PRECISIONS, WORKSPACE
+from utils.deploy.trt import PRECISIONS, WORKSPACE
+from utils.device import introduce
+from utils.errors import InputError, explained_imports, run_main
+from utils.options import fraction, image_size, parser, positive_int, seed
 
 DETECTOR = "models/downloads/detector/saved_model"
 FOOTAGE = "models/downloads/vtest.avi"
@@ -65,16 +66,16 @@ def parse_args():
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
+import time
+from pathlib import Path
 
 with explained_imports():
-    from utils import to_onnx
     from utils.checkpoint import find_checkpoint, newest_checkpoint, read_args, read_shape, require_reid, what_to_name
-    from utils.freeze import Wishes, freeze_detector, freeze_reid, require_calibration
-    from utils.frozen import let_gpu_memory_grow
-    from utils.parity import People, footage_frames
-    from utils.threshold import stored_threshold
+    from utils.deploy import onnx_export
+    from utils.deploy.freeze import Wishes, freeze_detector, freeze_reid, require_calibration
+    from utils.deploy.parity import People, footage_frames
+    from utils.deploy.saved_model import let_gpu_memory_grow
+    from utils.evaluation.threshold import stored_threshold
 
 
 def check_detector(args) -> None:
@@ -119,9 +120,11 @@ def prepare_onnx(args) -> None:
     target = Path(args.output) / "onnx"
     print(f"onnx: converting {checkpoint} ...", flush=True)
     settings = {"batch": args.batch, "image_size": args.image_size, "pictures_from": people.source}
-    about = to_onnx.write_onnx(checkpoint, target, people.compared, **settings)
+    about = onnx_export.write_onnx(checkpoint, target, people.compared, **settings)
     print(f"onnx: input {tensors(about['inputs'])}, RGB of {about['values']}; {agreement(about['parity'])}")
-    print(f"onnx: {target / to_onnx.MODEL} is ready; on the board: {to_onnx.trtexec_line(target, args.precision)}")
+    print(
+        f"onnx: {target / onnx_export.MODEL} is ready; on the board: {onnx_export.trtexec_line(target, args.precision)}"
+    )
 
 
 def find_reid(args):
@@ -178,7 +181,7 @@ def agreement(parity: dict) -> str:
 
 def main(args) -> None:
     if args.onnx:
-        to_onnx.check_extras()
+        onnx_export.check_extras()
     print("\n".join(introduce()), flush=True)
     let_gpu_memory_grow()
     detector, reid = ("obj" in args.what or not args.what), (args.checkpoints or not args.what)

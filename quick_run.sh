@@ -134,7 +134,7 @@ else
   echo "detector, footage or a frozen model is missing (see above): no demo"
 fi
 
-"$python" -m utils.quick_table --folder="$models_dir" --json=models/quick_run.json --seconds="$SECONDS"
+"$python" -m benchmarks.quick_run_table --folder="$models_dir" --json=models/quick_run.json --seconds="$SECONDS"
 
 printf '\nnext:\n'
 if [ -d "$models_dir/frozen/obj" ] && [ -d "$models_dir/frozen/reid" ] && [ -f models/downloads/vtest.avi ]; then

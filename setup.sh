@@ -140,6 +140,6 @@ done
 if [ ${#downloads[@]} -gt 0 ]; then
     python=.venv/bin/python
     [ -x "$python" ] && ! on_jetson || python=python3
-    "$python" -m utils.parts "${downloads[@]}"
+    "$python" -m utils.setup.fetch_parts "${downloads[@]}"
 fi
 exit "$status"

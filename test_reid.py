@@ -10,8 +10,8 @@ Reads <data_dir>/bounding_box_test (the gallery) and bounding_box_query. Image s
 checkpoint sees the pictures as in training; a frozen model as in demo.py, through OpenCV.
 """
 
-from utils.device import explained_imports
-from utils.options import InputError, boolean, file_to_write, fraction, image_size, parser, positive_int, run_main
+from utils.errors import InputError, explained_imports, run_main
+from utils.options import boolean, file_to_write, fraction, image_size, parser, positive_int
 
 
 def parse_args(argv=None):
@@ -67,21 +67,22 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import functools  # noqa: E402
-from pathlib import Path  # noqa: E402
+import functools
+from pathlib import Path
 
 with explained_imports():
     import numpy as np
 
-    from utils import doctor, metrics, ranked, threshold
-    from utils.chart import similarity_chart
+    from utils import dataset_checks, metrics
     from utils.dataset import check_images, naming_unreadable, open_split
+    from utils.deploy.saved_model import let_gpu_memory_grow
+    from utils.evaluation import ranked, threshold
+    from utils.evaluation.models import find_models, open_model
+    from utils.evaluation.rerank import rerank_blocks
+    from utils.evaluation.similarity_histogram import similarity_chart
+    from utils.evaluation.tables import ROWS, letters, print_camera_pairs, print_figures
     from utils.files import write_json
-    from utils.frozen import let_gpu_memory_grow
-    from utils.grid import write_png
-    from utils.measured import find_models, open_model
-    from utils.reid_table import ROWS, letters, print_camera_pairs, print_figures
-    from utils.rerank import rerank_blocks
+    from utils.image_grid import write_png
 
 
 def main(args):
@@ -95,7 +96,7 @@ def main(args):
     if args.ranked:
         ranked.check_queries(args.ranked_queries, query.paths)
     check_images([*query.paths, *gallery.paths])
-    doctor.check_quickly(query=query, gallery=gallery)
+    dataset_checks.check_quickly(query=query, gallery=gallery)
     results, embeddings, pictures = [], {}, []
     for letter, model in zip(letters(len(models)), models):
         with naming_unreadable([*query.paths, *gallery.paths]):
@@ -143,7 +144,7 @@ def check_pictures_asked(args) -> None:
 
 
 def draw_ranked(args, name, queries, gallery) -> None:
-    """The picture that --ranked asks for. queries, gallery: utils.ranked.Pictures."""
+    """The picture that --ranked asks for. queries, gallery: utils.evaluation.ranked.Pictures."""
     precisions = ranked.average_precisions(queries, gallery)
     chosen = ranked.choose_queries(args.ranked_queries, args.ranked_count, queries, precisions)
     rows = ranked.rank(queries, gallery, chosen, precisions)

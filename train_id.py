@@ -10,10 +10,9 @@ step at which the validation loss flattened) and the TensorBoard runs train and 
 
 import time
 
-from utils.device import explained_imports
+from utils.errors import InputError, explained_imports, run_main
 from utils.options import (
     VAL_IDENTITIES,
-    InputError,
     add_augmentation_options,
     add_run_options,
     augmentation,
@@ -24,7 +23,6 @@ from utils.options import (
     parser,
     positive_float,
     positive_int,
-    run_main,
     width,
 )
 
@@ -69,10 +67,10 @@ with explained_imports():
     import numpy as np
     import tensorflow as tf
 
-    from utils import checkpoint, dataset, doctor, resnet
-    from utils.embed import embed_paths, embedder, evaluate_within
+    from utils import checkpoint, dataset, dataset_checks, resnet
+    from utils.evaluation.embed import embed_paths, embedder, evaluate_within
     from utils.losses import id_loss, weight_decay
-    from utils.run import Run, Steps, build_schedule, check_finite, suggest_flat
+    from utils.training.run import Run, Steps, build_schedule, check_finite, suggest_flat
 
 
 def initialise(net, pretrained) -> str:
@@ -94,7 +92,7 @@ def split(data_dir, val_identities, val_images, seed):
     """
     data = dataset.open_split(data_dir, "train")
     dataset.check_images(data.paths)
-    doctor.check_quickly(train=data)
+    dataset_checks.check_quickly(train=data)
     shown = data.people()
     paths, identities, cameras = np.array(data.paths)[shown], data.identities[shown], data.cameras[shown]  # (N,) each
     left_out = dataset.hold_out_identities(identities, val_identities, seed)

@@ -14,10 +14,9 @@ import math
 import time
 from pathlib import Path
 
-from utils.device import explained_imports
+from utils.errors import InputError, explained_imports, run_main
 from utils.options import (
     VAL_IDENTITIES,
-    InputError,
     add_augmentation_options,
     add_run_options,
     augmentation,
@@ -26,7 +25,6 @@ from utils.options import (
     parser,
     positive_float,
     positive_int,
-    run_main,
 )
 
 
@@ -82,15 +80,15 @@ with explained_imports():
     import numpy as np
     import tensorflow as tf
 
-    from utils import checkpoint, dataset, doctor, resnet
-    from utils.embed import ask_within, embed_paths, embedder, evaluate_within
-    from utils.grid import triplet_grid
+    from utils import checkpoint, dataset, dataset_checks, resnet
+    from utils.evaluation.embed import ask_within, embed_paths, embedder, evaluate_within
+    from utils.evaluation.ranked import Pictures, average_precisions, choose_queries, rank, ranked_grid
+    from utils.image_grid import triplet_grid
     from utils.losses import triplet_loss, weight_decay
     from utils.metrics import strict_threshold
     from utils.mining import draw_pool, mine_triplets
-    from utils.projector import write_projector
-    from utils.ranked import Pictures, average_precisions, choose_queries, rank, ranked_grid
-    from utils.run import Run, Steps, build_schedule, check_finite, suggest_map
+    from utils.training.projector import write_projector
+    from utils.training.run import Run, Steps, build_schedule, check_finite, suggest_map
 
 SHOWN_QUERIES = 5  # with their ranked answers in TensorBoard
 SHOWN_TIMES = 20  # in a run: each takes about a megabyte
@@ -129,7 +127,7 @@ def split(data_dir, val_identities, seed):
     """
     data = dataset.open_split(data_dir, "train")
     dataset.check_images(data.paths)
-    doctor.check_quickly(train=data)
+    dataset_checks.check_quickly(train=data)
     shown = data.people()
     paths, identities, cameras = np.array(data.paths)[shown], data.identities[shown], data.cameras[shown]  # (N,) each
     if val_identities < 2:

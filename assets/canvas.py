@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from utils.options import InputError  # noqa: E402
+from utils.errors import InputError
 
 FOLDER = Path(__file__).resolve().parent
 SCALE = 2  # drawn at twice the size that the README shows: sharp on fine screens

@@ -1,20 +1,18 @@
 """Draws the README's diagrams: Pipeline.PNG, Triplet.PNG, Similarity.PNG and Mining.PNG, with the quick run's networks.
 
     bash quick_run.sh                          # makes the drawn people and the networks that are shown
-    python3 assets/diagrams.py                 # all of them
-    python3 assets/diagrams.py Triplet.PNG     # one
+    python3 -m assets.diagrams                 # all of them
+    python3 -m assets.diagrams Triplet.PNG     # one
 
 Whatever number stands in a picture was computed for it here, and is printed as well.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from utils.options import InputError, parser, run_main  # noqa: E402
+from utils.errors import InputError, run_main
+from utils.options import parser
 
 NAMES = ("Pipeline.PNG", "Triplet.PNG", "Similarity.PNG", "Mining.PNG")
 
@@ -37,13 +35,13 @@ def parse_args():
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+import cv2
+import numpy as np
 
-from assets.canvas import BLUE, FAINT, GREEN, INK, RED, Canvas  # noqa: E402
-from utils import checkpoint  # noqa: E402
-from utils.dataset import open_split  # noqa: E402
-from utils.embed import embed_paths, embedder  # noqa: E402
+from assets.canvas import BLUE, FAINT, GREEN, INK, RED, Canvas
+from utils import checkpoint
+from utils.dataset import open_split
+from utils.evaluation.embed import embed_paths, embedder
 
 MARGIN = 0.3  # quick_run.sh trains with it
 FRAME = 130  # of the footage, in the pipeline picture: several people, none of them close
@@ -161,8 +159,8 @@ def mining(gallery) -> Canvas:
 
 def pipeline(args) -> Canvas:
     """A frame of the footage, the people found in it, and how alike each two of them are."""
-    from utils.detector import Detector
-    from utils.reid_net import Embedder, crop_people
+    from utils.deploy.detector import Detector
+    from utils.deploy.reid_net import Embedder, crop_people
 
     video = cv2.VideoCapture(args.video)
     video.set(cv2.CAP_PROP_POS_FRAMES, FRAME)

@@ -1,8 +1,8 @@
 """Photographs what the quick run made, for the README: the demo, its page, TensorBoard, ranked results, the threshold.
 
     bash quick_run.sh                             # makes what is shown
-    python3 assets/screens.py                     # all of them
-    python3 assets/screens.py TensorBoard.PNG     # one
+    python3 -m assets.screens                     # all of them
+    python3 -m assets.screens TensorBoard.PNG     # one
 
 TensorBoard.PNG and Page.jpg need Chromium (Debian: apt-get install chromium).
 """
@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
-from utils.options import InputError, parser, run_main  # noqa: E402
+from utils.errors import InputError, run_main
+from utils.options import parser
 
 NAMES = ("Demo.jpg", "Page.jpg", "TensorBoard.PNG", "Ranked.jpg", "Threshold.PNG")
 
@@ -38,16 +38,16 @@ def parse_args():
 
 ARGS = parse_args() if __name__ == "__main__" else None
 
-import socket  # noqa: E402
-import subprocess  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
-import urllib.request  # noqa: E402
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
 
-import cv2  # noqa: E402
+import cv2
 
-from assets.canvas import FOLDER, LARGEST, save  # noqa: E402
-from tests.browser import Browser, find  # noqa: E402
+from assets.canvas import FOLDER, LARGEST, save
+from tests.browser import Browser, find
 
 FRAME = 400  # of the demo's video: several people in view, all of them known for a while
 TAGS = "^(loss|rank1|mAP|embedding_spread|active_triplets|accuracy)$"

@@ -1,7 +1,7 @@
 """Who keeps the number when some seconds of the footage are missing: cut out of its middle, and elsewhere.
 
-    python3 benchmarks/demo_gap.py                      models/quick_run's networks, five seconds out of the middle
-    python3 benchmarks/demo_gap.py --cuts 12            and twelve cuts over the footage, since one holds few people
+    python3 -m benchmarks.demo_gap                      models/quick_run's networks, five seconds out of the middle
+    python3 -m benchmarks.demo_gap --cuts 12            and twelve cuts over the footage, since one holds few people
 
 The demo's chain sees the footage without those seconds, and is not told. People who are in the picture on both sides,
 within --edge seconds of the cut, are looked up by eye's list of who is who (benchmarks/footage.py):
@@ -14,9 +14,8 @@ within --edge seconds of the cut, are looked up by eye's list of who is who (ben
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from utils.options import InputError, file_to_write, fraction, parser, positive_float, positive_int, run_main  # noqa: E402
+from utils.errors import InputError, run_main
+from utils.options import file_to_write, fraction, parser, positive_float, positive_int
 
 
 def parse_args(argv=None):
@@ -38,15 +37,15 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from benchmarks import footage  # noqa: E402
-from benchmarks.footage import frames  # noqa: E402
-from utils.detector import Detector  # noqa: E402
-from utils.device import origin  # noqa: E402
-from utils.files import write_json  # noqa: E402
-from utils.identities import FIRST_THRESHOLD  # noqa: E402
-from utils.reid_net import Embedder, crop_people  # noqa: E402
+from benchmarks import footage
+from benchmarks.footage import frames
+from utils.deploy.detector import Detector
+from utils.deploy.reid_net import Embedder, crop_people
+from utils.device import origin
+from utils.files import write_json
+from utils.live.identities import FIRST_THRESHOLD
 
 WORDS = ("kept", "other's", "new")
 

@@ -1,7 +1,7 @@
 """Whether demo.py's memory stays constant: footage looped for an hour, its size after five minutes and at the end.
 
-    python3 benchmarks/demo_memory.py                   an hour
-    python3 benchmarks/demo_memory.py --minutes 2       the first size is then taken after a twelfth of it
+    python3 -m benchmarks.demo_memory                   an hour
+    python3 -m benchmarks.demo_memory --minutes 2       the first size is then taken after a twelfth of it
 
 demo.py runs as a user starts it (--loop --headless), in a process of its own whose size is read from /proc each second.
 Exit code 1 if the end is more than --tolerance above the first size. People who come by are new ones now and then, in
@@ -15,11 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from utils.device import origin  # noqa: E402
-from utils.files import write_json  # noqa: E402
-from utils.options import InputError, file_to_write, fraction, parser, positive_float, run_main  # noqa: E402
+from utils.device import origin
+from utils.errors import InputError, run_main
+from utils.files import write_json
+from utils.options import file_to_write, fraction, parser, positive_float
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120  # for TensorFlow and two networks on a slow machine

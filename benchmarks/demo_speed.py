@@ -1,7 +1,7 @@
 """What it gains to look only at whom it must: the demo's chain twice in one process, on the same frames, in turn.
 
-    python3 benchmarks/demo_speed.py                 on two CPU cores some eight minutes
-    python3 benchmarks/demo_speed.py --frames 100    a first idea
+    python3 -m benchmarks.demo_speed                 on two CPU cores some eight minutes
+    python3 -m benchmarks.demo_speed --frames 100    a first idea
 
   everyone   --reembed_every 1: every person of every frame, one by one
   as needed  the demo's default: who is new, doubtful or due again, all of a frame in one go
@@ -24,18 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from utils.options import (  # noqa: E402
-    file_to_write,
-    fraction,
-    image_size,
-    non_negative_int,
-    parser,
-    positive_int,
-    run_main,
-    width,
-)
+from utils.errors import run_main
+from utils.options import file_to_write, fraction, image_size, non_negative_int, parser, positive_int, width
 
 
 def parse_args(argv=None):
@@ -58,22 +48,22 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import cv2
+import numpy as np
+import tensorflow as tf
 
-from benchmarks import footage  # noqa: E402
-from benchmarks.footage import frames  # noqa: E402
-from utils import checkpoint  # noqa: E402
-from utils.chain import Chain  # noqa: E402
-from utils.detector import Detector  # noqa: E402
-from utils.device import origin  # noqa: E402
-from utils.files import write_json  # noqa: E402
-from utils.freeze import freeze_reid  # noqa: E402
-from utils.identities import FIRST_THRESHOLD, Identities  # noqa: E402
-from utils.reid_net import Embedder  # noqa: E402
-from utils.resnet import build_embedding_net  # noqa: E402
-from utils.timing import Figures  # noqa: E402
+from benchmarks import footage
+from benchmarks.footage import frames
+from utils import checkpoint
+from utils.deploy.detector import Detector
+from utils.deploy.freeze import freeze_reid
+from utils.deploy.reid_net import Embedder
+from utils.device import origin
+from utils.files import write_json
+from utils.live.identities import FIRST_THRESHOLD, Identities
+from utils.live.recogniser import Chain
+from utils.live.timing import Figures
+from utils.resnet import build_embedding_net
 
 STAGES = ("detect", "crop", "embed", "match")
 

@@ -1,8 +1,8 @@
 """Measures how long an evaluation at Market-1501's size takes, and how much memory, beside its similarity product.
 
-    python3 benchmarks/evaluation.py                     3,368 queries, 15,913 gallery images, 2,048 numbers each
-    python3 benchmarks/evaluation.py --rerank            re-ranking as well: a minute or two on two cores
-    python3 benchmarks/evaluation.py --scale 0.1         a tenth of the queries and of the gallery
+    python3 -m benchmarks.evaluation                     3,368 queries, 15,913 gallery images, 2,048 numbers each
+    python3 -m benchmarks.evaluation --rerank            re-ranking as well: a minute or two on two cores
+    python3 -m benchmarks.evaluation --scale 0.1         a tenth of the queries and of the gallery
 
 The embeddings are invented; identities and cameras are spread as in Market-1501 (750 people, six cameras, 2,798
 distractors). The product is timed inside the evaluation, so that both meet the same load of the machine; the middle of
@@ -14,11 +14,9 @@ import resource
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from utils.options import file_to_write, parser, positive_float, positive_int, run_main, seed  # noqa: E402
+from utils.errors import run_main
+from utils.options import file_to_write, parser, positive_float, positive_int, seed
 
 
 def parse_args(argv=None):
@@ -37,11 +35,12 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from utils import metrics, rerank  # noqa: E402
-from utils.device import origin  # noqa: E402
-from utils.files import write_json  # noqa: E402
+from utils import metrics
+from utils.device import origin
+from utils.evaluation import rerank
+from utils.files import write_json
 
 PEOPLE, QUERIES, GALLERY, DISTRACTORS, CAMERAS = 750, 3368, 15913, 2798, 6  # of Market-1501's test set
 # Parts that a picture's embedding is made of, beside its person's mean: gives a rank-1 like a trained network's.

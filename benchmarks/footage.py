@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from utils.boxes import iou
-from utils.identities import Identities
-from utils.options import InputError
-from utils.tracks import Tracker
+from utils.errors import InputError
+from utils.live.identities import Identities
+from utils.live.tracks import Tracker
 
 FOOTAGE = "models/downloads/vtest.avi"
 PEOPLE = Path(__file__).with_name("vtest_people.txt")

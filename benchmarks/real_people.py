@@ -1,8 +1,8 @@
 """Measures on real pedestrians what a network has learned elsewhere: cuts people out of footage, and asks who is who
 some seconds later.
 
-    python3 benchmarks/real_people.py models/id/m0 models/reid/m0     run folders or checkpoints, as many as wanted
-    python3 benchmarks/real_people.py models/reid/m0 --json real_people.json
+    python3 -m benchmarks.real_people models/id/m0 models/reid/m0     run folders or checkpoints, as many as wanted
+    python3 -m benchmarks.real_people models/reid/m0 --json real_people.json
 
 The SSD detector finds people in each frame; boxes that overlap from frame to frame make a track, so that identity comes
 from continuity alone and never from appearance, which is what is measured. Where two people could be mixed up (they
@@ -30,18 +30,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from utils.options import (  # noqa: E402
-    InputError,
-    file_to_write,
-    fraction,
-    image_size,
-    parser,
-    positive_float,
-    positive_int,
-    run_main,
-)
+from utils.errors import InputError, run_main
+from utils.options import file_to_write, fraction, image_size, parser, positive_float, positive_int
 
 
 def parse_args(argv=None):
@@ -77,19 +67,19 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import cv2
+import numpy as np
+import tensorflow as tf
 
-from benchmarks import footage  # noqa: E402
-from benchmarks.footage import frames, link  # noqa: E402
-from utils import checkpoint  # noqa: E402
-from utils.boxes import iou  # noqa: E402
-from utils.detector import Detector  # noqa: E402
-from utils.device import origin  # noqa: E402
-from utils.files import write_json  # noqa: E402
-from utils.metrics import positive_ranks, score_query  # noqa: E402
-from utils.reid_net import pixels  # noqa: E402
+from benchmarks import footage
+from benchmarks.footage import frames, link
+from utils import checkpoint
+from utils.boxes import iou
+from utils.deploy.detector import Detector
+from utils.deploy.reid_net import pixels
+from utils.device import origin
+from utils.files import write_json
+from utils.metrics import positive_ranks, score_query
 
 CROP = (128, 64)  # pixels at which crops are kept for the histograms and the strips
 BACK_SECONDS = 3.0  # out of sight for so long, somebody starts a new walk

@@ -1,18 +1,16 @@
 """How long a training step of the ID network takes with the fused BatchNorm of utils/resnet.py and with Keras' own.
 
-    python3 benchmarks/train_step.py                                  the network of quick_run.sh
-    python3 benchmarks/train_step.py --image_size 256x128 --width 1 --batch_size 64 --steps 5
+    python3 -m benchmarks.train_step                                  the network of quick_run.sh
+    python3 -m benchmarks.train_step --image_size 256x128 --width 1 --batch_size 64 --steps 5
 
 Both take turns in one process on the same pictures, so that the ratio holds on a noisy machine too.
 """
 
 import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from utils.options import file_to_write, image_size, parser, positive_int, run_main, width  # noqa: E402
+from utils.errors import run_main
+from utils.options import file_to_write, image_size, parser, positive_int, width
 
 
 def parse_args(argv=None):
@@ -28,13 +26,13 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import numpy as np
+import tensorflow as tf
 
-from utils import resnet  # noqa: E402
-from utils.device import origin  # noqa: E402
-from utils.files import write_json  # noqa: E402
-from utils.losses import id_loss  # noqa: E402
+from utils import resnet
+from utils.device import origin
+from utils.files import write_json
+from utils.losses import id_loss
 
 CLASSES = 650  # people in quick_run.sh's training set, about
 

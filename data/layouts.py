@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from utils import dataset
-from utils.doctor import Listing, several
+from utils.dataset_checks import Listing, several
+from utils.errors import InputError
 from utils.metrics import DISTRACTOR, JUNK
-from utils.options import InputError
 
 
 class Counts(NamedTuple):

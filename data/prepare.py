@@ -25,12 +25,11 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parent.parent)
-)  # so that `python3 data/prepare.py` finds data and utils
+# So that `python3 data/prepare.py` finds the packages data and utils.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.device import explained_imports  # noqa: E402
-from utils.options import InputError, fraction, parser, run_main, seed  # noqa: E402
+from utils.errors import InputError, explained_imports, run_main
+from utils.options import fraction, parser, seed
 
 KINDS = ("auto", "market1501", "dukemtmc", "msmt17", "cuhk03", "own")
 LINKS = ("auto", "hard", "symbolic", "copy")
@@ -71,11 +70,11 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 
 with explained_imports():
     from data import layouts
-    from data.own_crops import SINGLE_CAMERA, plan_own
+    from data.custom_dataset import SINGLE_CAMERA, plan_own
+    from data.report import MADE_BY, NAMES, UNPACKED, how_to_mend, next_command, read_note, verdict, with_original
     from data.unpack import require_space, unpack
-    from data.verdict import MADE_BY, NAMES, UNPACKED, how_to_mend, next_command, read_note, verdict, with_original
-    from utils import dataset, doctor
-    from utils.doctor import several
+    from utils import dataset, dataset_checks
+    from utils.dataset_checks import several
     from utils.progress import Progress
 
 UNPACKING = "unpacked"  # the folder
@@ -278,7 +277,7 @@ def check(data_dir: Path, kind: str, read: bool, problems=()) -> tuple:
     about = read_note(data_dir, MADE_BY)  # {}: a folder that was not made here
     kind = about.get("kind found", kind) if kind == "auto" else kind
     kind = layouts.which_boxes(data_dir, None) if kind == "cuhk03" else kind
-    found, missing = doctor.open_folders(data_dir)
+    found, missing = dataset_checks.open_folders(data_dir)
     counted = {split: layouts.count(data) for split, data in found.items()}
     differences = []
     if kind in layouts.PUBLISHED:
@@ -293,9 +292,9 @@ def check(data_dir: Path, kind: str, read: bool, problems=()) -> tuple:
         print(f"difference: {difference}")
     if about.get("single_camera") and kind == "own":
         print(SINGLE_CAMERA)
-    findings = doctor.check_folders(found, missing, read)
+    findings = dataset_checks.check_folders(found, missing, read)
     originals = read_note(data_dir, NAMES).get("pictures", {}) if about else {}
-    doctor.tell(findings, lambda example: with_original(example, originals))
+    dataset_checks.tell(findings, lambda example: with_original(example, originals))
     print(verdict(findings, len(differences), read))
     errors = sum(finding.error for finding in findings)
     if errors and how_to_mend(data_dir, about):

@@ -22,19 +22,11 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that `python3 data/sample.py` finds data and utils
+# So that `python3 data/sample.py` finds the packages data and utils.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.device import explained_imports  # noqa: E402
-from utils.options import (  # noqa: E402
-    InputError,
-    fraction,
-    image_size,
-    non_negative_int,
-    parser,
-    positive_int,
-    run_main,
-    seed,
-)
+from utils.errors import InputError, explained_imports, run_main
+from utils.options import fraction, image_size, non_negative_int, parser, positive_int, seed
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -77,8 +69,8 @@ with explained_imports():
     import cv2
     import numpy as np
 
-    from data.scenes import random_camera, random_pass, take_picture
-    from data.wardrobe import random_identity
+    from data.drawn.scenes import random_camera, random_pass, take_picture
+    from data.drawn.wardrobe import random_identity
 
 FOLDERS = ("bounding_box_train", "bounding_box_test", "bounding_box_query")
 # Each kind of random numbers has its own stream, so one never shifts another.
@@ -189,7 +181,7 @@ def description(args) -> dict:
     drawing = hashlib.sha256(
         b"".join(
             (Path(__file__).parent / name).read_bytes()
-            for name in ("wardrobe.py", "heads.py", "people.py", "scenes.py", "sample.py")
+            for name in ("drawn/wardrobe.py", "drawn/heads.py", "drawn/figure.py", "drawn/scenes.py", "sample.py")
         )
     )
     options = {name: value for name, value in sorted(vars(args).items()) if name not in ("output", "processes")}

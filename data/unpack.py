@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from utils.options import InputError
+from utils.errors import InputError
 from utils.progress import Progress
 
 WANTED = (".jpg", ".jpeg", ".png", ".txt")

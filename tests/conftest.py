@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.page import Page
+from utils.live.page.page import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,17 +54,17 @@ def tiny_set(tmp_path_factory):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """(prefix, net) of an untrained re-id checkpoint for pictures of 64x32."""
-    from tests.standins import write_checkpoint  # imports TensorFlow, which takes seconds that most tests can spare
+    from tests.fakes import write_checkpoint  # imports TensorFlow, which takes seconds that most tests can spare
 
     return write_checkpoint(tmp_path_factory.mktemp("m0"))
 
 
 @pytest.fixture(scope="session")
 def drawn():
-    """The pictures of the drawn copies of published layouts, as tests.layouts.draw() returns them."""
-    from tests import layouts  # imports TensorFlow too
+    """The pictures of the drawn copies of published layouts, as tests.drawn_layouts.draw() returns them."""
+    from tests import drawn_layouts  # imports TensorFlow too
 
-    return layouts.draw()
+    return drawn_layouts.draw()
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def page():
 def small_table(monkeypatch):
     """The counts of the drawn copies stand where the published ones do."""
     from data import layouts
-    from tests.layouts import SMALL
+    from tests.drawn_layouts import SMALL
 
     monkeypatch.setattr(layouts, "PUBLISHED", SMALL)
 
@@ -85,7 +85,7 @@ def small_table(monkeypatch):
 def run(*command, timeout=300, **environment):
     """Runs a command in the project's folder; the finished process with its output as text."""
     command = [str(word) for word in command]
-    if command[0].endswith(".py"):
+    if command[0].endswith(".py") or command[0] == "-m":
         command.insert(0, sys.executable)
     environment = {**os.environ, **environment}
     return subprocess.run(

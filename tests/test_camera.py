@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_video
-from utils.camera import Camera
-from utils.options import InputError
+from utils.errors import InputError
+from utils.live.camera import Camera
 
 
 def frame(number, size=(48, 64)):

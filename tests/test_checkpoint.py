@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from utils import checkpoint, resnet
-from utils.options import InputError
+from utils.errors import InputError
 
 SIZE = (64, 32)
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, *SIZE, 3), dtype=np.uint8)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from utils import dataset
-from utils.options import InputError
+from utils.errors import InputError
 
 
 @pytest.mark.parametrize("name, identity, camera", [

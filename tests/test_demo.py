@@ -15,12 +15,12 @@ import pytest
 
 import demo
 from tests.conftest import ROOT, refusal, run, wait_until, write_video
-from tests.standins import picture, write_checkpoint, write_tf2_detector
-from utils import screen
-from utils.freeze import freeze_detector, freeze_reid
-from utils.options import InputError
-from utils.timing import STAGES
-from utils.tracks import LOOKS, STRANGE
+from tests.fakes import picture, write_checkpoint, write_tf2_detector
+from utils.deploy.freeze import freeze_detector, freeze_reid
+from utils.errors import InputError
+from utils.live import window
+from utils.live.timing import STAGES
+from utils.live.tracks import LOOKS, STRANGE
 
 FOOTAGE = ROOT / "models/downloads/vtest.avi"
 ZOO = ROOT / "models/downloads/detector/saved_model"
@@ -258,7 +258,7 @@ def test_a_signal_waits_for_the_frame_in_hand(handlers, number):
 @pytest.fixture
 def refused(frozen, handlers, monkeypatch):
     """Runs demo.main in this process, which spares TensorFlow's start; returns the sentence with which it refuses."""
-    monkeypatch.setattr(screen, "has_screen", lambda: False)
+    monkeypatch.setattr(window, "has_screen", lambda: False)
 
     def call(*words):
         words = [str(word) for word in words]
@@ -308,9 +308,9 @@ def test_help_needs_no_tensorflow(tmp_path):
 def test_no_window_without_a_screen(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert not screen.has_screen()
+    assert not window.has_screen()
     monkeypatch.setenv("DISPLAY", ":97")  # named, but nobody is there: OpenCV would abort the process
-    assert not screen.has_screen()
+    assert not window.has_screen()
 
 
 @pytest.mark.skipif(not (ZOO / "saved_model.pb").is_file(), reason="no detector: bash setup.sh detector")

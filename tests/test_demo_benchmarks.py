@@ -10,8 +10,8 @@ from benchmarks import footage
 from benchmarks.demo_gap import compare
 from benchmarks.footage import frames
 from tests.conftest import ROOT, refusal, run
-from tests.standins import write_checkpoint
-from utils.freeze import freeze_detector, freeze_reid
+from tests.fakes import write_checkpoint
+from utils.deploy.freeze import freeze_detector, freeze_reid
 
 DETECTOR = ROOT / "models/downloads/detector/saved_model"
 READY = (DETECTOR / "saved_model.pb").is_file() and (ROOT / footage.FOOTAGE).is_file()
@@ -76,7 +76,7 @@ def test_speed_prints_both_chains(networks, tmp_path):
         "--json",
         tmp_path / "speed.json",
     ]
-    done = run("benchmarks/demo_speed.py", *networks, *small)
+    done = run("-m", "benchmarks.demo_speed", *networks, *small)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "speed.json").read_text())
     assert found["everyone"]["embedded"] == 1 and found["as_needed"]["embedded"] < 0.8
@@ -87,28 +87,28 @@ def test_speed_prints_both_chains(networks, tmp_path):
 
 @needs_real_parts
 def test_memory_stays_constant_over_a_while(networks, tmp_path):
-    done = run("benchmarks/demo_memory.py", *networks, "--minutes", "0.2", "--json", tmp_path / "memory.json")
+    done = run("-m", "benchmarks.demo_memory", *networks, "--minutes", "0.2", "--json", tmp_path / "memory.json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "memory.json").read_text())
     assert len(found["sizes"]) >= 8 and found["growth"] < 0.05 and found["last"] > 100
 
 
 def test_scripts_refuse_what_is_missing(tmp_path):
-    for script in ("demo_speed.py", "demo_gap.py", "demo_memory.py"):
-        assert "--video" in refusal(run(f"benchmarks/{script}", "--video", tmp_path / "none.avi")), script
+    for script in ("demo_speed", "demo_gap", "demo_memory"):
+        assert "--video" in refusal(run("-m", f"benchmarks.{script}", "--video", tmp_path / "none.avi")), script
 
 
 @needs_real_parts
 def test_the_gap_is_only_judged_where_people_were_told_apart(tmp_path):
     (tmp_path / "other.avi").write_bytes(Path(footage.FOOTAGE).read_bytes())
-    done = run("benchmarks/demo_gap.py", "--video", tmp_path / "other.avi", "--obj", tmp_path)
+    done = run("-m", "benchmarks.demo_gap", "--video", tmp_path / "other.avi", "--obj", tmp_path)
     assert "nobody told apart its people" in refusal(done)
 
 
 def test_the_training_step_is_timed_both_ways(tmp_path):
     small = ["--image_size", "32x32", "--batch_size", "4", "--steps", "2", "--json", tmp_path / "step.json"]
-    done = run("benchmarks/train_step.py", *small)
+    done = run("-m", "benchmarks.train_step", *small)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "step.json").read_text())
     assert found["times"] == pytest.approx(found["keras_ms"] / found["fused_ms"]) and "times as long" in done.stdout
-    assert "no such folder" in refusal(run("benchmarks/train_step.py", "--json", tmp_path / "none" / "step.json"))
+    assert "no such folder" in refusal(run("-m", "benchmarks.train_step", "--json", tmp_path / "none" / "step.json"))

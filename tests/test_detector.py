@@ -8,12 +8,13 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT
-from tests.standins import picture, write_model, write_tf1_detector, write_tf2_detector
-from utils import frozen, tfjs
-from utils.detector import Detector
-from utils.frozen import load_saved_model, read_manifest
-from utils.options import InputError
-from utils.reid_net import Embedder, crop_people
+from tests.fakes import picture, write_model, write_tf1_detector, write_tf2_detector
+from utils.deploy import saved_model
+from utils.deploy.detector import Detector
+from utils.deploy.reid_net import Embedder, crop_people
+from utils.deploy.saved_model import load_saved_model, read_manifest
+from utils.errors import InputError
+from utils.setup import tfjs
 
 ZOO = ROOT / "models/downloads/detector/saved_model"
 FOOTAGE = ROOT / "models/downloads/vtest.avi"
@@ -78,16 +79,16 @@ def test_models_that_are_no_detectors(tmp_path):
 
 def write_manifest(folder, **changes):
     """The manifest that fits the TF2 stand-in, but for the changes."""
-    about = frozen.describe(load_saved_model(folder)[1])
+    about = saved_model.describe(load_saved_model(folder)[1])
     content = {
-        "format": frozen.FORMAT,
+        "format": saved_model.FORMAT,
         "kind": "obj",
         "colour_order": "RGB",
         "engine": "tensorflow",
         "precision": "FP32",
         "built_for": {},
     }
-    frozen.write_manifest(folder, {**content, **about, **changes})
+    saved_model.write_manifest(folder, {**content, **about, **changes})
 
 
 def test_manifests_that_do_not_fit(tmp_path, monkeypatch):
@@ -110,7 +111,7 @@ def test_manifests_that_do_not_fit(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="built with TensorRT, which the TensorFlow here lacks"):
         read_manifest(folder, "obj")
     monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_tensorrt_build": True})
-    monkeypatch.setattr(frozen, "gpu_name", lambda: "Xavier")
+    monkeypatch.setattr(saved_model, "gpu_name", lambda: "Xavier")
     with pytest.raises(InputError, match=r"built for another device \(Orin; here: Xavier\): run python3 pipeline.py"):
         read_manifest(folder, "obj")
     for words in ("{", "[]", '{"format": 1}', json.dumps({"format": 99})):

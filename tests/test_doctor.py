@@ -1,4 +1,4 @@
-"""utils/doctor.py: each kind of damage, brought in one at a time, is found and named; a sound set is silent."""
+"""utils/dataset_checks.py: each kind of damage, brought in one at a time, is found and named; a sound set is silent."""
 
 import re
 import shutil
@@ -13,9 +13,9 @@ import train_id
 import train_reid
 from data import prepare
 from tests.conftest import draw_set
-from utils import dataset, doctor, metrics
-from utils.measured import Model
-from utils.options import InputError
+from utils import dataset, dataset_checks, metrics
+from utils.errors import InputError
+from utils.evaluation.models import Model
 
 TRAIN, TEST, QUERY = "bounding_box_train", "bounding_box_test", "bounding_box_query"
 
@@ -28,7 +28,7 @@ def drawn_set(tiny_set, tmp_path):
 
 
 def found(data_dir):
-    return doctor.check_folders(*doctor.open_folders(data_dir))
+    return dataset_checks.check_folders(*dataset_checks.open_folders(data_dir))
 
 
 def move(folder, old, new):
@@ -107,7 +107,7 @@ DAMAGES = {
 def test_a_sound_set_is_silent(tiny_set, capsys):
     assert found(tiny_set) == []
     opened = {split: dataset.open_split(tiny_set, split) for split in ("train", "query", "test")}
-    doctor.check_quickly(opened["train"], opened["query"], opened["test"])
+    dataset_checks.check_quickly(opened["train"], opened["query"], opened["test"])
     assert capsys.readouterr().out == ""
 
 
@@ -192,7 +192,7 @@ def test_queries_without_a_match_are_those_that_the_evaluation_leaves_out():
         query = Names(rng.integers(1, 12, 9), rng.integers(1, 4, 9))
         gallery = Names(rng.integers(-1, 12, 14), rng.integers(1, 4, 14))
         embeddings = rng.normal(size=(23, 4)).astype(np.float32)
-        findings = doctor.testing_findings(query, gallery)
+        findings = dataset_checks.testing_findings(query, gallery)
         try:
             figures = metrics.evaluate(
                 embeddings[:9], query.identities, query.cameras, embeddings[9:], gallery.identities, gallery.cameras
@@ -234,5 +234,5 @@ def test_the_quick_part_opens_no_file(tmp_path, capsys):
     for path in Path(data_dir).rglob("*.jpg"):
         path.write_bytes(b"")
     opened = [dataset.open_split(data_dir, split) for split in ("train", "query", "test")]
-    doctor.check_quickly(*opened)
+    dataset_checks.check_quickly(*opened)
     assert capsys.readouterr().out == ""

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from utils.errors import InputError
 from utils.files import write_json
-from utils.options import InputError
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):

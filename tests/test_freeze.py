@@ -9,14 +9,14 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from tests.standins import noise, picture, write_tf1_detector, write_tf2_detector
-from utils import frozen, trt
-from utils.detector import Detector
+from tests.fakes import noise, picture, write_tf1_detector, write_tf2_detector
+from utils.deploy import saved_model, trt
+from utils.deploy.detector import Detector
+from utils.deploy.freeze import freeze_detector, freeze_reid
+from utils.deploy.parity import People, compare_detections
+from utils.deploy.reid_net import Embedder
 from utils.device import device_name
-from utils.freeze import freeze_detector, freeze_reid
-from utils.options import InputError
-from utils.parity import People, compare_detections
-from utils.reid_net import Embedder
+from utils.errors import InputError
 
 SIZE = (64, 32)
 FRAMES = [picture([(30, 45, 90, 55)]), picture([(10, 102, 100, 118), (30, 45, 90, 55)]), picture([])]
@@ -84,7 +84,7 @@ def test_a_batch_of_one_has_no_second_signature(checkpoint, tmp_path):
 )
 def test_manifests_that_do_not_fit(reid, tmp_path, change, words):
     shutil.copytree(reid[0], tmp_path / "reid")
-    frozen.write_manifest(tmp_path / "reid", {**reid[1], **change})
+    saved_model.write_manifest(tmp_path / "reid", {**reid[1], **change})
     with pytest.raises(InputError, match=f"{words}.*: run python3 pipeline.py here"):
         Embedder(tmp_path / "reid")
 
@@ -96,7 +96,7 @@ def test_the_manifest_says_what_was_built(checkpoint, reid):
     assert manifest["outputs"] == {"embeddings": {"shape": [4, 32], "dtype": "float32"}}
     assert (manifest["batch"], manifest["image_size"], manifest["colour_order"]) == (4, list(SIZE), "RGB")
     assert (manifest["engine"], manifest["precision"], manifest["reason"]) == ("tensorflow", "FP32", "asked for")
-    here = {"tensorflow": tf.__version__, "tensorrt": None, "gpu": frozen.gpu_name(), "device": device_name()}
+    here = {"tensorflow": tf.__version__, "tensorrt": None, "gpu": saved_model.gpu_name(), "device": device_name()}
     assert manifest["built_for"] == here
     assert manifest["source"]["checkpoint"] == checkpoint[0]
     assert 0.99999 < manifest["parity"]["min"] <= manifest["parity"]["mean"] < 1.00001

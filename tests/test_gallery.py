@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.standins import picture
-from utils import gallery
-from utils.gallery import clarity, cut, delete_saved, enrol, find_people, portray, save_people
-from utils.identities import Identities
-from utils.options import InputError
-from utils.screen import BACKSPACE, ENTER, ESCAPE, TAB, Keys
+from tests.fakes import picture
+from utils.errors import InputError
+from utils.live import gallery
+from utils.live.gallery import clarity, cut, delete_saved, enrol, find_people, portray, save_people
+from utils.live.identities import Identities
+from utils.live.window import BACKSPACE, ENTER, ESCAPE, TAB, Keys
 
 
 class RedPeople:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from utils import identities as module
 from utils.boxes import iou, match, overlaps_of
-from utils.identities import Identities, clean_name
+from utils.live import identities as module
+from utils.live.identities import Identities, clean_name
 
 A, B, C = np.eye(3, 16, dtype=np.float32)  # three people who are nothing like each other
 

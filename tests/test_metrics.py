@@ -132,7 +132,7 @@ def test_only_a_few_blocks_of_similarities_exist_at_a_time(monkeypatch):
 
 def test_the_benchmark_runs_at_a_small_size(tmp_path):
     output = tmp_path / "figures.json"
-    finished = run("benchmarks/evaluation.py", "--scale=0.03", "--embedding_size=64", "--rerank", f"--json={output}")
+    finished = run("-m", "benchmarks.evaluation", "--scale=0.03", "--embedding_size=64", "--rerank", f"--json={output}")
     assert finished.returncode == 0, finished.stderr
     figures = json.loads(output.read_text())
     assert figures["ratio"] == pytest.approx(figures["evaluation_seconds"] / figures["product_seconds"] - 1)

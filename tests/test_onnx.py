@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import refusal, run
-from tests.standins import noise, write_checkpoint
-from utils import to_onnx
-from utils.options import InputError
+from tests.fakes import noise, write_checkpoint
+from utils.deploy import onnx_export
+from utils.errors import InputError
 
 SIZE = (64, 32)
-HERE = all(importlib.util.find_spec(name) for name in to_onnx.EXTRAS)
+HERE = all(importlib.util.find_spec(name) for name in onnx_export.EXTRAS)
 
 
 @pytest.mark.skipif(not HERE, reason="pip install tf2onnx onnxruntime")
@@ -48,17 +48,17 @@ def test_onnx_computes_what_tensorflow_does(tmp_path):
 def test_onnx_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
     checkpoint, _ = write_checkpoint(tmp_path / "m0", SIZE)
     other, _ = write_checkpoint(tmp_path / "other", SIZE, seed=9)
-    wrong = to_onnx.rgb_net(to_onnx.load_embedding_net(other)[0])
-    monkeypatch.setattr(to_onnx, "rgb_net", lambda net: wrong)
+    wrong = onnx_export.rgb_net(onnx_export.load_embedding_net(other)[0])
+    monkeypatch.setattr(onnx_export, "rgb_net", lambda net: wrong)
     with pytest.raises(InputError, match="smallest cosine .*, below 0.9999; nothing was replaced"):
-        to_onnx.write_onnx(checkpoint, tmp_path / "onnx", noise, batch=2)
+        onnx_export.write_onnx(checkpoint, tmp_path / "onnx", noise, batch=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m0", "other"]
 
 
 def test_without_the_tools(monkeypatch):
-    monkeypatch.setattr(to_onnx.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(onnx_export.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="^--onnx needs tf2onnx and onnxruntime: pip install tf2onnx onnxruntime$"):
-        to_onnx.check_extras()
+        onnx_export.check_extras()
 
 
 def test_a_converter_that_fails_is_named(monkeypatch, tmp_path):
@@ -66,7 +66,7 @@ def test_a_converter_that_fails_is_named(monkeypatch, tmp_path):
     with pytest.raises(
         InputError, match="tf2onnx cannot convert it with TensorFlow .* and numpy .*ModuleNotFoundError"
     ):
-        to_onnx._convert(None, tmp_path / "reid.onnx")
+        onnx_export._convert(None, tmp_path / "reid.onnx")
 
 
 def test_onnx_is_for_the_reid_net():
@@ -74,6 +74,6 @@ def test_onnx_is_for_the_reid_net():
 
 
 def test_the_line_for_the_board():
-    assert to_onnx.trtexec_line("a", "FP32") == (
+    assert onnx_export.trtexec_line("a", "FP32") == (
         "/usr/src/tensorrt/bin/trtexec --onnx=a/reid.onnx --saveEngine=a/reid.engine"
     )

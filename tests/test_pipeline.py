@@ -10,11 +10,11 @@ import pytest
 import pipeline
 from pipeline import find_reid
 from tests.conftest import refusal, run
-from tests.standins import write_checkpoint, write_tf1_detector
-from utils import trt
+from tests.fakes import write_checkpoint, write_tf1_detector
 from utils.checkpoint import save_weights
+from utils.deploy import trt
 from utils.device import device_name
-from utils.options import InputError
+from utils.errors import InputError
 from utils.resnet import build_id_net
 
 

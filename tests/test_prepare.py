@@ -8,9 +8,9 @@ import pytest
 
 from data import layouts, prepare
 from tests.conftest import run
-from tests.layouts import SMALL, arrange, pictures, prepared
+from tests.drawn_layouts import SMALL, arrange, pictures, prepared
 from utils import dataset
-from utils.options import InputError
+from utils.errors import InputError
 
 KINDS = sorted(SMALL)
 pytestmark = pytest.mark.usefixtures("small_table")

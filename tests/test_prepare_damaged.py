@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from tests.layouts import arrange, first, prepared, put
-from utils.options import InputError
+from tests.drawn_layouts import arrange, first, prepared, put
+from utils.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("small_table")
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import train_reid
-from utils import checkpoint, projector
+from utils import checkpoint
 from utils.dataset import open_split
-from utils.options import InputError
-from utils.run import Run
+from utils.errors import InputError
+from utils.training import projector
+from utils.training.run import Run
 
 SIDE = projector.THUMBNAIL
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import test_reid
-from tests.standins import write_checkpoint
+from tests.fakes import write_checkpoint
 from tests.test_metrics import brute_force, random_case
-from utils import grid, metrics, ranked
-from utils.options import InputError
-from utils.ranked import IGNORED, RIGHT, WRONG, Pictures
-from utils.step_table import step_table
+from utils import image_grid, metrics
+from utils.errors import InputError
+from utils.evaluation import ranked
+from utils.evaluation.ranked import IGNORED, RIGHT, WRONG, Pictures
+from utils.training.step_table import step_table
 
 
 def pictures(similarities, identities, cameras, paths=None):
@@ -87,18 +88,18 @@ def test_the_picture_shows_the_right_files_in_the_right_frames(tmp_path):
     gallery = pictures([0.5, 0.7, 0.9], [1, 2, 1], [2, 2, 1], paths[1:])
     rows = ranked.rank(queries, gallery, [0], np.array([12.3]))
     picture = ranked.ranked_grid(rows, queries, gallery, "a title that is a good deal wider than the four pictures are")
-    height, width = grid.TILE
+    height, width = image_grid.TILE
     top = ranked.HEADER
-    expected = [(0, grid.BLUE), (3, grid.GREY), (2, grid.RED), (1, grid.GREEN)]
+    expected = [(0, image_grid.BLUE), (3, image_grid.GREY), (2, image_grid.RED), (1, image_grid.GREEN)]
     for place, (number, frame) in enumerate(expected):
-        left = ranked.LABEL + place * (width + grid.GAP)
+        left = ranked.LABEL + place * (width + image_grid.GAP)
         tile = picture[top : top + height, left : left + width]
         assert tuple(tile[height // 2, width // 2]) == colours[number]
         assert (tile[0] == frame).all() and (tile[-1] == frame).all() and (tile[:, 0] == frame).all()
-        under = picture[top + height : top + height + grid.CAPTION, left : left + width]
-        assert (under != grid.PAPER).any(), "no words under the picture"
-    assert (picture[: ranked.HEADER, -3:] == grid.PAPER).all(), "the title is cut"
-    assert (picture[top:, : ranked.LABEL] != grid.PAPER).any()
+        under = picture[top + height : top + height + image_grid.CAPTION, left : left + width]
+        assert (under != image_grid.PAPER).any(), "no words under the picture"
+    assert (picture[: ranked.HEADER, -3:] == image_grid.PAPER).all(), "the title is cut"
+    assert (picture[top:, : ranked.LABEL] != image_grid.PAPER).any()
 
 
 def test_the_script_draws_the_worst_and_refuses_first_what_it_can_not_draw(tiny_set, tmp_path, capsys):
@@ -107,7 +108,7 @@ def test_the_script_draws_the_worst_and_refuses_first_what_it_can_not_draw(tiny_
     drawn = tmp_path / "worst.png"
     test_reid.main(test_reid.parse_args([*options, f"--ranked={drawn}", "--ranked_count=3"]))
     picture = cv2.imread(str(drawn))
-    row = grid.TILE[0] + grid.CAPTION + grid.GAP
+    row = image_grid.TILE[0] + image_grid.CAPTION + image_grid.GAP
     assert picture.shape[0] == ranked.HEADER + 3 * row
     assert "3 queries and what they found" in capsys.readouterr().out
     drawn.write_text("precious")

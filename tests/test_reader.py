@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 
-from tests.feed import camera_threads, numbered, wait_for
-from utils import reader
+from tests.mjpeg_camera import camera_threads, numbered, wait_for
+from utils.live import latest_frame
 
 
 class Hanging:
@@ -32,25 +32,25 @@ class Hanging:
 
 
 def test_a_thread_that_hangs_is_replaced_and_never_by_more_than_a_few(monkeypatch, capsys):
-    monkeypatch.setattr(reader, "HANG_SECONDS", 0.2)
-    monkeypatch.setattr(reader, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(reader, "WATCH_SECONDS", 0.05)
-    monkeypatch.setattr(reader, "STALL_SECONDS", 0.1)
-    monkeypatch.setattr(reader, "RELEASE_SECONDS", 0.1)
+    monkeypatch.setattr(latest_frame, "HANG_SECONDS", 0.2)
+    monkeypatch.setattr(latest_frame, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(latest_frame, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(latest_frame, "STALL_SECONDS", 0.1)
+    monkeypatch.setattr(latest_frame, "RELEASE_SECONDS", 0.1)
     let_go, captures = threading.Event(), []
 
     def opening():
         captures.append(Hanging(let_go))
         return captures[-1]
 
-    frames = reader.NewestFrame("hangs", [opening])
+    frames = latest_frame.NewestFrame("hangs", [opening])
     assert frames.first() is not None
     begun = time.monotonic()
     while time.monotonic() - begun < 1.0:
         frames.take(timeout=0.05)
-    assert len(captures) == len(camera_threads()) == reader.MOST_THREADS
+    assert len(captures) == len(camera_threads()) == latest_frame.MOST_THREADS
     let_go.set()  # all come back: those given up let go of their captures, and one goes on
-    wait_for(lambda: sum(capture.released for capture in captures) == reader.MOST_THREADS - 1)
+    wait_for(lambda: sum(capture.released for capture in captures) == latest_frame.MOST_THREADS - 1)
     wait_for(lambda: len(camera_threads()) == 1)
     assert frames.take(timeout=1) is not None
     frames.release()
@@ -73,16 +73,16 @@ class OneFrame(Hanging):
 
 def test_pauses_grow_until_the_picture_is_steady(monkeypatch):
     opened = []
-    monkeypatch.setattr(reader, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(reader, "LONGEST_PAUSE", 0.4)
-    frames = reader.NewestFrame("short", [lambda: OneFrame(opened)])
+    monkeypatch.setattr(latest_frame, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(latest_frame, "LONGEST_PAUSE", 0.4)
+    frames = latest_frame.NewestFrame("short", [lambda: OneFrame(opened)])
     wait_for(lambda: len(opened) >= 7)
     frames.release()
     assert (np.diff(opened)[:6] >= [0.05, 0.1, 0.2, 0.4, 0.4, 0.4]).all() and max(np.diff(opened)) < 0.8
 
     steady = []
-    monkeypatch.setattr(reader, "LONGEST_PAUSE", 10.0)
-    monkeypatch.setattr(reader, "STEADY_SECONDS", -1.0)  # one frame will do
-    frames = reader.NewestFrame("steady", [lambda: OneFrame(steady)])
+    monkeypatch.setattr(latest_frame, "LONGEST_PAUSE", 10.0)
+    monkeypatch.setattr(latest_frame, "STEADY_SECONDS", -1.0)  # one frame will do
+    frames = latest_frame.NewestFrame("steady", [lambda: OneFrame(steady)])
     wait_for(lambda: len(steady) >= 10)  # growing pauses would take 25 seconds
     frames.release()

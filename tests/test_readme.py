@@ -29,11 +29,15 @@ def commands(page) -> list:
     return [re.sub(r"\s+#.*$", "", line).strip() for line in lines]
 
 
+def script_of(words) -> str:
+    """The file that a command runs: train_id.sh, data/prepare.py, benchmarks/demo_gap.py for -m benchmarks.demo_gap."""
+    return words[2].replace(".", "/") + ".py" if words[1] == "-m" else words[1]
+
+
 def options_of(script) -> set:
     """All options of a Python script, as its --help tells them."""
-    said = subprocess.run(
-        [sys.executable, f"{script}.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-m", script.replace("/", ".").replace(".py", ""), "--help"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return set(re.findall(r"--[a-z][a-z0-9_]*", said.stdout))
 
 
@@ -51,11 +55,11 @@ def test_every_command_names_a_script_that_is_there_and_options_that_it_has(page
         words = shlex.split(command)
         if words[0] not in ("bash", "python3"):
             continue
-        script = words[1]
+        script = script_of(words)
         assert (ROOT / script).is_file(), command
         used = {word.split("=")[0] for word in words if word.startswith("--")}
         if used:
-            known = options.get(script) or options_of(script[: -len(".py")])
+            known = options.get(script) or options_of(script)
             assert used <= known, f"{page}: {command}"
 
 

@@ -34,8 +34,8 @@ NOT_RUN = (  # what else has its own tests, or needs what is not here
     "bash quick_run.sh",
     "bash run_tests.sh",
     "bash tests/versions.sh",
-    "python3 benchmarks/",
-    "python3 assets/",
+    "python3 -m benchmarks.",
+    "python3 -m assets.",
 )
 
 
@@ -49,7 +49,7 @@ def place(tmp_path_factory):
     (folder / "models").mkdir()
     (folder / "models/downloads").symlink_to(ROOT / "models/downloads")
     (folder / "data").mkdir()
-    for path in (ROOT / "data").glob("*.py"):
+    for path in [*(ROOT / "data").glob("*.py"), ROOT / "data/drawn"]:
         (folder / "data" / path.name).symlink_to(path)
     draw_set(folder / "source/Market", identities=8, test_identities=16, per_camera=4)
     shutil.make_archive(str(folder / "Market-1501-v15.09.15"), "zip", folder / "source")

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.footage import link, walks_by_eye
 from benchmarks.real_people import at_another_time, clustered_error, figures_of, histograms, later_in_the_walk, score
 from tests.conftest import refusal, run
-from utils.options import InputError
+from utils.errors import InputError
 
 
 def box(left, top=0.2, width=0.1, height=0.4):
@@ -79,7 +79,7 @@ def test_histograms_know_colours_by_stripe():
 
 
 def test_missing_footage_is_said(tmp_path):
-    assert "--video" in refusal(run("benchmarks/real_people.py", "--video", tmp_path / "none.avi"))
+    assert "--video" in refusal(run("-m", "benchmarks.real_people", "--video", tmp_path / "none.avi"))
 
 
 def test_errors_are_those_of_people_drawn_anew():

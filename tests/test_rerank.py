@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import unit
-from utils import metrics, rerank
+from utils import metrics
+from utils.evaluation import rerank
 
 
 def dense(query, gallery, k1, k2, weight):

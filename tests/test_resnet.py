@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from utils import resnet
-from utils.options import InputError
+from utils.errors import InputError
 from utils.resnet import EPSILON, MOMENTUM, BatchNorm
 
 

@@ -8,9 +8,10 @@ import pytest
 
 import train_id
 import train_reid
-from utils import checkpoint, resume
-from utils.options import InputError
-from utils.run import Run
+from utils import checkpoint
+from utils.errors import InputError
+from utils.training import resume
+from utils.training.run import Run
 
 # As train_id.sh passes its own values before those that were typed.
 LAUNCHED = ["--restore=False", "--id=0", "--image_size=256x128", "--width=1.0", "--learning_rate=0.00035"]

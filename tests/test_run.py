@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from utils import checkpoint
-from utils.options import InputError
-from utils.run import Run, Steps, WarmupCosine, build_schedule, check_finite, clock, suggest_flat, suggest_map
+from utils.errors import InputError
+from utils.training.run import Run, Steps, WarmupCosine, build_schedule, check_finite, clock, suggest_flat, suggest_map
 
 
 class TinyNet(tf.keras.Sequential):

@@ -14,11 +14,12 @@ from tensorflow.core.util import event_pb2
 import test_reid
 import train_id
 import train_reid
+from benchmarks import quick_run_table
 from tests.conftest import ROOT, refusal, run
-from utils import checkpoint, quick_table
+from utils import checkpoint
 from utils.device import origin
-from utils.options import InputError
-from utils.run import Run
+from utils.errors import InputError
+from utils.training.run import Run
 
 SMALL = (
     "--image_size=64x32",
@@ -205,14 +206,14 @@ def test_the_closing_table_of_the_quick_run(tmp_path, capsys):
     for name, rank1 in (("untrained", 8.123), ("id", 50.0), ("reid", 75.0)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"rank1": rank1, "rank5": 90.0, "mAP": 40.0, "rank10": 1.0}))
     arguments = ["--folder", str(tmp_path), "--json", str(tmp_path / "quick_run.json"), "--seconds", "61"]
-    quick_table.main(quick_table.parse_args(arguments))
+    quick_run_table.main(quick_run_table.parse_args(arguments))
     assert json.loads((tmp_path / "quick_run.json").read_text())["demo"] is None
     (tmp_path / "frozen" / "reid").mkdir(parents=True)
     (tmp_path / "frozen" / "reid" / "manifest.json").write_text(
         json.dumps({"parity": {"min": 0.9, "mean": 1.0, "of": ""}})
     )
     (tmp_path / "demo.json").write_text(json.dumps({"fps": 12.5, "video": "people.mp4", "identities": 4}))
-    quick_table.main(quick_table.parse_args(arguments))
+    quick_run_table.main(quick_run_table.parse_args(arguments))
     assert json.loads((tmp_path / "quick_run.json").read_text()) == {
         "untrained": {"rank1": 8.123, "rank5": 90.0, "mAP": 40.0},
         "id": {"rank1": 50.0, "rank5": 90.0, "mAP": 40.0},

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from utils import camera as module
-from utils import gstreamer, reader, sources
-from utils.camera import Camera
-from utils.options import InputError
+from utils.errors import InputError
+from utils.live import camera as module
+from utils.live import gstreamer, latest_frame, sources
+from utils.live.camera import Camera
 
 
 @pytest.mark.parametrize(
@@ -240,10 +240,10 @@ def test_formats_with_colours(name):
 def test_a_stuck_argus_daemon_is_not_waited_for(captures, monkeypatch, tmp_path, capsys):
     let_go = threading.Event()
     captures.works = lambda what, backend: let_go.wait(20) and False
-    monkeypatch.setattr(reader, "HANG_SECONDS", 0.3)
-    monkeypatch.setattr(reader, "PATIENCE", 0.1)
-    monkeypatch.setattr(reader, "WATCH_SECONDS", 0.05)
-    monkeypatch.setattr(reader, "RELEASE_SECONDS", 0.1)
+    monkeypatch.setattr(latest_frame, "HANG_SECONDS", 0.3)
+    monkeypatch.setattr(latest_frame, "PATIENCE", 0.1)
+    monkeypatch.setattr(latest_frame, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(latest_frame, "RELEASE_SECONDS", 0.1)
     monkeypatch.setattr(gstreamer, "ARGUS_SOCKET", str(tmp_path / "argus_socket"))
     with pytest.raises(InputError, match="nvargus-daemon does not run here: sudo systemctl restart nvargus-daemon"):
         Camera("csi://0")

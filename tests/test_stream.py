@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.feed import RATE, Feed, camera_threads, number_of, numbered, wait_for
-from utils import reader, sources
-from utils.camera import Camera
-from utils.options import InputError
+from tests.mjpeg_camera import RATE, Feed, camera_threads, number_of, numbered, wait_for
+from utils.errors import InputError
+from utils.live import latest_frame, sources
+from utils.live.camera import Camera
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def feed(monkeypatch):
         "LONGEST_PAUSE": 0.2,
         "WATCH_SECONDS": 0.05,
     }.items():
-        monkeypatch.setattr(reader, name, seconds)
+        monkeypatch.setattr(latest_frame, name, seconds)
     monkeypatch.setattr(sources, "OPEN_SECONDS", 0.5)
     feed = Feed()
     yield feed
@@ -143,8 +143,8 @@ def test_a_stream_that_is_not_there(feed):
 
 
 def test_release_does_not_wait_for_a_stall(feed, monkeypatch):
-    monkeypatch.setattr(reader, "STALL_SECONDS", 2.0)
-    monkeypatch.setattr(reader, "RELEASE_SECONDS", 0.3)
+    monkeypatch.setattr(latest_frame, "STALL_SECONDS", 2.0)
+    monkeypatch.setattr(latest_frame, "RELEASE_SECONDS", 0.3)
     with Camera(feed.url) as camera:
         read_until(camera, feed.number)
         feed.flowing.clear()
@@ -159,11 +159,11 @@ def test_release_does_not_wait_for_a_stall(feed, monkeypatch):
 
 WATCHER = """
 import signal, sys, time
-from utils import reader, sources
-from utils.camera import Camera
+from utils.live import latest_frame, sources
+from utils.live.camera import Camera
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # as demo.py treats it: an end like Ctrl-C
-reader.STALL_SECONDS = sources.OPEN_SECONDS = float(sys.argv[2])
-reader.RELEASE_SECONDS = 0.2
+latest_frame.STALL_SECONDS = sources.OPEN_SECONDS = float(sys.argv[2])
+latest_frame.RELEASE_SECONDS = 0.2
 
 
 class Slow:
@@ -240,14 +240,14 @@ def test_ctrl_c_before_the_first_frame_leaves_no_thread(feed, monkeypatch):
         wait_for(lambda: frames.silent_for < 0.1 and frames.rate)  # it reads
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reader.NewestFrame, "first", interrupted)
+    monkeypatch.setattr(latest_frame.NewestFrame, "first", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Camera(feed.url)
     wait_for(lambda: not camera_threads() and feed.open == 0)
 
 
 def test_a_script_that_forgets_to_release_ends_cleanly(feed):
-    script = "import sys; from utils.camera import Camera; print(Camera(sys.argv[1]).read().shape)"
+    script = "import sys; from utils.live.camera import Camera; print(Camera(sys.argv[1]).read().shape)"
     done = subprocess.run(
         [sys.executable, "-c", script, feed.url], cwd=ROOT, capture_output=True, text=True, timeout=20
     )

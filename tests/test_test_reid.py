@@ -12,10 +12,11 @@ import tensorflow as tf
 
 import test_reid
 from tests.conftest import ROOT, draw_set
-from tests.standins import noise, write_checkpoint, write_model
-from utils import checkpoint, measured, metrics
-from utils.freeze import freeze_reid
-from utils.options import InputError
+from tests.fakes import noise, write_checkpoint, write_model
+from utils import checkpoint, metrics
+from utils.deploy.freeze import freeze_reid
+from utils.errors import InputError
+from utils.evaluation import models as models_module
 
 SIZE = (64, 32)  # of the networks; the pictures are larger, so that each path has to resize them
 TRAINED = ROOT / "models" / "quick_run"
@@ -31,7 +32,7 @@ def people(tmp_path_factory):
 def models_open_once():
     """A network takes seconds to build and trace: what was opened serves all tests here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(test_reid, "open_model", functools.lru_cache(lambda path, *_: measured.open_model(path)))
+        patch.setattr(test_reid, "open_model", functools.lru_cache(lambda path, *_: models_module.open_model(path)))
         yield
 
 
@@ -56,8 +57,8 @@ def measure(people, tmp_path, *options):
 
 def by_both_ways(paths, size):
     """(N, H, W, 3) uint8 each: as a checkpoint gets to see the files, as a frozen model does."""
-    training = np.concatenate([batch.numpy() for batch in measured.image_batches(paths, size, 8)])
-    return training, np.concatenate([measured.read_as_demo(path, size) for path in paths])
+    training = np.concatenate([batch.numpy() for batch in models_module.image_batches(paths, size, 8)])
+    return training, np.concatenate([models_module.read_as_demo(path, size) for path in paths])
 
 
 def least_cosine(embed, some, others) -> float:
@@ -163,7 +164,7 @@ def test_without_its_checkpoint_a_frozen_model_is_measured_alone_or_beside_its_p
     assert alone["model"] == str(lonely) and alone["kind"] == "frozen" and "models" not in alone
     assert "what it was frozen from is not here" in capsys.readouterr().out
     shutil.copytree(models[1], lonely / "plain")
-    assert measured.find_models([lonely]) == [str(lonely / "plain"), str(lonely)]
+    assert models_module.find_models([lonely]) == [str(lonely / "plain"), str(lonely)]
 
 
 def test_one_model_keeps_the_flat_form_and_shows_camera_pairs(people, models, tmp_path, capsys):
@@ -230,7 +231,7 @@ def test_what_quick_run_froze_is_as_accurate_as_what_it_trained(tmp_path):
 
 def test_mistakes_get_one_sentence(people, models, tmp_path):
     with pytest.raises(InputError, match="--untrained is for checkpoints.*name a checkpoint"):
-        measured.open_model(models[1], untrained=True)
+        models_module.open_model(models[1], untrained=True)
     with pytest.raises(InputError, match="there is no models/reid/none: "):
         measure(people, tmp_path, "--model", models[1], "models/reid/none")
     with pytest.raises(InputError, match="there is no .*frozen/gone: freeze a re-id net with python3 pipeline.py"):

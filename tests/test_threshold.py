@@ -11,12 +11,13 @@ import pytest
 
 import demo
 import test_reid
-from tests.standins import write_checkpoint
-from utils import chart, checkpoint, threshold
+from tests.fakes import write_checkpoint
+from utils import checkpoint
 from utils.dataset import open_split
-from utils.freeze import freeze_reid
-from utils.measured import Model
-from utils.options import InputError
+from utils.deploy.freeze import freeze_reid
+from utils.errors import InputError
+from utils.evaluation import similarity_histogram, threshold
+from utils.evaluation.models import Model
 from utils.resnet import build_id_net
 
 FINE = 2 / threshold.BINS
@@ -115,22 +116,31 @@ def test_too_few_pairs_are_said_and_never_made_a_number():
 
 def draw(same, different, title="How similar?"):
     figures = threshold.read_off(same, different, "eer")
-    return chart.similarity_chart(same, different, figures, threshold.lines(figures), title, title)
+    return similarity_histogram.similarity_chart(same, different, figures, threshold.lines(figures), title, title)
 
 
 def test_the_histograms_stand_where_the_similarities_are():
     same, different = counts(at=[(0.795, 30), (0.805, 30)]), counts(at=[(0.095, 30), (0.105, 30)])
     picture = draw(same, different).astype(int)
-    low, high = chart._range(same, different, 0.5)
-    top, _, bottom, _ = chart.PLOT
-    for similarity, colour in ((0.8, chart.SAME), (0.1, chart.DIFFERENT)):
-        filled = chart.OPACITY * np.array(colour) + (1 - chart.OPACITY) * np.array(chart.PAPER)
-        found = np.argwhere(np.abs(picture[top + 5 : bottom - 5, chart.PLOT[1] : chart.PLOT[3]] - filled).max(2) < 6)
+    low, high = similarity_histogram._range(same, different, 0.5)
+    top, _, bottom, _ = similarity_histogram.PLOT
+    for similarity, colour in ((0.8, similarity_histogram.SAME), (0.1, similarity_histogram.DIFFERENT)):
+        filled = similarity_histogram.OPACITY * np.array(colour) + (1 - similarity_histogram.OPACITY) * np.array(
+            similarity_histogram.PAPER
+        )
+        found = np.argwhere(
+            np.abs(
+                picture[top + 5 : bottom - 5, similarity_histogram.PLOT[1] : similarity_histogram.PLOT[3]] - filled
+            ).max(2)
+            < 6
+        )
         assert len(found) > 200
-        places = low + (high - low) * found[:, 1] / (chart.PLOT[3] - chart.PLOT[1])
+        places = low + (high - low) * found[:, 1] / (similarity_histogram.PLOT[3] - similarity_histogram.PLOT[1])
         assert np.abs(places - similarity).max() < 0.03
-    dark = np.flatnonzero((picture[top : bottom - 5, chart.PLOT[1] : chart.PLOT[3]] < 60).all(2).any(0))
-    marked = low + (high - low) * dark / (chart.PLOT[3] - chart.PLOT[1])
+    dark = np.flatnonzero(
+        (picture[top : bottom - 5, similarity_histogram.PLOT[1] : similarity_histogram.PLOT[3]] < 60).all(2).any(0)
+    )
+    marked = low + (high - low) * dark / (similarity_histogram.PLOT[3] - similarity_histogram.PLOT[1])
     assert np.abs(marked - 0.45).max() < 0.01, "the threshold's line stands elsewhere"
 
 
@@ -138,10 +148,10 @@ def test_no_text_is_cut_and_the_file_is_small():
     rng = np.random.default_rng(0)
     sides = [np.bincount(rng.integers(low, threshold.BINS, 200_000), minlength=threshold.BINS) for low in (9, 100_000)]
     picture = draw(*sides[::-1], title="models/" + 40 * "a long name " + "reid_model-25000.ckpt")
-    height, width = chart.SIZE
+    height, width = similarity_histogram.SIZE
     assert picture.shape == (height, width, 3) and picture.dtype == np.uint8
     for margin in (picture[2:-2, 2:8], picture[2:-2, -10:-2], picture[2:8, 2:-2], picture[-8:-2, 2:-2]):
-        assert (np.abs(margin.astype(int) - chart.PAPER) <= 3).all(), "something reaches the edge"
+        assert (np.abs(margin.astype(int) - similarity_histogram.PAPER) <= 3).all(), "something reaches the edge"
     assert len(cv2.imencode(".png", picture)[1]) < 300_000
 
 
@@ -172,7 +182,7 @@ def test_the_script_measures_what_the_loops_measure(measured, tiny_set):
     here = figures["threshold"]
     assert figures["eer"] == pytest.approx(50 * (np.mean(same < here) + np.mean(different >= here)), abs=1e-6)
     assert figures["data_dir"] == tiny_set and figures["model"] == prefix
-    assert cv2.imread(prefix + threshold.PICTURE).shape == (*chart.SIZE, 3)
+    assert cv2.imread(prefix + threshold.PICTURE).shape == (*similarity_histogram.SIZE, 3)
 
 
 def test_the_manifest_and_the_demo_take_the_measured_threshold(measured, tmp_path, capsys):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from utils import tracks as module
-from utils.identities import Identities
-from utils.tracks import LOOKS, SPACED, STRANGE, Tracker, runner_up
+from utils.live import tracks as module
+from utils.live.identities import Identities
+from utils.live.tracks import LOOKS, SPACED, STRANGE, Tracker, runner_up
 
 A, B, C, D = np.eye(4, 16, dtype=np.float32)  # four people who are nothing like each other
 LEFT, MIDDLE, RIGHT = [0.1, 0.1, 0.5, 0.2], [0.1, 0.4, 0.5, 0.5], [0.1, 0.8, 0.5, 0.9]

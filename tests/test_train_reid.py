@@ -9,7 +9,7 @@ import tensorflow as tf
 import train_id
 import train_reid
 from utils import checkpoint, dataset, mining, resnet
-from utils.run import Run
+from utils.training.run import Run
 
 
 def test_mined_triplets_reach_the_network_in_their_order(tiny_set):

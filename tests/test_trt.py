@@ -11,13 +11,13 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import draw_set
-from tests.standins import noise, picture, write_tf2_detector
-from utils import frozen, trt
-from utils.detector import Detector
-from utils.freeze import freeze_detector, freeze_reid
-from utils.options import InputError
-from utils.parity import People
-from utils.reid_net import Embedder
+from tests.fakes import noise, picture, write_tf2_detector
+from utils.deploy import saved_model, trt
+from utils.deploy.detector import Detector
+from utils.deploy.freeze import freeze_detector, freeze_reid
+from utils.deploy.parity import People
+from utils.deploy.reid_net import Embedder
+from utils.errors import InputError
 
 SIZE = (64, 32)
 FRAMES = [picture([(30, 45, 90, 55)])]
@@ -37,7 +37,7 @@ def tensorrt(monkeypatch):
     found = {"version": "8.5.2", "reason": "TensorRT 8.5.2"}
     monkeypatch.setattr(trt, "probe", lambda: {**found, "capability": here["capability"]})
     monkeypatch.setattr(trt, "convert", convert)
-    monkeypatch.setattr(frozen, "_check_device", lambda folder, manifest: None)
+    monkeypatch.setattr(saved_model, "_check_device", lambda folder, manifest: None)
     return here
 
 
@@ -49,7 +49,7 @@ def test_it_is_used_where_it_is(checkpoint, tmp_path, tensorrt):
     [(kind, precision, workspace, arrays)] = tensorrt["asked"]
     assert (kind, precision, workspace, list(arrays)) == ("reid", "FP16", 64, ["example"])
     np.testing.assert_array_equal(arrays["example"], noise(SIZE)[:2])
-    plain = frozen.read_manifest(tmp_path / "reid" / "plain", "reid")
+    plain = saved_model.read_manifest(tmp_path / "reid" / "plain", "reid")
     assert (plain["engine"], plain["precision"]) == ("tensorflow", "FP32")
     assert Embedder(tmp_path / "reid" / "plain").batches == {"serving_default": 2, "few": 1}
 
@@ -119,7 +119,7 @@ def test_an_inaccurate_conversion_is_refused_and_the_plain_graph_kept(tmp_path, 
     )
     with pytest.raises(InputError, match=wanted):
         freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES, min_parity=0.9)
-    manifest = frozen.read_manifest(tmp_path / "obj", "obj")
+    manifest = saved_model.read_manifest(tmp_path / "obj", "obj")
     assert manifest["engine"] == "tensorflow" and "differs from the original" in manifest["reason"]
     assert len(Detector(tmp_path / "obj").detect(FRAMES[0])[0]) == 1 and not (tmp_path / "obj" / "plain").exists()
 
@@ -130,13 +130,13 @@ def test_engines_of_elsewhere_are_refused(tmp_path, monkeypatch):
     freeze_detector(tmp_path / "zoo", folder, FRAMES, engine="tensorflow")
     manifest = {**json.loads((folder / "manifest.json").read_text()), "engine": "tf-trt"}
     monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_tensorrt_build": True})
-    monkeypatch.setattr(frozen, "gpu_name", lambda: "Orin")
-    monkeypatch.setattr(frozen, "device_name", lambda: "Orin Nano")
-    monkeypatch.setattr(frozen, "_tensorrt_version", lambda: "8.6.1")
+    monkeypatch.setattr(saved_model, "gpu_name", lambda: "Orin")
+    monkeypatch.setattr(saved_model, "device_name", lambda: "Orin Nano")
+    monkeypatch.setattr(saved_model, "_tensorrt_version", lambda: "8.6.1")
 
     def read(**built_for):
-        frozen.write_manifest(folder, {**manifest, "built_for": built_for})
-        return frozen.read_manifest(folder, "obj")
+        saved_model.write_manifest(folder, {**manifest, "built_for": built_for})
+        return saved_model.read_manifest(folder, "obj")
 
     read(gpu="Orin", device="Orin Nano", tensorrt="8.6.1")
     with pytest.raises(InputError, match=r"another device \(Xavier; here: Orin\): run python3 pipeline.py here"):
@@ -272,5 +272,9 @@ def test_what_a_detector_leaves_to_tensorflow(tmp_path, monkeypatch):
     for kind in ("obj", "reid"):
         trt.convert("a", "b", kind, "FP16", "c", workspace=64)
     obj, reid = told.read_text().splitlines()
-    assert obj.startswith("CombinedNonMaxSuppression -m utils.trt convert a b") and "--minimum_segment 50" in obj
-    assert reid.startswith(" -m utils.trt convert a b") and "--minimum_segment 3" in reid and "--workspace 64" in reid
+    assert obj.startswith("CombinedNonMaxSuppression -m utils.deploy.trt convert a b") and "--minimum_segment 50" in obj
+    assert (
+        reid.startswith(" -m utils.deploy.trt convert a b")
+        and "--minimum_segment 3" in reid
+        and "--workspace 64" in reid
+    )

@@ -12,8 +12,8 @@ import pytest
 
 from data import unpack as unpacking
 from tests.conftest import refusal, run
-from tests.layouts import arrange, first, prepared, put
-from utils.options import InputError
+from tests.drawn_layouts import arrange, first, prepared, put
+from utils.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("small_table")
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from utils import screen
-from utils.chain import Seen
-from utils.draw import draw_people, label_of, side_by_side
-from utils.identities import Identities
-from utils.view import View
+from utils.live import window
+from utils.live.draw import draw_people, label_of, side_by_side
+from utils.live.identities import Identities
+from utils.live.recogniser import Seen
+from utils.live.view import View
 
 
 class Cameras:
@@ -44,7 +44,7 @@ def chain():
 
 
 def test_cameras_stand_side_by_side_as_high_as_the_lowest(chain):
-    view = View(chain.cameras, chain, window=False)
+    view = View(chain.cameras, chain, show_window=False)
     frames = chain.frames()
     picture = view.draw(frames, [chain.seen(), chain.seen()], 12.3)
     assert picture.shape == (60, 100 + 133, 3) and (frames[0] == 200).all()  # the camera's frame is not drawn into
@@ -53,7 +53,7 @@ def test_cameras_stand_side_by_side_as_high_as_the_lowest(chain):
 
 
 def test_a_silent_camera_is_grey_and_an_ended_one_dark(chain):
-    view = View(chain.cameras, chain, window=False)
+    view = View(chain.cameras, chain, show_window=False)
     red = chain.frames()
     red[0][:] = (0, 0, 200)
     view.draw(red, [chain.seen(), chain.seen()], 1.0)
@@ -83,7 +83,7 @@ def test_orders_name_save_and_forget(chain, tmp_path, capsys):
     for person in (first, second):
         chain.identities.was_seen(person, "front")
         person.portraits = [(1.0, np.full((40, 20, 3), 99, np.uint8))]
-    view = View(chain.cameras, chain, window=False, save_gallery=tmp_path)
+    view = View(chain.cameras, chain, show_window=False, save_gallery=tmp_path)
     view.obey("name", 1, "Anna")
     assert first.name == "Anna" and (tmp_path / "Anna" / "seen-0.jpg").exists()
     chain.pairs = [{1, 2}]
@@ -106,15 +106,15 @@ def test_orders_name_save_and_forget(chain, tmp_path, capsys):
 
 def test_window_and_page_give_orders_and_the_page_hears_of_everybody(chain, monkeypatch):
     keys, shown, heard = [], [], []
-    monkeypatch.setattr(screen, "show", lambda frame: shown.append(frame) or (keys.pop(0) if keys else screen.NO_KEY))
+    monkeypatch.setattr(window, "show", lambda frame: shown.append(frame) or (keys.pop(0) if keys else window.NO_KEY))
     page = SimpleNamespace(
         show=lambda frame, people: heard.append((frame, people)), commands=lambda: [("name", 2, "Bert")]
     )
     for face in np.eye(2, 16, dtype=np.float32):
         chain.identities.was_seen(chain.identities.add(face[np.newaxis]), "back")
-    view = View(chain.cameras, chain, window=True, page=page)
+    view = View(chain.cameras, chain, show_window=True, page=page)
     seen = [chain.seen(1, 0), None]
-    for key in (screen.TAB, ord("n"), ord("A"), ord("l"), 13):
+    for key in (window.TAB, ord("n"), ord("A"), ord("l"), 13):
         keys.append(key)
         assert view.show(view.draw(chain.frames(), [chain.seen(1, 0), chain.seen()], 1.0), seen)
     assert [person.label for person in chain.identities.people] == ["Al", "Bert"]

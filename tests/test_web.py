@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import wait_until
-from tests.viewers import Viewer, ask, frame, order, person
-from utils import page as module
-from utils import web
-from utils.options import InputError
-from utils.page import Page
-from utils.web import clean_name
+from tests.page_client import Viewer, ask, frame, order, person
+from utils.errors import InputError
+from utils.live.page import page as module
+from utils.live.page import server
+from utils.live.page.page import Page
+from utils.live.page.server import clean_name
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_show_waits_for_nobody(page, monkeypatch):
 
 
 def test_a_stuck_viewer_is_dropped_and_others_go_on(monkeypatch):
-    monkeypatch.setattr(web.Handler, "timeout", 0.5)
+    monkeypatch.setattr(server.Handler, "timeout", 0.5)
     with Page(0) as page:
         large = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
         page.show(large, [])
@@ -149,7 +149,7 @@ def test_a_stuck_viewer_is_dropped_and_others_go_on(monkeypatch):
 
 
 def test_requests_that_trickle_in_are_ended(monkeypatch):
-    monkeypatch.setattr(web, "PATIENCE", 0.5)
+    monkeypatch.setattr(server, "PATIENCE", 0.5)
     with Page(0) as page, socket.create_connection(("127.0.0.1", page.port), timeout=20) as trickle:
         with pytest.raises(OSError):
             for _ in range(400):  # each byte well within the socket's own time limit
@@ -159,14 +159,14 @@ def test_requests_that_trickle_in_are_ended(monkeypatch):
 
 def test_eight_viewers_and_a_ninth(page):
     page.show(frame(), [])
-    viewers = [Viewer(page) for _ in range(web.MOST_VIEWERS)]
+    viewers = [Viewer(page) for _ in range(server.MOST_VIEWERS)]
     for viewer in viewers:
         viewer.picture()
     status, _, words = ask(page, "/live")
     assert status == 503 and b"8 viewers look at the live picture already" in words
     assert json.loads(ask(page, "/people?somebody")[2])["watching"] is True
     viewers[0].socket.close()
-    wait_until(lambda: len(page._server._viewers) < web.MOST_VIEWERS)
+    wait_until(lambda: len(page._server._viewers) < server.MOST_VIEWERS)
     assert Viewer(page).picture() is not None
     for viewer in viewers:
         viewer.socket.close()
@@ -174,7 +174,7 @@ def test_eight_viewers_and_a_ninth(page):
 
 
 def test_connections_are_bounded(page, monkeypatch):
-    monkeypatch.setattr(web, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
     silent = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(3)]
     wait_until(lambda: len(page._server._connections) == 3)
     with pytest.raises(OSError):
@@ -199,7 +199,7 @@ def test_close_ends_all_threads_whoever_still_looks():
     page.close()
     page.close()
     assert set(threading.enumerate()) <= before
-    assert time.monotonic() - begun < web.PATIENCE / 2  # it did not wait for a time limit of theirs
+    assert time.monotonic() - begun < server.PATIENCE / 2  # it did not wait for a time limit of theirs
     page.show(frame(), [])  # the camera loop may still be in the middle of a frame
     with Page(page.port):  # the port is free again
         pass

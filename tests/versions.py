@@ -1,7 +1,7 @@
 """Writes or checks a re-id checkpoint with whichever TensorFlow runs this; tests/versions.sh runs it with several.
 
-python3 tests/versions.py write FOLDER     a network with random weights, and what it makes of some pictures
-python3 tests/versions.py check FOLDER     reads that network and compares what it makes of the same pictures
+python3 -m tests.versions write FOLDER     a network with random weights, and what it makes of some pictures
+python3 -m tests.versions check FOLDER     reads that network and compares what it makes of the same pictures
 """
 
 import sys
@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from utils import checkpoint, resnet  # noqa: E402
+from utils import checkpoint, resnet
 
 SIZE, WIDTH, EMBEDDING_SIZE = (128, 64), 0.25, 256
 TOLERANCE = 1e-4  # of an embedding's numbers, which are at most 1: kernels differ between versions, weights must not

@@ -43,7 +43,7 @@ for pair in "2.12.1 2.21.0" "2.21.0 2.12.1" "2.17.1 2.21.0" "2.21.0 2.17.1"; do
   read -r writer reader <<<"$pair"
   [ -f ".versions/$writer/complete" ] && [ -f ".versions/$reader/complete" ] || continue
   mkdir -p "$work/$writer-$reader"
-  ".versions/$writer/bin/python" tests/versions.py write "$work/$writer-$reader" 2>>"$work/log" || { cat "$work/log" >&2; exit 1; }
-  ".versions/$reader/bin/python" tests/versions.py check "$work/$writer-$reader" 2>>"$work/log" || { cat "$work/log" >&2; exit 1; }
+  ".versions/$writer/bin/python" -m tests.versions write "$work/$writer-$reader" 2>>"$work/log" || { cat "$work/log" >&2; exit 1; }
+  ".versions/$reader/bin/python" -m tests.versions check "$work/$writer-$reader" 2>>"$work/log" || { cat "$work/log" >&2; exit 1; }
 done
 echo "checkpoints move between all that are there"

@@ -17,8 +17,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from utils import resnet
+from utils.errors import InputError, first_line
 from utils.files import write_json
-from utils.options import InputError, first_line
 
 ID_PATTERN = "model.ckpt-{step}"
 REID_PATTERN = "reid_model-{step}.ckpt"

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from utils.errors import InputError
 from utils.metrics import DISTRACTOR
-from utils.options import InputError
 
 UNKNOWN_CAMERA = 0
 

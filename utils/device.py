@@ -7,17 +7,13 @@ before it hurts. Nothing here imports TensorFlow, and nothing raises where a fil
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import re
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
-
-from utils.options import first_line
 
 ROOT = Path("/")
 SECONDS = 5  # for a command that should answer at once
@@ -148,27 +144,6 @@ def protobuf_note() -> str:
         "protobuf runs in pure Python here, with which large models load for minutes: unset"
         " PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION, or install one with its compiled part (pip install -U protobuf)"
     )
-
-
-@contextlib.contextmanager
-def explained_imports():
-    """Around the imports of TensorFlow and OpenCV: what is known to go wrong there ends the script in a sentence."""
-    try:
-        yield
-    except ImportError as error:
-        print(f"error: {import_advice(error)}", file=sys.stderr)
-        sys.exit(2)
-
-
-def import_advice(error: ImportError) -> str:
-    """The error in one line, with a remedy where it is one of the known ones."""
-    words = first_line(error)
-    library = re.match(r"(\S*libgomp\S*\.so\S*?):? cannot allocate memory in static TLS block", words)
-    if library:
-        return f"{words}: start it as LD_PRELOAD={library.group(1)} python3 ..."
-    if getattr(error, "name", None) in ("cv2", "numpy", "tensorflow"):
-        return f"{words}: run bash setup.sh, and the scripts with .venv/bin/python (on a Jetson with python3)"
-    raise error
 
 
 def introduce(root: Path = ROOT) -> list:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.options import InputError
+from utils.errors import InputError
 
 
 def write_json(path, content) -> None:

@@ -1,43 +1,14 @@
-"""Command-line values and a user's mistakes.
+"""Command-line options: argparse types that refuse a bad value in one sentence, and the option groups of the trainings.
 
-The argparse types refuse a bad value in one sentence, and run_main ends a script the same way.
 Nothing here imports TensorFlow, so a script can answer --help at once.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 VAL_IDENTITIES = 50  # held out by both trainings where nothing else is asked
-
-
-class InputError(Exception):
-    """A mistake of the user's: the message is one sentence that names the file or option and says what to do."""
-
-
-def first_line(error, length: int = 200) -> str:
-    """The first line of an error, cut to what fits into a sentence; its type where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:length]
-
-
-def run_main(main, args) -> None:
-    """Runs `main(args)`.
-
-    An InputError becomes one line on stderr and exit code 2, Ctrl-C between two steps exit code 130.
-    Either comes behind what was printed before: in a pipe stdout is buffered and stderr is not.
-    """
-    try:
-        main(args)
-    except InputError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stdout.flush()
-        print("\nstopped", file=sys.stderr)
-        sys.exit(130)
 
 
 def _number(kind, accepts, wanted):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from utils.options import InputError, first_line
+from utils.errors import InputError, first_line
 
 # Stage, filters of its 3x3 convolutions at width 1.0, blocks, stride of its first block.
 STAGES = (("conv2", 64, 3, 1), ("conv3", 128, 4, 2), ("conv4", 256, 6, 2), ("conv5", 512, 3, 2))

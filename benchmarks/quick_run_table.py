@@ -1,0 +1,61 @@
+"""The closing table of quick_run.sh, and the same as JSON: reads what the steps before wrote.
+
+python3 -m benchmarks.quick_run_table --folder=models/quick_run --json=models/quick_run.json --seconds=480
+"""
+
+import json
+from pathlib import Path
+
+from utils.device import origin
+from utils.errors import run_main
+from utils.files import write_json
+from utils.options import parser, positive_int
+
+ROWS = (
+    ("untrained", "random weights"),
+    ("id", "after ID training (pooled features)"),
+    ("reid", "after re-id training (embeddings)"),
+)
+FIGURES = ("rank1", "rank5", "mAP")
+
+
+def parse_args(argv=None):
+    options = parser(__doc__)
+    options.add_argument("--folder", default="models/quick_run", help="what the steps of quick_run.sh wrote")
+    options.add_argument("--json", default="models/quick_run.json", help="file to write")
+    options.add_argument("--seconds", type=positive_int, required=True, help="how long the whole run took")
+    return options.parse_args(argv)
+
+
+def read(path):
+    return json.loads(Path(path).read_text()) if Path(path).is_file() else None
+
+
+def main(args):
+    folder = Path(args.folder)
+    result = {}
+    print("\npeople never trained on, across cameras     rank-1   rank-5     mAP")
+    for name, label in ROWS:
+        figures = read(folder / f"{name}.json")
+        result[name] = {figure: figures[figure] for figure in FIGURES}
+        print(f"  {label:<40}" + "".join(f"{figures[figure]:7.1f} %" for figure in FIGURES))
+    manifest = read(folder / "frozen" / "reid" / "manifest.json")
+    result["parity"] = {name: manifest["parity"][name] for name in ("min", "mean")} if manifest else None
+    if manifest:
+        print("frozen against trained: cosine at least {min:.6f}, mean {mean:.6f}".format(**result["parity"]))
+    else:
+        print("frozen against trained: not measured, the re-id net was not frozen")
+    demo = read(folder / "demo.json")
+    result["demo"] = {"fps": demo["fps"], "video": demo["video"]} if demo else None
+    if demo:
+        print(f"demo: {demo['fps']:.1f} frames a second, {demo['identities']} identities; look at {demo['video']}")
+    else:
+        print("demo: not run, see above")
+    result["seconds"] = args.seconds
+    result.update(origin("bash quick_run.sh"))
+    print(f"all of it took {args.seconds // 60} min {args.seconds % 60} s; figures: {args.json}")
+    write_json(args.json, result)
+
+
+if __name__ == "__main__":
+    run_main(main, parse_args())
