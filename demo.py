@@ -17,13 +17,13 @@ from __future__ import annotations
 import signal
 
 from utils.errors import InputError, explained_imports, run_main
-from utils.options import file_to_write, fraction, non_negative_int, parser, positive_float, positive_int
+from utils.options import file_to_write, fraction, make_parser, non_negative_int, positive_float, positive_int
 
 
 def parse_args():
-    options = parser(__doc__)
+    parser = make_parser(__doc__)
     # fmt: off
-    add = options.add_argument_group("cameras").add_argument
+    add = parser.add_argument_group("cameras").add_argument
     add("--source", action="append", default=None,
         help="0 or /dev/video0, csi://0, rtsp://..., http://..., a video, a folder or pattern of pictures; if not "
              "given csi://0 on a Jetson, else 0; several times: several cameras side by side with one set of people")
@@ -34,7 +34,7 @@ def parse_args():
         help="turns the picture, as nvvidconv's flip-method does: 0 not, 2 by half a turn, 4 left-right, 6 top-bottom")
     add("--loop", action="store_true", help="begin a video or folder again at its end, until Ctrl-C")
     add("--max_frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the source's end")
-    add = options.add_argument_group("people").add_argument
+    add = parser.add_argument_group("people").add_argument
     add("--obj", default="models/frozen/obj", help="frozen detector")
     add("--reid", default="models/frozen/reid", help="frozen re-id net; it says how many people it takes at once")
     add("--detection_threshold", type=fraction, default=0.5,
@@ -51,7 +51,7 @@ def parse_args():
         help="people to know from the start, a folder of pictures for each, named after them: people/Anna/1.jpg")
     add("--save_gallery", default=None, metavar="FOLDER",
         help="keep crops of those who have a name there, in the form of --gallery; without it none are stored")
-    add = options.add_argument_group("output").add_argument
+    add = parser.add_argument_group("output").add_argument
     add("--output", default=None, help="video to write, .mp4 or .avi")
     add("--tracks", default=None,
         help="text file to write in MOTChallenge's form: frame, identity, left, top, width, height, score, -1, -1, -1; "
@@ -66,7 +66,7 @@ def parse_args():
     add("--benchmark", type=non_negative_int, default=0, metavar="FRAMES",
         help="run so many frames, a video again and again, and print where the time went; 0: no benchmark")
     # fmt: on
-    return options.parse_args()
+    return parser.parse_args()
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once

@@ -15,36 +15,36 @@ from __future__ import annotations
 from utils.deploy.trt import PRECISIONS, WORKSPACE
 from utils.device import introduce
 from utils.errors import InputError, explained_imports, run_main
-from utils.options import fraction, image_size, parser, positive_int, seed
+from utils.options import as_image_size, as_seed, fraction, make_parser, positive_int
 
 DETECTOR = "models/downloads/detector/saved_model"
 FOOTAGE = "models/downloads/vtest.avi"
 
 
 def parse_args():
-    options = parser(__doc__)
+    parser = make_parser(__doc__)
     # fmt: off
-    add = options.add_argument
+    add = parser.add_argument
     add("what", nargs="*", metavar="[obj] [REID_CHECKPOINT]", help="what to prepare; nothing named: both")
     add("--detector", default=DETECTOR, help="SavedModel of the detector, a TF1 or TF2 export of the detection zoo")
     add("--output", default="models/frozen", help="folder that obj/ and reid/ are written to, replacing what is there")
     add("--batch", type=positive_int, default=8,
         help="people that the re-id net takes at once, fixed; take what a frame has")
-    add("--image_size", type=image_size, default=None, help="HEIGHTxWIDTH, if the checkpoint came without its .json")
+    add("--image_size", type=as_image_size, default=None, help="HEIGHTxWIDTH, if the checkpoint came without its .json")
     add("--onnx", action="store_true",
         help="also write the re-id net to onnx/ and print how trtexec builds an engine of it: for boards whose "
              "TensorFlow has no TensorRT; needs pip install tf2onnx onnxruntime, and works on a desktop as well")
-    add = options.add_argument_group("pictures").add_argument
+    add = parser.add_argument_group("pictures").add_argument
     add("--pictures", default=None, metavar="FOLDER",
         help="people to compare original and frozen re-id net on, and to calibrate INT8 with: a data set, of which "
              "queries and gallery are taken, or any folder of pictures; if not given the data set that the checkpoint "
              "was trained on, where it is here, else drawn people")
     add("--calibration_pictures", type=positive_int, default=500,
         help="pictures at most that INT8 takes its ranges from; more are slower and hardly better")
-    add("--seed", type=seed, default=0, help="of the choice among the pictures")
+    add("--seed", type=as_seed, default=0, help="of the choice among the pictures")
     add("--min_parity", type=fraction, default=0.99,
         help="smallest agreement (cosine of embeddings, overlap of boxes) below which a model is refused, exit code 2")
-    add = options.add_argument_group("TensorRT").add_argument
+    add = parser.add_argument_group("TensorRT").add_argument
     add("--engine", choices=("auto", "tensorflow"), default="auto",
         help="tensorflow: leave TensorRT out even if it is here")
     add("--precision", choices=PRECISIONS,
@@ -53,14 +53,14 @@ def parse_args():
     add("--workspace", type=positive_int, default=WORKSPACE,
         help="MB that TensorRT may use for its trials, of the memory that a Jetson's GPU shares; lower it if killed")
     # fmt: on
-    args = options.parse_args()
+    args = parser.parse_args()
     # What was asked for is remembered: without TensorRT it can't be had, and only then is that worth a line.
     args.precision_asked, args.precision = args.precision, args.precision or "FP16"
     args.checkpoints = [word for word in args.what if word != "obj"]
     if len(args.checkpoints) > 1 or len(args.what) > len(args.checkpoints) + 1:
-        options.error("name 'obj', one re-id checkpoint, or both")
+        parser.error("name 'obj', one re-id checkpoint, or both")
     if args.onnx and args.what == ["obj"]:
-        options.error("--onnx is for the re-id net: name its checkpoint too, or leave 'obj' out")
+        parser.error("--onnx is for the re-id net: name its checkpoint too, or leave 'obj' out")
     return args
 
 

@@ -11,13 +11,13 @@ checkpoint sees the pictures as in training; a frozen model as in demo.py, throu
 """
 
 from utils.errors import InputError, explained_imports, run_main
-from utils.options import boolean, file_to_write, fraction, image_size, parser, positive_int
+from utils.options import as_image_size, boolean, file_to_write, fraction, make_parser, positive_int
 
 
 def parse_args(argv=None):
-    options = parser(__doc__)
+    parser = make_parser(__doc__)
     # fmt: off
-    add = options.add_argument_group("what to measure").add_argument
+    add = parser.add_argument_group("what to measure").add_argument
     add("--model", nargs="+", default="newest",
         help="re-id or ID checkpoints, run folders (their suggested step), folders of frozen re-id nets, or newest for "
              "the newest checkpoint below models/reid; a frozen net's checkpoint is measured as well where it is there")
@@ -27,9 +27,9 @@ def parse_args(argv=None):
         help="measure random weights in the model's shape instead: the floor to compare with")
     add("--flip", action="store_true",
         help="embed each picture mirrored as well and take the mean: twice the time, which a camera seldom has")
-    add("--image_size", type=image_size, default=None, metavar="HxW",
+    add("--image_size", type=as_image_size, default=None, metavar="HxW",
         help="pixels; only for a checkpoint that came without its .json")
-    add = options.add_argument_group("re-ranking").add_argument
+    add = parser.add_argument_group("re-ranking").add_argument
     add("--rerank", action="store_true",
         help="also rank by k-reciprocal neighbours (Zhong et al. 2017), which look at all queries and the whole "
              "gallery at once: minutes at Market-1501's size")
@@ -38,10 +38,10 @@ def parse_args(argv=None):
     add("--k2", type=positive_int, default=6, help="a picture's description is averaged over its k2 nearest; 1 is off")
     add("--rerank_weight", type=fraction, default=0.3,
         help="share of the embeddings' own distance in the re-ranked one, 0 to 1 (lambda in the paper)")
-    add = options.add_argument_group("output").add_argument
+    add = parser.add_argument_group("output").add_argument
     add("--camera_pairs", action="store_true", help="also print rank-1 from each camera to each other one")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="write the figures there as well")
-    add = options.add_argument_group("threshold and pictures").add_argument
+    add = parser.add_argument_group("threshold and pictures").add_argument
     add("--threshold", type=boolean, nargs="?", const=True,
         help="measure from which similarity on two pictures show one person, and write that beside each checkpoint as "
              "<checkpoint>.threshold.json (pipeline.py takes it from there) and <checkpoint>.threshold.png")
@@ -57,7 +57,7 @@ def parse_args(argv=None):
              "with commas between")
     add("--ranked_count", type=positive_int, default=10, help="queries to draw, where they are worst or random")
     # fmt: on
-    args = options.parse_args(argv)
+    args = parser.parse_args(argv)
     chosen = args.threshold_at or []
     # test_reid.sh gives both with its own values first: what asks for a threshold there is a second --threshold_at.
     args.threshold = bool(args.threshold) or len(chosen) > (0 if args.threshold is None else 1)
@@ -171,11 +171,11 @@ def measure_threshold(args, model, queries, gallery) -> None:
 
 def measure(args, asked, answers) -> dict:
     """The figures of one model as metrics.evaluate returns them; under "rerank" those of re-ranking, if asked for."""
-    figures = metrics.evaluate(*asked, *answers, said_as="figures")
+    figures = metrics.evaluate(*asked, *answers, desc="figures")
     if args.rerank:
         settings = {"k1": args.k1, "k2": args.k2, "weight": args.rerank_weight}
-        blocks = functools.partial(rerank_blocks, **settings, said_as="re-ranking")
-        reranked = metrics.evaluate(*asked, *answers, blocks=blocks, said_as="re-ranking")
+        blocks = functools.partial(rerank_blocks, **settings, desc="re-ranking")
+        reranked = metrics.evaluate(*asked, *answers, blocks=blocks, desc="re-ranking")
         figures["rerank"] = {**settings, **reranked}
     return figures
 

@@ -15,39 +15,39 @@ from utils.options import (
     VAL_IDENTITIES,
     add_augmentation_options,
     add_run_options,
+    as_image_size,
+    as_width,
     augmentation,
     fraction,
-    image_size,
+    make_parser,
     non_negative_float,
     non_negative_int,
-    parser,
     positive_float,
     positive_int,
-    width,
 )
 
 
 def parse_args(argv=None):
-    options = parser(__doc__)
-    add_run_options(options, "id", 12000, 500, "12000 of 64 pictures are 60 passes over Market-1501")
+    parser = make_parser(__doc__)
+    add_run_options(parser, "id", 12000, 500, "12000 of 64 pictures are 60 passes over Market-1501")
     # fmt: off
-    add = options.add_argument_group("data").add_argument
+    add = parser.add_argument_group("data").add_argument
     add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_train")
     add("--val_images", type=positive_int, default=1,
         help="pictures of each identity held out for the validation loss (an identity keeps at least two)")
     add("--val_identities", type=non_negative_int, default=VAL_IDENTITIES,
         help="identities held out altogether: rank-1 and mAP are measured on them here and in train_reid, "
              "so nothing may have seen them; 0 trains on all")
-    add_augmentation_options(options)
-    add = options.add_argument_group("network").add_argument
+    add_augmentation_options(parser)
+    add = parser.add_argument_group("network").add_argument
     add("--pretrained", default="imagenet",
         help="imagenet, none (random weights) or the path of one of this project's checkpoints, "
              "whose convolutions are taken")
-    add("--image_size", type=image_size, default=[256, 128], metavar="HxW",
+    add("--image_size", type=as_image_size, default=[256, 128], metavar="HxW",
         help="pixels, height first; every picture is scaled to it")
-    add("--width", type=width, default=1.0,
+    add("--width", type=as_width, default=1.0,
         help="factor on the number of filters; 0.25 trains on a CPU, ImageNet weights exist for 1.0 only")
-    add = options.add_argument_group("optimisation").add_argument
+    add = parser.add_argument_group("optimisation").add_argument
     add("--batch_size", type=positive_int, default=64, help="pictures a step; less if the GPU's memory ends")
     add("--learning_rate", type=positive_float, default=3.5e-4,
         help="highest rate of Adam (Bag of Tricks: 3.5e-4 at batch 64)")
@@ -58,7 +58,7 @@ def parse_args(argv=None):
     add("--label_smoothing", type=fraction, default=0.1,
         help="share of each target spread over all identities; keeps the network from growing over-sure")
     # fmt: on
-    return options.parse_args(argv)
+    return parser.parse_args(argv)
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once

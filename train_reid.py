@@ -20,33 +20,33 @@ from utils.options import (
     add_augmentation_options,
     add_run_options,
     augmentation,
+    make_parser,
     non_negative_float,
     non_negative_int,
-    parser,
     positive_float,
     positive_int,
 )
 
 
 def parse_args(argv=None):
-    options = parser(__doc__)
+    parser = make_parser(__doc__)
     add_run_options(
-        options, "reid", 25000, 200, "25000 is what In Defense of the Triplet Loss (Hermans et al. 2017) trains"
+        parser, "reid", 25000, 200, "25000 is what In Defense of the Triplet Loss (Hermans et al. 2017) trains"
     )
     # fmt: off
-    add = options.add_argument_group("data").add_argument
+    add = parser.add_argument_group("data").add_argument
     add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_train")
     add("--val_identities", type=non_negative_int, default=None,
         help="identities held out for validation, 2 or more; by default those that the ID model left out "
              f"(its own val_identities), or {VAL_IDENTITIES} where it left out none and so has seen them all")
-    add_augmentation_options(options)
-    add = options.add_argument_group("network").add_argument
+    add_augmentation_options(parser)
+    add = parser.add_argument_group("network").add_argument
     add("--id_model", default="models/id/m0",
         help="where the convolutions come from: a run folder (its suggested step) or a checkpoint such as "
              "models/id/m1/model.ckpt-1500")
     add("--embedding_size", type=positive_int, default=2048,
         help="numbers of an embedding; fewer make matching faster and a little less exact")
-    add = options.add_argument_group("triplets").add_argument
+    add = parser.add_argument_group("triplets").add_argument
     add("--margin", type=positive_float, default=0.1,
         help="how much more similar the positive must be than the negative; "
              "up (0.3) when most triplets have no loss, down when the embeddings collapse")
@@ -60,7 +60,7 @@ def parse_args(argv=None):
              "up when wrong labels or a collapse spoil training, 1 is the very hardest")
     add("--batch_size", type=positive_int, default=24,
         help="triplets a step, three pictures each; 24 are the 72 pictures of Hermans et al. 2017")
-    add = options.add_argument_group("optimisation").add_argument
+    add = parser.add_argument_group("optimisation").add_argument
     add("--learning_rate", type=positive_float, default=1e-4,
         help="highest rate of Adam; down when the loss sits at the margin. "
              "Hermans et al. use 3e-4 from ImageNet; an ID model is nearer to its goal")
@@ -71,7 +71,7 @@ def parse_args(argv=None):
     add("--weight_decay", type=non_negative_float, default=0.0,
         help="factor on half the squared kernels, added to the loss (Hermans et al.: none)")
     # fmt: on
-    return options.parse_args(argv)
+    return parser.parse_args(argv)
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once

@@ -12,24 +12,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from utils.errors import InputError, run_main
-from utils.options import parser
+from utils.options import make_parser
 
 NAMES = ("Pipeline.PNG", "Triplet.PNG", "Similarity.PNG", "Mining.PNG")
 
 
 def parse_args():
-    options = parser(__doc__)
-    add = options.add_argument
+    parser = make_parser(__doc__)
+    add = parser.add_argument
     # fmt: off
     add("names", nargs="*", metavar="NAME", help=f"pictures to draw: {', '.join(NAMES)}; none named: all")
     add("--models", default="models/quick_run", help="folder of the quick run: reid/m0 and frozen/ are taken from it")
     add("--data_dir", default="data/quick_run", help="the people that the quick run drew")
     add("--video", default="models/downloads/vtest.avi", help="the sample footage")
     # fmt: on
-    args = options.parse_args()
+    args = parser.parse_args()
     unknown = sorted(set(args.names) - set(NAMES))
     if unknown:
-        options.error(f"no picture is called {unknown[0]}: there are {', '.join(NAMES)}")
+        parser.error(f"no picture is called {unknown[0]}: there are {', '.join(NAMES)}")
     return args
 
 

@@ -15,12 +15,12 @@ import sys
 from pathlib import Path
 
 from utils.errors import InputError, run_main
-from utils.options import file_to_write, fraction, parser, positive_float, positive_int
+from utils.options import file_to_write, fraction, make_parser, positive_float, positive_int
 
 
 def parse_args(argv=None):
-    options = parser(__doc__)
-    add = options.add_argument
+    parser = make_parser(__doc__)
+    add = parser.add_argument
     # fmt: off
     add("--video", default="models/downloads/vtest.avi", help="the footage that the list speaks of")
     add("--obj", default="models/quick_run/frozen/obj", help="frozen detector")
@@ -32,7 +32,7 @@ def parse_args(argv=None):
     add("--detection_threshold", type=fraction, default=0.5, help="as in demo.py")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
     # fmt: on
-    return options.parse_args(argv)
+    return parser.parse_args(argv)
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once

@@ -18,7 +18,7 @@ from pathlib import Path
 from utils.device import origin
 from utils.errors import InputError, run_main
 from utils.files import write_json
-from utils.options import file_to_write, fraction, parser, positive_float
+from utils.options import file_to_write, fraction, make_parser, positive_float
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120  # for TensorFlow and two networks on a slow machine
@@ -27,8 +27,8 @@ SIZES = 120
 
 
 def parse_args(argv=None):
-    options = parser(__doc__)
-    add = options.add_argument
+    parser = make_parser(__doc__)
+    add = parser.add_argument
     # fmt: off
     add("--video", default="models/downloads/vtest.avi", help="footage to loop")
     add("--obj", default="models/quick_run/frozen/obj", help="frozen detector")
@@ -38,7 +38,7 @@ def parse_args(argv=None):
     add("--json", type=file_to_write, default=None, metavar="FILE",
         help=f"also write the figures there, and the size in MB at up to {SIZES} moments")
     # fmt: on
-    return options.parse_args(argv)
+    return parser.parse_args(argv)
 
 
 def resident(pid: int) -> float:

@@ -25,25 +25,25 @@ import time
 from pathlib import Path
 
 from utils.errors import run_main
-from utils.options import file_to_write, fraction, image_size, non_negative_int, parser, positive_int, width
+from utils.options import as_image_size, as_width, file_to_write, fraction, make_parser, non_negative_int, positive_int
 
 
 def parse_args(argv=None):
-    options = parser(__doc__)
-    add = options.add_argument
+    parser = make_parser(__doc__)
+    add = parser.add_argument
     # fmt: off
     add("--video", default="models/downloads/vtest.avi", help="footage of people walking")
     add("--obj", default="models/quick_run/frozen/obj", help="frozen detector")
     add("--reid", default="models/quick_run/frozen/reid", help="trained frozen re-id net, for who is who")
-    add("--image_size", type=image_size, default=[256, 128], metavar="HxW", help="of the network timed, in pixels")
-    add("--width", type=width, default=1.0, help="of the network timed; 1 is ResNet-50 as deployed")
+    add("--image_size", type=as_image_size, default=[256, 128], metavar="HxW", help="of the network timed, in pixels")
+    add("--width", type=as_width, default=1.0, help="of the network timed; 1 is ResNet-50 as deployed")
     add("--frames", type=non_negative_int, default=0, help="stop after so many; 0: at the end of the footage")
     add("--reembed_every", type=positive_int, default=16, help="frames, as in demo.py, of the chain that does less")
     add("--starts", type=positive_int, default=12, help="first frames from which the switches are counted again")
     add("--detection_threshold", type=fraction, default=0.5, help="as in demo.py")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
     # fmt: on
-    return options.parse_args(argv)
+    return parser.parse_args(argv)
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once

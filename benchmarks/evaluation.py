@@ -16,21 +16,21 @@ import time
 import tracemalloc
 
 from utils.errors import run_main
-from utils.options import file_to_write, parser, positive_float, positive_int, seed
+from utils.options import as_seed, file_to_write, make_parser, positive_float, positive_int
 
 
 def parse_args(argv=None):
-    options = parser(__doc__)
-    add = options.add_argument
+    parser = make_parser(__doc__)
+    add = parser.add_argument
     # fmt: off
     add("--scale", type=positive_float, default=1.0, help="share of Market-1501's queries, gallery and people")
     add("--embedding_size", type=positive_int, default=2048, help="numbers in an embedding")
     add("--rounds", type=positive_int, default=3, help="times that the evaluation is repeated")
     add("--rerank", action="store_true", help="time re-ranking as well, once")
-    add("--seed", type=seed, default=0, help="of the invented embeddings")
+    add("--seed", type=as_seed, default=0, help="of the invented embeddings")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
     # fmt: on
-    return options.parse_args(argv)
+    return parser.parse_args(argv)
 
 
 ARGS = parse_args() if __name__ == "__main__" else None
@@ -104,9 +104,9 @@ def measure_rerank(query, gallery, alone):
     """Times re-ranking with its evaluation once; alone: the product's seconds, to compare with."""
 
     def blocks(*embeddings):
-        return rerank.rerank_blocks(*embeddings, said_as="re-ranking")
+        return rerank.rerank_blocks(*embeddings, desc="re-ranking")
 
-    seconds, figures = timed(lambda: metrics.evaluate(*query, *gallery, blocks=blocks, said_as="re-ranking"))
+    seconds, figures = timed(lambda: metrics.evaluate(*query, *gallery, blocks=blocks, desc="re-ranking"))
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in kilobytes
     matrix = 4 * (len(query[0]) + len(gallery[0])) ** 2
     print(f"re-ranking takes {seconds:.0f} s, {seconds / alone:.0f} times the product's {alone:.2f} s")

@@ -9,7 +9,7 @@ from pathlib import Path
 from utils.device import origin
 from utils.errors import run_main
 from utils.files import write_json
-from utils.options import parser, positive_int
+from utils.options import make_parser, positive_int
 
 ROWS = (
     ("untrained", "random weights"),
@@ -20,11 +20,11 @@ FIGURES = ("rank1", "rank5", "mAP")
 
 
 def parse_args(argv=None):
-    options = parser(__doc__)
-    options.add_argument("--folder", default="models/quick_run", help="what the steps of quick_run.sh wrote")
-    options.add_argument("--json", default="models/quick_run.json", help="file to write")
-    options.add_argument("--seconds", type=positive_int, required=True, help="how long the whole run took")
-    return options.parse_args(argv)
+    parser = make_parser(__doc__)
+    parser.add_argument("--folder", default="models/quick_run", help="what the steps of quick_run.sh wrote")
+    parser.add_argument("--json", default="models/quick_run.json", help="file to write")
+    parser.add_argument("--seconds", type=positive_int, required=True, help="how long the whole run took")
+    return parser.parse_args(argv)
 
 
 def read(path):

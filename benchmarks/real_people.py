@@ -31,12 +31,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from utils.errors import InputError, run_main
-from utils.options import file_to_write, fraction, image_size, parser, positive_float, positive_int
+from utils.options import as_image_size, file_to_write, fraction, make_parser, positive_float, positive_int
 
 
 def parse_args(argv=None):
-    options = parser(__doc__)
-    add = options.add_argument
+    parser = make_parser(__doc__)
+    add = parser.add_argument
     # fmt: off
     add("checkpoints", nargs="*",
         help="ID or re-id checkpoints or run folders; without any, only the histograms are measured")
@@ -45,12 +45,12 @@ def parse_args(argv=None):
         help="SavedModel of a COCO detector of the TensorFlow zoo's form")
     add("--gap_seconds", type=positive_float, default=2.0,
         help="pictures of the query's own walk count from so many seconds away, and by eye so do all others")
-    add("--image_size", type=image_size, default=None, metavar="HxW",
+    add("--image_size", type=as_image_size, default=None, metavar="HxW",
         help="pixels, for checkpoints that came without their .json")
     add("--strips", default=None, metavar="FOLDER",
         help="also write one strip of pictures per track there, to see what was measured")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
-    add = options.add_argument_group("tracks, for together and all").add_argument
+    add = parser.add_argument_group("tracks, for together and all").add_argument
     add("--min_score", type=fraction, default=0.5, help="detections below this score, 0 to 1, are dropped")
     add("--min_overlap", type=fraction, default=0.4, help="intersection over union by which a box continues a track")
     add("--alone", type=fraction, default=0.2,
@@ -62,7 +62,7 @@ def parse_args(argv=None):
     add("--every", type=positive_int, default=2,
         help="every so many-th box of a track is used; neighbouring frames look alike")
     # fmt: on
-    return options.parse_args(argv)
+    return parser.parse_args(argv)
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once

@@ -10,18 +10,18 @@ import sys
 import time
 
 from utils.errors import run_main
-from utils.options import file_to_write, image_size, parser, positive_int, width
+from utils.options import as_image_size, as_width, file_to_write, make_parser, positive_int
 
 
 def parse_args(argv=None):
-    options = parser(__doc__)
-    add = options.add_argument
-    add("--image_size", type=image_size, default=[96, 48], metavar="HxW", help="of the pictures, in pixels")
-    add("--width", type=width, default=0.25, help="factor on ResNet-50's filters")
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--image_size", type=as_image_size, default=[96, 48], metavar="HxW", help="of the pictures, in pixels")
+    add("--width", type=as_width, default=0.25, help="factor on ResNet-50's filters")
     add("--batch_size", type=positive_int, default=64, help="pictures a step")
     add("--steps", type=positive_int, default=40, help="of each that are timed, after two that are not")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
-    return options.parse_args(argv)
+    return parser.parse_args(argv)
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once

@@ -17,7 +17,7 @@ import numpy as np
 
 from data.layouts import Plan
 from utils import dataset
-from utils.dataset_checks import Listing, several
+from utils.dataset_checks import Listing, count_noun
 from utils.errors import InputError
 from utils.metrics import DISTRACTOR
 
@@ -153,8 +153,9 @@ def require_cameras(crops) -> None:
     unknown = [crop.path for crop in crops if crop.camera is None]
     if unknown:
         raise InputError(
-            f"can't tell the camera of {several(len(unknown), 'picture', 'pictures')}, such as {unknown[0]}: put into "
-            "PERSON/CAMERA/PICTURE, name like x_c2.jpg, give --camera_pattern, or --single_camera if there is one"
+            f"can't tell the camera of {count_noun(len(unknown), 'picture', 'pictures')}, such as {unknown[0]}: "
+            "put it into PERSON/CAMERA/PICTURE, name like x_c2.jpg, give --camera_pattern, "
+            "or --single_camera if there is one"
         )
     if not any(len(cameras) > 1 for cameras in cameras_of_people(crops).values()):
         raise InputError(

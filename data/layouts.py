@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from utils import dataset
-from utils.dataset_checks import Listing, several
+from utils.dataset_checks import Listing, count_noun
 from utils.errors import InputError
 from utils.metrics import DISTRACTOR, JUNK
 
@@ -185,7 +185,7 @@ def plan_folders(kind: str, root: Path) -> Plan:
         unnamed = len(data.unnamed) - len(hidden)
         if unnamed:
             example = next(path for path in data.unnamed if path not in hidden)
-            names = several(unnamed, f"name in {data.folder} tells", f"names in {data.folder} tell")
+            names = count_noun(unnamed, f"name in {data.folder} tells", f"names in {data.folder} tell")
             problems.append(f"left out: {names} no identity, such as {example}")
     return Plan(kind, root, pictures, problems, left_out)
 
@@ -214,14 +214,14 @@ def plan_lists(root: Path) -> Plan:
                     pictures.append((split, path, path.name))
             if twice:
                 also = taken[twice[0]]
-                again = several(len(twice), "picture is", "pictures are")
+                again = count_noun(len(twice), "picture is", "pictures are")
                 problems.append(f"{name}: {again} listed in {also} already, such as {twice[0]}")
     for folder in sorted({path.parent.parent for path in taken}):
         extra = sorted(
             path for path in folder.glob("*/*") if path.suffix.lower() in dataset.SUFFIXES and path not in taken
         )
         if extra:
-            left_out = several(len(extra), "picture is", "pictures are")
+            left_out = count_noun(len(extra), "picture is", "pictures are")
             problems.append(f"{folder}: {left_out} on no list and left out, such as {extra[0]}")
     return Plan("msmt17", root, pictures, problems, 0)
 
@@ -246,7 +246,7 @@ def read_list(path: Path, folder: Path) -> tuple:
         else:
             pictures.append(folder / words[0])
     problems = [
-        f"{path.name}: {several(len(lines), one, more)} {what}, such as {lines[0]}"
+        f"{path.name}: {count_noun(len(lines), one, more)} {what}, such as {lines[0]}"
         for lines, one, more, what in (
             (odd, "line is", "lines are", "no path and identity, and left out"),
             (mismatched, "line is", "lines are", "left out, giving another identity than the name"),

@@ -29,16 +29,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.errors import InputError, explained_imports, run_main
-from utils.options import fraction, parser, seed
+from utils.options import as_seed, fraction, make_parser
 
 KINDS = ("auto", "market1501", "dukemtmc", "msmt17", "cuhk03", "own")
 LINKS = ("auto", "hard", "symbolic", "copy")
 
 
 def parse_args(argv=None) -> argparse.Namespace:
-    options = parser(__doc__)
+    parser = make_parser(__doc__)
     # fmt: off
-    add = options.add_argument
+    add = parser.add_argument
     add("source", nargs="?", metavar="SOURCE", help="the archive or folder to prepare; it is left as it is")
     add("--output", default=None, metavar="FOLDER", help="where the layout goes: a new folder, or the one made before")
     add("--check", default=None, metavar="FOLDER",
@@ -53,7 +53,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     add("--skip_reading", action="store_true",
         help="don't read every picture at the end (some ten seconds for Market-1501): "
              "damaged and duplicate files stay unknown")
-    add = options.add_argument_group("your own pictures").add_argument
+    add = parser.add_argument_group("your own pictures").add_argument
     add("--test_share", type=fraction, default=0.5, help="share of the people who are tested on and not trained on")
     add("--camera_pattern", default=None, metavar="REGEX",
         help="finds the camera in a file's name by its one group, such as '^([a-z]+)_' in front_0012.jpg; "
@@ -61,9 +61,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     add("--single_camera", action="store_true",
         help="all pictures are of one camera: each person's earlier and later half stand in for two; "
              "figures then mean less, which is printed")
-    add("--seed", type=seed, default=0, help="of the split into train and test, and of which pictures are queries")
+    add("--seed", type=as_seed, default=0, help="of the split into train and test, and of which pictures are queries")
     # fmt: on
-    return options.parse_args(argv)
+    return parser.parse_args(argv)
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
@@ -74,7 +74,7 @@ with explained_imports():
     from data.report import MADE_BY, NAMES, UNPACKED, how_to_mend, next_command, read_note, verdict, with_original
     from data.unpack import require_space, unpack
     from utils import dataset, dataset_checks
-    from utils.dataset_checks import several
+    from utils.dataset_checks import count_noun
     from utils.progress import Progress
 
 UNPACKING = "unpacked"  # the folder
@@ -260,7 +260,7 @@ def report_made(plan, output: Path, called: str) -> tuple:
     title = layouts.TITLES.get(plan.kind, "your own pictures")
     print(f"{output}: {title}, {len(plan.pictures):,} pictures, {called}")
     if plan.left_out:
-        files = several(plan.left_out, "file that is no picture", "files that are no pictures")
+        files = count_noun(plan.left_out, "file that is no picture", "files that are no pictures")
         print(f"note: {files} of the set {'was' if plan.left_out == 1 else 'were'} left out")
     return plan.kind, plan.problems
 
@@ -316,7 +316,7 @@ def main(args) -> None:
     kind, problems = prepare(source, output, args)
     serious, people = check(output, kind, not args.skip_reading, problems)
     if serious:
-        named = several(serious, "difference or error", "differences or errors")
+        named = count_noun(serious, "difference or error", "differences or errors")
         print(f"{output} is there, with {named} (above): don't train before you know why")
         sys.exit(1)
     print(f"next: {next_command(output, people)}")

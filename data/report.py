@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from utils.dataset_checks import several
+from utils.dataset_checks import count_noun
 from utils.options import VAL_IDENTITIES
 
 MADE_BY = "prepared.json"
@@ -36,12 +36,12 @@ def with_original(example: str, originals: dict) -> str:
 def verdict(findings, differences: int, read: bool) -> str:
     """The last word on a set. differences: how many were named above; read: every picture was looked at."""
     errors = sum(finding.error for finding in findings)
-    said = [several(errors, "error", "errors") if errors else "no errors"]
+    said = [count_noun(errors, "error", "errors") if errors else "no errors"]
     if len(findings) > errors:
-        said.append(several(len(findings) - errors, "note", "notes"))
+        said.append(count_noun(len(findings) - errors, "note", "notes"))
     words = (", ".join(said) if findings else "no damage found") + ("" if read else " by the names alone")
     if differences:
-        named = several(differences, "difference", "differences")
+        named = count_noun(differences, "difference", "differences")
         words += f"; but it is not the set that was published ({named} above)"
     return words
 

@@ -26,12 +26,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.errors import InputError, explained_imports, run_main
-from utils.options import fraction, image_size, non_negative_int, parser, positive_int, seed
+from utils.options import as_image_size, as_seed, fraction, make_parser, non_negative_int, positive_int
 
 
 def parse_args(argv=None) -> argparse.Namespace:
-    options = parser(__doc__)
-    add = options.add_argument
+    parser = make_parser(__doc__)
+    add = parser.add_argument
     add(
         "--output",
         required=True,
@@ -54,13 +54,13 @@ def parse_args(argv=None) -> argparse.Namespace:
         help="pictures of people without an identity (0000) in bounding_box_test")
     add("--junk", type=non_negative_int, default=40,
         help="badly cut pictures of test identities (-1) in bounding_box_test")
-    add("--image_size", type=image_size, default=[128, 64], metavar="HxW",
+    add("--image_size", type=as_image_size, default=[128, 64], metavar="HxW",
         help="pixels of each picture, height first")
-    add("--seed", type=seed, default=0,
+    add("--seed", type=as_seed, default=0,
         help="another seed draws other people; the same seed draws the same pictures, on any number of processes")
     add("--processes", type=non_negative_int, default=0, help="drawing processes; 0 means one for each CPU core")
     # fmt: on
-    return options.parse_args(argv)
+    return parser.parse_args(argv)
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before NumPy and OpenCV are imported: --help answers at once

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from utils import device
+from utils import device, errors
 
 RELEASE = "# R{} (release), REVISION: {}, GCID: 33958178, BOARD: t186ref, EABI: aarch64, DATE: Tue Aug  1 UTC\n"
 MEMINFO = "MemTotal:        7802000 kB\nMemFree:          300000 kB\nMemAvailable:    {} kB\nSwapFree:        {} kB\n"
@@ -96,12 +96,12 @@ def test_the_introduction_of_this_machine():
 
 def test_import_errors(capsys):
     library = "/usr/lib/aarch64-linux-gnu/libgomp.so.1"
-    with pytest.raises(SystemExit) as ended, device.explained_imports():
+    with pytest.raises(SystemExit) as ended, errors.explained_imports():
         raise ImportError(f"{library}: cannot allocate memory in static TLS block")
     assert ended.value.code == 2
     assert capsys.readouterr().err.endswith(f"TLS block: start it as LD_PRELOAD={library} python3 ...\n")
-    with pytest.raises(SystemExit), device.explained_imports():
+    with pytest.raises(SystemExit), errors.explained_imports():
         raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
     assert "No module named 'cv2': run bash setup.sh" in capsys.readouterr().err
-    with pytest.raises(ImportError, match="of our own"), device.explained_imports():
+    with pytest.raises(ImportError, match="of our own"), errors.explained_imports():
         raise ImportError("a mistake of our own")

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from utils.errors import InputError
-from utils.files import write_json
+from utils.files import AtomicFile, atomic_folder, write_json
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):
@@ -17,10 +17,41 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(TypeError):
         write_json(place, {("no", "key"): 1})
     assert json.loads(place.read_text()) == {"rank1": 1.0}
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         write_json(place / "below a file.json", {})
     os.mkfifo(tmp_path / "pipe")  # like /dev/stdout, not to be replaced by a file
     reader = subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE)
     write_json(tmp_path / "pipe", [1])
     assert json.loads(reader.communicate(timeout=20)[0]) == [1] and (tmp_path / "pipe").is_fifo()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "pipe"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "video.avi"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), AtomicFile(target) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    with pytest.raises(InputError, match="video.avi cannot be written .disk full.: make room"), AtomicFile(target):
+        raise OSError(28, "disk full")
+    assert target.read_text() == "old" and os.listdir(tmp_path) == ["video.avi"]
+    with AtomicFile(target) as temporary:
+        assert temporary.suffix == ".avi"  # OpenCV takes the format from it
+        temporary.write_text("new")
+    assert target.read_text() == "new" and os.listdir(tmp_path) == ["video.avi"]
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "frozen"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(ZeroDivisionError), atomic_folder(target) as folder:
+        (folder / "half").touch()
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["frozen"] and os.listdir(target) == ["old"]
+    with atomic_folder(target) as folder:
+        (folder / "new").touch()
+    assert os.listdir(tmp_path) == ["frozen"] and os.listdir(target) == ["new"]
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file/frozen cannot be written"), atomic_folder(tmp_path / "file" / "frozen"):
+        pass

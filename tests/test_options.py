@@ -88,6 +88,6 @@ def test_a_python_without_the_packages_is_told_which_one_has_them(words):
 
 def test_an_error_comes_behind_what_was_printed_before_it():
     main = "def main(args):\n    print('a note')\n    raise InputError('a mistake')\n"
-    script = f"from utils.options import InputError, run_main\n{main}run_main(main, None)"
+    script = f"from utils.errors import InputError, run_main\n{main}run_main(main, None)"
     done = run("bash", "-c", f"{shlex.quote(sys.executable)} -c {shlex.quote(script)} 2>&1 | cat", PYTHONUNBUFFERED="")
     assert done.stdout == "a note\nerror: a mistake\n"

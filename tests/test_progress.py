@@ -12,8 +12,8 @@ def test_lines_come_now_and_then_and_tell_rate_and_time_left(monkeypatch, capsys
         for work in works:
             work.add(500)
     assert capsys.readouterr().out.splitlines() == [
-        "  gallery: embedded 1,000 of 4,000 pictures, 91 a second, 0:33 left",
-        "  gallery: embedded 2,500 of 4,000 pictures, 100 a second, 0:15 left",
+        "  gallery: embedded 1,000 of 4,000 images, 91 images/s, 0:33 left",
+        "  gallery: embedded 2,500 of 4,000 images, 100 images/s, 0:15 left",
     ]
 
 
@@ -22,3 +22,7 @@ def test_what_is_done_soon_says_nothing(capsys):
     for _ in range(3):
         work.add()
     assert capsys.readouterr().out == ""
+
+
+def test_clock():
+    assert [progress.clock(seconds) for seconds in (5, 90, 4000)] == ["0:05", "1:30", "1:06:40"]

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from utils import checkpoint
 from utils.errors import InputError
-from utils.training.run import Run, Steps, WarmupCosine, build_schedule, check_finite, clock, suggest_flat, suggest_map
+from utils.training.run import Run, Steps, WarmupCosine, build_schedule, check_finite, suggest_flat, suggest_map
 
 
 class TinyNet(tf.keras.Sequential):
@@ -162,7 +162,3 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     check_finite(1.0, 7, run)
     with pytest.raises(InputError, match="loss of step 7 is nan: lower learning_rate"):
         check_finite(float("nan"), 7, run)
-
-
-def test_clock():
-    assert [clock(seconds) for seconds in (5, 90, 4000)] == ["0:05", "1:30", "1:06:40"]

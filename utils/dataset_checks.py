@@ -35,7 +35,7 @@ class Finding(NamedTuple):
     examples: list
 
 
-def several(count: int, one: str, more: str) -> str:
+def count_noun(count: int, one: str, more: str) -> str:
     """'1 picture is' or '2,000 pictures are'."""
     return f"{count:,} {one if count == 1 else more}"
 
@@ -117,7 +117,7 @@ def testing_findings(query, gallery) -> list:
     findings = []
     strangers = query.identities <= DISTRACTOR
     if strangers.any():
-        asking = several(strangers.sum(), f"query in {query.folder} is", f"queries in {query.folder} are")
+        asking = count_noun(strangers.sum(), f"query in {query.folder} is", f"queries in {query.folder} are")
         what = f"{asking} junk (-1) or distractors (0000)"
         remedy = "nobody can be asked for that way; move what is no person to the gallery"
         findings.append(Finding(True, what, remedy, _pick(query.paths, strangers)))
@@ -141,8 +141,8 @@ def testing_findings(query, gallery) -> list:
     for missing, how in ((absent, ""), (one_camera, " in another camera than the query's")):
         missing &= ~strangers
         if missing.any():
-            people = several(len(np.unique(query.identities[missing])), "identity", "identities")
-            asking = several(missing.sum(), f"query of {people} is", f"queries of {people} are")
+            people = count_noun(len(np.unique(query.identities[missing])), "identity", "identities")
+            asking = count_noun(missing.sum(), f"query of {people} is", f"queries of {people} are")
             what = f"{asking} not in {gallery.folder}{how}"
             findings.append(Finding(False, what, left_out, _pick(query.paths, missing)))
     return findings
@@ -195,24 +195,24 @@ def naming_findings(split: str, data: Listing) -> list:
     """Findings on the names in one folder: no identity, no camera, junk to train on, files that are no pictures."""
     findings = []
     if data.unnamed:
-        names = several(len(data.unnamed), f"name in {data.folder} tells", f"names in {data.folder} tell")
+        names = count_noun(len(data.unnamed), f"name in {data.folder} tells", f"names in {data.folder} tell")
         what = f"{names} no identity"
         remedy = "rename like 0002_c1s1_000451_03.jpg, remove, or override get_class_from_path"
         findings.append(Finding(True, what, remedy, data.unnamed[:EXAMPLES]))
     unknown = data.cameras == dataset.UNKNOWN_CAMERA
     if unknown.any():
-        names = several(unknown.sum(), f"name in {data.folder} tells", f"names in {data.folder} tell")
+        names = count_noun(unknown.sum(), f"name in {data.folder} tells", f"names in {data.folder} tell")
         what = f"{names} no camera"
         remedy = "testing needs it: rename like 0002_c1s1_000451_03.jpg, or override get_camera_from_path"
         findings.append(Finding(split != "train", what, remedy, _pick(data.paths, unknown)))
     strangers = data.identities <= DISTRACTOR
     if split == "train" and strangers.any():
-        shown = several(strangers.sum(), f"picture in {data.folder} is", f"pictures in {data.folder} are")
+        shown = count_noun(strangers.sum(), f"picture in {data.folder} is", f"pictures in {data.folder} are")
         what = f"{shown} junk (-1) or distractors (0000)"
         findings.append(Finding(False, what, "left out of training", _pick(data.paths, strangers)))
     others = sorted(path for path in data.folder.iterdir() if path.suffix.lower() not in dataset.SUFFIXES)
     if others:
-        entries = several(len(others), f"entry of {data.folder} is", f"entries of {data.folder} are")
+        entries = count_noun(len(others), f"entry of {data.folder} is", f"entries of {data.folder} are")
         what = f"{entries} no .jpg or .png"
         remedy = "not looked at; where a folder holds pictures, move these one level up"
         findings.append(Finding(False, what, remedy, [str(path) for path in others[:EXAMPLES]]))
@@ -229,7 +229,7 @@ def overlap_findings(found: dict) -> list:
     both = np.intersect1d(train.identities[train.people()], test.identities[test.people()])
     if not len(both):
         return []
-    what = several(len(both), "identity has", "identities have")
+    what = count_noun(len(both), "identity has", "identities have")
     what += f" the same number in {train.folder} and in {test.folder}"
     remedy = "if these are the same people, the test flatters: keep tested people out of training"
     return [Finding(False, what, remedy, [f"identity {number}" for number in both[:EXAMPLES]])]
@@ -281,7 +281,7 @@ def picture_findings(found: dict) -> list:
     ):
         paths = [picture.path for picture in pictures if picture.fault == fault]
         if paths:
-            what = several(len(paths), one, more)
+            what = count_noun(len(paths), one, more)
             findings.append(Finding(True, what, "copy again or remove", paths[:EXAMPLES]))
     sound = [picture for picture in pictures if not picture.fault]
     return findings + duplicate_findings(sound) + size_findings(sound)
@@ -313,7 +313,10 @@ def duplicate_findings(pictures) -> list:
     )
     return [
         Finding(
-            error, f"{several(len(kinds[kind]), 'picture is', 'pictures are')} {what}", remedy, kinds[kind][:EXAMPLES]
+            error,
+            f"{count_noun(len(kinds[kind]), 'picture is', 'pictures are')} {what}",
+            remedy,
+            kinds[kind][:EXAMPLES],
         )
         for kind, error, what, remedy in about
         if kinds[kind]
@@ -330,7 +333,7 @@ def size_findings(pictures) -> list:
         findings.append(Finding(False, what, "all are scaled to one size, so their shapes change", []))
     small = [picture.path for picture in pictures if picture.height < SMALL]
     if small:
-        what = f"{several(len(small), 'picture is', 'pictures are')} less than {SMALL} pixels high"
+        what = f"{count_noun(len(small), 'picture is', 'pictures are')} less than {SMALL} pixels high"
         findings.append(Finding(False, what, "hardly more than colours can be seen: leave out", small[:EXAMPLES]))
     return findings
 

@@ -1,15 +1,106 @@
-"""Files that are written whole or not at all, so that Ctrl-C or a full disk leaves the old one as it was."""
+"""Files and folders that are written whole or not at all: Ctrl-C or a full disk leaves the old one as it was."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 
-from utils.errors import InputError
+from utils.errors import InputError, first_line
+
+
+class AtomicFile:
+    """A file that takes its name only when it is complete: write to `path`, then call commit() or discard().
+
+    As a context manager it gives `path`, commits at the end of the block and discards after an exception. An OSError
+    of the block becomes an InputError that names the file.
+    """
+
+    def __init__(self, target):
+        """InputError if target is a folder, or its folder cannot be made or written."""
+        self.target = Path(target)
+        self.path = _temporary(self.target)
+        if self.target.is_dir():
+            raise InputError(f"{target} is a folder: name a file")
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
+        except OSError as error:
+            raise _unwritable(target, error) from None
+
+    def commit(self) -> None:
+        try:
+            os.replace(self.path, self.target)
+        except OSError as error:
+            self.discard()
+            raise _unwritable(self.target, error) from None
+
+    def discard(self) -> None:
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if kind is None:
+            self.commit()
+            return
+        self.discard()
+        if isinstance(error, OSError):
+            raise _unwritable(self.target, error) from None
+
+
+@contextlib.contextmanager
+def atomic_folder(target):
+    """Gives a new empty folder beside `target`, which replaces `target` at the end of the block.
+
+    After an exception the new folder is removed and `target` stays as it was. An OSError becomes an InputError that
+    names the folder.
+    """
+    target = Path(target)
+    with temporary_folder(target) as folder:
+        yield folder
+        try:
+            replace_folder(folder, target)
+        except OSError as error:
+            raise _unwritable(target, error) from None
+
+
+@contextlib.contextmanager
+def temporary_folder(target):
+    """Gives a new empty folder beside `target`, on the same disk; it is removed at the end of the block.
+
+    An OSError of the block becomes an InputError that names `target`.
+    """
+    target = Path(target)
+    folder = _temporary(target)
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def replace_folder(folder, target) -> None:
+    """Moves the complete `folder` to `target`. At no moment is there an incomplete `target`; OSError leaves the old."""
+    target = Path(target)
+    old = target.with_name(f".old-{os.getpid()}-{target.name}")
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(folder, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_json(path, content) -> None:
@@ -18,20 +109,24 @@ def write_json(path, content) -> None:
 
 
 def write_whole(path, content: bytes) -> None:
-    """Writes a file whole or not at all: whoever reads meanwhile gets the old one or the new one."""
+    """Writes a file whole or not at all: a reader gets the old content or the new one, never a part."""
     path = Path(path)
-    half_written = path.with_name(f"half-written-{os.getpid()}-{path.name}")
-    try:
-        if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to keep, and not to be replaced
-            path.write_bytes(content)
-            return
-        half_written.write_bytes(content)
-        os.replace(half_written, path)
-    except OSError as error:
-        raise InputError(f"{path} can't be written ({error.strerror}): make room, or name another place") from None
-    finally:
-        with contextlib.suppress(OSError):
-            half_written.unlink()
+    if path.exists() and not path.is_file() and not path.is_dir():  # /dev/stdout, a pipe: it is not to be replaced
+        path.write_bytes(content)
+        return
+    with AtomicFile(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _temporary(target: Path) -> Path:
+    """Where something is written until it is complete. The suffix stays: OpenCV takes the format of a file from it."""
+    return target.with_name(f".half-written-{os.getpid()}-{target.name}")
+
+
+def _unwritable(path, error: OSError) -> InputError:
+    return InputError(
+        f"{path} cannot be written ({error.strerror or first_line(error)}): make room, or name another place"
+    )
 
 
 def _plain(value):

@@ -37,7 +37,7 @@ def evaluate(
     gallery_identities,
     gallery_cameras,
     blocks=similarity_blocks,
-    said_as=None,
+    desc=None,
 ) -> dict:
     """Embeddings (Q, E) and (G, E) float of norm 1, the others (Q,) and (G,) int -> a dict of figures.
 
@@ -45,7 +45,7 @@ def evaluate(
     code bases print) and mINP (Ye et al. 2021, arXiv 2001.04193) are percentages; queries, gallery, junk, distractors,
     unmatched are counts; camera_pairs is a list as CameraPairs makes it.
     blocks: what compares; called as similarity_blocks is, with the junk left out of the gallery, and the blocks are
-    written into. said_as: the name on the progress line, None for silence.
+    written into. desc: the name on the progress line, None for silence.
     ValueError if no query has a match, or if an embedding is not a number.
     """
     if not np.isfinite(query_embeddings.sum() + gallery_embeddings.sum()):
@@ -61,7 +61,7 @@ def evaluate(
     rows = (row for similarity in blocks(query_embeddings, gallery_embeddings) for row in similarity)  # (G,) each
     for row, identity, camera in zip(rows, query_identities.tolist(), query_cameras.tolist()):
         # Only now, or the rate would count what `blocks` did before its first one.
-        progress = progress or Progress(said_as and f"{said_as}: ranked", len(query_identities), "queries")
+        progress = progress or Progress(desc and f"{desc}: ranked", len(query_identities), "queries")
         own = of_identity.get(identity, nobody)
         positive = own[gallery_cameras[own] != camera]
         if len(positive):

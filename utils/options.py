@@ -29,9 +29,9 @@ non_negative_int = _number(int, lambda value: value >= 0, "a whole number of 0 o
 positive_float = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")
 non_negative_float = _number(float, lambda value: 0 <= value < float("inf"), "a number of 0 or more")
 fraction = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
-seed = _number(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
+as_seed = _number(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
 # ResNet-50 has multiples of 64 filters everywhere, so these widths scale all of them without a remainder.
-width = _number(
+as_width = _number(
     float, lambda value: 0 < value < 2**20 and 64 * value % 1 == 0, "a multiple of 1/64 above 0, such as 0.25"
 )
 
@@ -55,7 +55,7 @@ def file_to_write(text: str) -> str:
     return text
 
 
-def image_size(text: str) -> list:
+def as_image_size(text: str) -> list:
     """'256x128' -> [256, 128]: height first, as in the re-id literature.
 
     Both are at least 32 pixels, the stride of the network.
@@ -69,7 +69,7 @@ def image_size(text: str) -> list:
     return [height, width]
 
 
-def parser(docstring: str) -> argparse.ArgumentParser:
+def make_parser(docstring: str) -> argparse.ArgumentParser:
     """A parser whose --help opens with the script's own docstring and shows each option's default."""
 
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -79,10 +79,24 @@ def parser(docstring: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=docstring, formatter_class=Formatter, allow_abbrev=False)
 
 
-def add_run_options(options, kind: str, num_steps: int, save_every: int, num_steps_help: str) -> None:
+def add_old_name(parser, old: str, new: str) -> None:
+    """Accepts the option `old`, whose name has become `new`; --help shows `new` alone.
+
+    parser: where `new` was added; both are written with their dashes.
+    """
+    action = parser._option_string_actions[new]
+    kept = {name: getattr(action, name) for name in ("nargs", "const", "type", "choices") if hasattr(action, name)}
+    if isinstance(action, argparse._StoreTrueAction):
+        kept = {"action": "store_true"}
+    elif isinstance(action, argparse._AppendAction):
+        kept["action"] = "append"
+    parser.add_argument(old, dest=action.dest, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **kept)
+
+
+def add_run_options(parser, kind: str, num_steps: int, save_every: int, num_steps_help: str) -> None:
     """The options that both training scripts share: where a run lies, how long it goes, how often it saves."""
     # fmt: off
-    add = options.add_argument_group("run").add_argument
+    add = parser.add_argument_group("run").add_argument
     add("--restore", type=boolean, default=False,
         help=f"True goes on with models/{kind}/m<id>; False starts the next free m<N>")
     add("--id", type=non_negative_int, default=0, help="number of the run to restore; a new run does not use it")
@@ -93,15 +107,15 @@ def add_run_options(options, kind: str, num_steps: int, save_every: int, num_ste
         help="steps between two checkpoints, each with a validation")
     add("--keep", type=positive_int, default=5, help="newest checkpoints to keep; the suggested one stays as well")
     add("--log_every", type=positive_int, default=20, help="steps between two points of the training curves")
-    add("--seed", type=seed, default=0,
+    add("--seed", type=as_seed, default=0,
         help="of splits, order, mining, augmentation and first weights; parallel sums still differ in their last bits")
     # fmt: on
 
 
-def add_augmentation_options(options) -> None:
+def add_augmentation_options(parser) -> None:
     """How training pictures are changed at random; the names are the arguments of utils.dataset.augment."""
     # fmt: off
-    add = options.add_argument_group("augmentation").add_argument
+    add = parser.add_argument_group("augmentation").add_argument
     add("--flip", type=boolean, default=True, help="mirror every other picture")
     add("--pad_crop", type=non_negative_int, default=10,
         help="pixels added on each side before the old size is cut out at random "

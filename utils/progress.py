@@ -1,32 +1,53 @@
-"""How far long work is: a line every few seconds with the rate and the time left."""
+"""A progress line for long-running work, and the words for numbers in it."""
 
 from __future__ import annotations
 
 import sys
 import time
 
+SECONDS_ON_A_TERMINAL = 3  # between two lines
+SECONDS_IN_A_LOG = 10
+
 
 class Progress:
-    """`read 12,000 of 32,668 pictures, 900 a second, 0:23 left`, at most once in three seconds (ten in a log).
+    """Prints `embedded 12,000 of 32,668 images, 900 images/s, 0:23 left` every few seconds.
 
-    Work that is over sooner is silent. doing: the verb, None for silence; total: how much there is, in `unit`.
+    Work that takes less time than that prints nothing.
     """
 
-    def __init__(self, doing, total: float, unit: str = "pictures"):
-        self.doing, self.total, self.unit = doing, total, unit
-        self.done, self.begun = 0, time.monotonic()
-        self.shown, self.pause = self.begun, 3 if sys.stdout.isatty() else 10
+    def __init__(self, desc, total: float, unit: str = "images"):
+        """desc: what was done to the units, such as "embedded"; None for silence. total: how many units there are."""
+        self.desc = desc
+        self.total = total
+        self.unit = unit
+        self.done = 0
+        self.begun = time.monotonic()
+        self.last_line = self.begun
+        self.interval = line_interval()
 
     def add(self, amount: float = 1) -> None:
+        """Counts `amount` more units as done."""
         self.done += amount
         now = time.monotonic()
-        if not self.doing or now - self.shown < self.pause:
+        if not self.desc or now - self.last_line < self.interval:
             return
-        self.shown = now
+        self.last_line = now
         rate = self.done / (now - self.begun)
-        seconds = int(max(0, self.total - self.done) / rate) if rate else 0
+        left = max(0, self.total - self.done) / rate if rate else 0
         print(
-            f"  {self.doing} {self.done:,.0f} of {self.total:,.0f} {self.unit}, {rate:,.0f} a second, "
-            f"{seconds // 60}:{seconds % 60:02d} left",
+            f"  {self.desc} {self.done:,.0f} of {self.total:,.0f} {self.unit}, "
+            f"{rate:,.0f} {self.unit}/s, {clock(left)} left",
             flush=True,
         )
+
+
+def line_interval() -> int:
+    """Seconds between two progress lines."""
+    return SECONDS_ON_A_TERMINAL if sys.stdout.isatty() else SECONDS_IN_A_LOG
+
+
+def clock(seconds: float) -> str:
+    """90 -> '1:30', 4000 -> '1:06:40'."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

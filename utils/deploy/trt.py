@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from utils.errors import InputError, first_line, run_main
-from utils.options import parser, positive_int
+from utils.options import make_parser, positive_int
 
 PRECISIONS = ("FP32", "FP16", "INT8")
 WORKSPACE = 256  # MB; a Jetson's GPU shares the memory of the system: TensorRT's own default takes a gigabyte and more
@@ -41,9 +41,9 @@ DENIED = {"reid": "", "obj": "CombinedNonMaxSuppression"}  # operations left to 
 
 
 def parse_args():
-    options = parser(__doc__)
+    parser = make_parser(__doc__)
     # fmt: off
-    add = options.add_argument
+    add = parser.add_argument
     add("what", choices=("probe", "convert"), help="what to do")
     add("source", nargs="?", help="SavedModel to convert")
     add("target", nargs="?", help="folder that the converted one is written to")
@@ -52,7 +52,7 @@ def parse_args():
     add("--workspace", type=positive_int, default=WORKSPACE, help="MB that TensorRT may use while it builds and runs")
     add("--minimum_segment", type=positive_int, default=SEGMENTS["reid"], help="fewest operations for an engine")
     # fmt: on
-    return options.parse_args()
+    return parser.parse_args()
 
 
 class NotConverted(InputError):

@@ -18,12 +18,12 @@ def embedder(net):
     return tf.function(lambda images: net(images, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)])
 
 
-def embed_paths(embed, paths, image_size, said_as=None) -> np.ndarray:
+def embed_paths(embed, paths, image_size, desc=None) -> np.ndarray:
     """(N, E) float32, the embeddings of N files in their order.
 
-    said_as: what to call them on the progress line, None for silence.
+    desc: what to call them on the progress line, None for silence.
     """
-    embeddings, progress = [], Progress(said_as and f"{said_as}: embedded", len(paths))
+    embeddings, progress = [], Progress(desc and f"{desc}: embedded", len(paths))
     for images in image_batches(paths, image_size, BATCH):  # (B, H, W, 3) uint8
         embeddings.append(embed(images).numpy())  # (B, E)
         progress.add(len(images))

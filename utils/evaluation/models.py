@@ -39,13 +39,13 @@ class Model(NamedTuple):
     pictures: Callable
     reid: bool = True
 
-    def embed_paths(self, paths, said_as=None, flip=False) -> np.ndarray:
+    def embed_paths(self, paths, desc=None, flip=False) -> np.ndarray:
         """(N, E) float32, the embeddings of N files in their order.
 
-        said_as: what to call them on the progress line, None for silence. flip: the mean of each picture's embedding
+        desc: what to call them on the progress line, None for silence. flip: the mean of each picture's embedding
         and its mirrored one's, brought back to norm 1. InputError if the model returns anything but numbers.
         """
-        embeddings, progress = [], Progress(said_as and f"{said_as}: embedded", len(paths))
+        embeddings, progress = [], Progress(desc and f"{desc}: embedded", len(paths))
         for images in self.pictures(paths):  # (B, H, W, 3) uint8
             found = self.embed(images)  # (B, E)
             if flip:

@@ -54,16 +54,16 @@ def from_entries(rows, columns, weights, count: int) -> Sparse:
     return Sparse(starts, columns[order], weights[order])
 
 
-def rerank_blocks(query_embeddings, gallery_embeddings, k1=20, k2=6, weight=0.3, said_as=None):
+def rerank_blocks(query_embeddings, gallery_embeddings, k1=20, k2=6, weight=0.3, desc=None):
     """(Q, E) and (G, E) of norm 1 -> yields minus the re-ranked distances of BLOCK queries at a time, (B, G) float64.
 
     metrics.evaluate takes it for `blocks`. k1: two pictures are neighbours if each is among the other's k1 nearest;
     k2: over how many of a picture's nearest, itself first, descriptions are averaged; weight: the share that the
-    embeddings' own distance keeps. said_as: the name on the progress lines, None for silence.
+    embeddings' own distance keeps. desc: the name on the progress lines, None for silence.
     """
     queries, embeddings = len(query_embeddings), np.concatenate([query_embeddings, gallery_embeddings])  # (N, E)
-    nearest, farthest = find_nearest(embeddings, max(k1 + 1, k2), said_as)
-    described = describe(embeddings, nearest, farthest, k1, said_as)
+    nearest, farthest = find_nearest(embeddings, max(k1 + 1, k2), desc)
+    described = describe(embeddings, nearest, farthest, k1, desc)
     described = average(described, nearest[:, :k2])
     holders, neighbours, weights = described.gather(np.arange(queries, len(embeddings)))
     held_by = from_entries(neighbours, holders, weights, len(embeddings))  # a neighbour's row: gallery images, weights
@@ -80,7 +80,7 @@ def squared_distances(some, embeddings) -> np.ndarray:
     return np.maximum(2 - 2 * (some @ embeddings.T), 0)
 
 
-def find_nearest(embeddings, count: int, said_as=None):
+def find_nearest(embeddings, count: int, desc=None):
     """(N, E) -> nearest (N, count or N if that is less) int32, farthest (N,) float64.
 
     Each picture's nearest ones, itself first, and its largest squared distance.
@@ -88,7 +88,7 @@ def find_nearest(embeddings, count: int, said_as=None):
     total = len(embeddings)
     count = min(count, total)
     nearest, farthest = np.empty((total, count), np.int32), np.empty(total)
-    progress = Progress(said_as and f"{said_as}: compared", total)
+    progress = Progress(desc and f"{desc}: compared", total)
     for start in range(0, total, BLOCK):
         distances = squared_distances(embeddings[start : start + BLOCK], embeddings)  # (B, N)
         farthest[start : start + BLOCK] = distances.max(axis=1)
@@ -112,7 +112,7 @@ def reciprocal(nearest) -> np.ndarray:
     return found
 
 
-def describe(embeddings, nearest, farthest, k1: int, said_as=None) -> Sparse:
+def describe(embeddings, nearest, farthest, k1: int, desc=None) -> Sparse:
     """The description of each picture: a weight, exp(-distance / farthest), for each of its neighbours; rows sum to 1.
 
     Neighbours are the k1-reciprocal ones, and the k1/2-reciprocal ones of such a neighbour where more than two thirds
@@ -122,7 +122,7 @@ def describe(embeddings, nearest, farthest, k1: int, said_as=None) -> Sparse:
     wide, narrow = reciprocal(nearest[:, : k1 + 1]), reciprocal(nearest[:, : half + 1])  # (N, K) and (N, H)
     total = len(embeddings)
     counts, columns, weights = [], [], []
-    progress = Progress(said_as and f"{said_as}: described", total)
+    progress = Progress(desc and f"{desc}: described", total)
     for picture in range(total):
         own = wide[picture][wide[picture] != NONE]  # (M,)
         theirs = narrow[own]  # (M, H)

@@ -24,7 +24,7 @@ import urllib.request
 from pathlib import Path, PurePosixPath
 
 from utils.errors import first_line, run_main
-from utils.options import parser, positive_float
+from utils.options import make_parser, positive_float
 
 ZOO_NAME = "ssd_mobilenet_v2_320x320_coco17_tpu-8"
 ZOO_URL = f"https://download.tensorflow.org/models/object_detection/tf2/20200711/{ZOO_NAME}.tar.gz"
@@ -52,13 +52,13 @@ MEANING = {
 
 
 def parse_args():
-    options = parser(__doc__)
-    add = options.add_argument
+    parser = make_parser(__doc__)
+    add = parser.add_argument
     add("parts", nargs="+", choices=sorted(MEANING), metavar="PART", help="any of detector, footage, imagenet")
     add("--folder", type=Path, default=Path("models/downloads"), help="where detector and footage are kept")
     add("--timeout", type=positive_float, default=10.0, help="seconds without an answer before a source is given up")
     add("--strict", action="store_true", help="exit code 1 if a part could not be had")
-    return options.parse_args()
+    return parser.parse_args()
 
 
 class Unreachable(Exception):

@@ -21,6 +21,7 @@ import tensorflow as tf
 from utils import checkpoint
 from utils.errors import InputError
 from utils.files import write_json
+from utils.progress import clock
 from utils.training import resume
 from utils.training.step_table import step_table
 
@@ -305,13 +306,6 @@ class Steps:
             a_step = (now - self.second_step) / max(1, self.step - self.first - 1)  # with validation and mining
             line += f"  {rate:.0f} images/s  {clock((self.last - self.step) * a_step)} left"
         print(line, flush=True)
-
-
-def clock(seconds: float) -> str:
-    """90 -> '1:30', 4000 -> '1:06:40'."""
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def check_finite(loss: float, step: int, run: Run) -> None:
