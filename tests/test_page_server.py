@@ -1,83 +1,68 @@
-"""The server behind the page: who is let in, and that no viewer, slow, vanished or hostile, holds anything up."""
+"""The server of the page: who is let in, and that no viewer, slow, vanished or hostile, delays anything."""
 
 import http.client
-import json
 import socket
 import threading
-import time
 
 import numpy as np
 import pytest
 
 from tests.conftest import wait_until
-from tests.page_client import Viewer, ask, frame, order, person
+from tests.page_client import Viewer, ask, frame, large_frame, person, post
 from utils.errors import InputError
-from utils.live.page import page as module
-from utils.live.page import server
+from utils.live.identities import Request
+from utils.live.page import page as page_module
+from utils.live.page import server as module
 from utils.live.page.page import Page
-from utils.live.page.server import clean_name
+from utils.live.page.server import PageServer
 
-
-@pytest.mark.parametrize(
-    "name", ["", " ", "x" * 41, ".", "..", ".x", "a/b", "a\\b", "a\nb", "a\0b", "\u202ebo", 5, None]
-)
-def test_names_that_are_none(name):
-    with pytest.raises(ValueError, match=r"A name has .*\.$"):
-        clean_name(name)
-
-
-def test_names():
-    assert clean_name(" Anna ") == "Anna" and clean_name("x" * 40) == "x" * 40
-    assert clean_name("Jose\u0301 李 O'Neil-Smith, Jr.") == "Jos\u00e9 李 O'Neil-Smith, Jr."
-
-
-# ---- who may look ----
+# ---- who may see it ----
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[", "192.168.1.5"])
-def test_foreign_names_for_this_machine_are_refused(page, host):
+def test_foreign_names_for_this_machine_are_refused(server, host):
     """DNS rebinding: a web site gives its own name our address, and so becomes our origin."""
-    page.show(frame(), [person(1)])
+    server.page.show(frame(), [person(1)])
     for path in ("/", "/people", "/live", "/crop/1"):
-        assert ask(page, path, Host=host)[0] == 403
-    assert order(page, "/forget", {"number": 1}, Host=host, Origin=f"http://{host}")[0] == 403
-    assert page.commands() == []
+        assert ask(server, path, Host=host)[0] == 403
+    assert post(server, "/forget", {"person_id": 1}, Host=host, Origin=f"http://{host}")[0] == 403
+    assert server.page.requests() == []
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9000", "127.0.0.1", "[::1]:80"])
-def test_names_of_this_machine_are_not(page, host):
-    assert ask(page, "/people", Host=host)[0] == 200  # the port may be that of a tunnel
+def test_names_of_this_machine_are_accepted(server, host):
+    assert ask(server, "/people", Host=host)[0] == 200  # the port may be that of a tunnel
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:1", "http://[", ""])
-def test_orders_of_foreign_sites_are_refused(page, origin):
-    page.show(frame(), [person(1)])
-    assert order(page, "/forget", {"number": 1}, Origin=origin)[0] == 403
-    assert page.commands() == []
+def test_requests_of_foreign_sites_are_refused(server, origin):
+    server.page.show(frame(), [person(1)])
+    assert post(server, "/forget", {"person_id": 1}, Origin=origin)[0] == 403
+    assert server.page.requests() == []
 
 
 def test_a_token_opens_every_path():
-    with Page(0, token="pass word") as page:
-        page.show(frame(), [person(1)])
-        assert page.url == f"http://127.0.0.1:{page.port}/?token=pass%20word"
+    with PageServer(Page(), 0, token="pass word") as server:
+        server.page.show(frame(), [person(1)])
+        assert server.url == f"http://127.0.0.1:{server.port}/?token=pass%20word"
         for path in ("/", "/page.js", "/people", "/crop/1", "/live", "/?token=pass", "/?token=%FF", "/?token="):
-            status, headers, _ = ask(page, path)
+            status, headers, _ = ask(server, path)
             assert status == 403 and "Set-Cookie" not in headers
-            assert ask(page, path, Cookie=f"people_{page.port}=wrong; =;")[0] == 403
-        assert order(page, "/forget", {"number": 1})[0] == 403
-        status, headers, _ = ask(page, "/?token=pass%20word")
+            assert ask(server, path, Cookie=f"people_{server.port}=wrong; =;")[0] == 403
+        assert post(server, "/forget", {"person_id": 1})[0] == 403
+        status, headers, _ = ask(server, "/?token=pass%20word")
         cookie, *rules = headers["Set-Cookie"].split("; ")
         assert status == 200 and {"HttpOnly", "SameSite=Strict", "Path=/"} == set(rules)
-        assert ask(page, "/people", Cookie=f"other=1; {cookie}")[0] == 200
-        assert order(page, "/forget", {"number": 1}, Cookie=cookie)[0] == 204
+        assert ask(server, "/people", Cookie=f"other=1; {cookie}")[0] == 200
+        assert post(server, "/forget", {"person_id": 1}, Cookie=cookie)[0] == 204
 
 
-def test_beyond_this_machine_there_is_always_a_token():
-    with Page(0, host="0.0.0.0") as page, Page(0, host="0.0.0.0") as other:
-        assert len(page.token) > 20 and page.token != other.token
-        assert page.url.endswith(f":{page.port}/?token={page.token}") and "0.0.0.0" not in page.url
-        assert ask(page, "/people", Host="jetson.local")[0] == 403
-        assert ask(page, f"/?token={page.token}", Host="jetson.local")[0] == 200
+def test_other_addresses_always_have_a_token():
+    with PageServer(Page(), 0, host="0.0.0.0") as server, PageServer(Page(), 0, host="0.0.0.0") as other:
+        assert len(server.token) > 20 and server.token != other.token
+        assert server.url.endswith(f":{server.port}/?token={server.token}") and "0.0.0.0" not in server.url
+        assert ask(server, "/people", Host="jetson.local")[0] == 403
+        assert ask(server, f"/?token={server.token}", Host="jetson.local")[0] == 200
 
 
 def test_ipv6():
@@ -85,122 +70,161 @@ def test_ipv6():
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("no IPv6 on this machine")
-    with Page(0, host="::1") as page:
-        assert page.token is None and page.url == f"http://[::1]:{page.port}/"
-        connection = http.client.HTTPConnection("::1", page.port, timeout=20)
+    with PageServer(Page(), 0, host="::1") as server:
+        assert server.token is None and server.url == f"http://[::1]:{server.port}/"
+        connection = http.client.HTTPConnection("::1", server.port, timeout=20)
         connection.request("GET", "/people")
         assert connection.getresponse().status == 200
         connection.close()
 
 
-def test_a_place_that_cannot_be_had(page):
-    with pytest.raises(InputError, match=f"--serve {page.port}: another program"):
-        Page(page.port)
-    with pytest.raises(InputError, match="--serve 70000 is no port"):
-        Page(70000)
-    with pytest.raises(InputError, match="--host 192.0.2.1 is no address of this machine"):
-        Page(0, host="192.0.2.1")
-    with pytest.raises(InputError, match="--host no.such.host.invalid is not known"):
-        Page(0, host="no.such.host.invalid")
+def test_addresses_that_cannot_be_used(server):
+    for port, host in ((server.port, "127.0.0.1"), (70000, "127.0.0.1"), (0, "192.0.2.1"), (0, "no.host.invalid")):
+        with pytest.raises(InputError, match=f"cannot be served on host {host}, port {port} .*: name a free port"):
+            PageServer(Page(), port, host)
+
+
+# ---- requests ----
+
+
+def test_requests_reach_the_camera_loop_in_order(server):
+    server.page.show(frame(), [person(1), person(2)])
+    assert post(server, "/name", {"person_id": 1, "name": "  Anna  "})[0] == 204
+    origin = f"http://127.0.0.1:{server.port}"
+    assert post(server, "/forget", {"person_id": 2}, Origin=origin)[0] == 204
+    assert server.page.requests() == [Request("name", 1, "Anna"), Request("forget", 2)]
+    assert server.page.requests() == []
+
+
+MALFORMED = [b"", b"{", b"[1]", b"\xff", b"[" * 4000, {}, {"person_id": "1"}, {"person_id": True}, {"person_id": -1}]
+
+
+@pytest.mark.parametrize("content", MALFORMED)
+def test_malformed_requests_are_refused(server, content):
+    server.page.show(frame(), [person(1)])
+    for path in ("/name", "/forget"):
+        status, sentence = post(server, path, content)
+        assert status == 400 and sentence.strip().endswith(".")
+    assert server.page.requests() == []
+
+
+def test_requests_that_cannot_be_executed(server):
+    server.page.show(frame(), [person(1)])
+    assert post(server, "/forget", {"person_id": 5}) == (404, "Person 5 is no longer known.\n")
+    assert post(server, "/elsewhere", {"person_id": 1})[0] == 404
+    assert post(server, "/name", {"person_id": 1})[0] == 400
+    assert post(server, "/name", {"person_id": 1, "name": "a/b"})[0] == 400
+    assert post(server, "/forget", {"person_id": 1, "more": "x" * 20000})[0] == 413
+    assert post(server, "/forget", {"person_id": 1}, Content_Type="text/plain")[0] == 415  # as a foreign form can send
+    assert post(server, "/forget", {"person_id": 1}, Content_Length="-1")[0] == 413
+    assert ask(server, "/people", "DELETE")[0] == ask(server, "/forget", "OPTIONS")[0] == 501
+    assert server.page.requests() == []
 
 
 # ---- slow and vanishing viewers ----
 
 
-def test_show_waits_for_nobody(page, monkeypatch):
-    """A viewer's thread is held in the middle of compressing, another one while it sends."""
-    large = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)  # about 1 MB each as JPEG
-    page.show(large, [person(1)])
-    slow = Viewer(page, receive_buffer=4096)
-    slow.read_until(b"image/jpeg\r\n\r\n")  # and takes no more of it
-    begun, go_on = threading.Event(), threading.Event()
-    monkeypatch.setattr(module, "encode", lambda picture: (begun.set(), go_on.wait(60)) and b"jpeg")
-    vanishing = Viewer(page)
-    vanishing.socket.close()
-    held, waiting = Viewer(page, path="/crop/1"), Viewer(page)
-    try:
-        assert begun.wait(20)
+def test_show_waits_for_no_viewer(server, monkeypatch):
+    """One viewer takes no data, the thread of another is stopped while it compresses."""
+    server.page.show(large_frame(), [person(1)])
+    slow = Viewer(server, receive_buffer=4096)
+    slow.read_until(b"image/jpeg\r\n\r\n")
+    begun = threading.Event()
+    go_on = threading.Event()
+    monkeypatch.setattr(page_module, "encode_jpeg", lambda image: (begun.set(), go_on.wait(60)) and b"jpeg")
+    held = Viewer(server, path="/crop/1")
+    waiting = Viewer(server)
 
-        def camera_loop():
-            for _ in range(300):
-                page.show(frame(), [person(1)])
-                page.commands()
+    def camera_loop():
+        for _ in range(300):
+            server.page.show(frame(), [person(1)])
+            server.page.requests()
 
-        loop = threading.Thread(target=camera_loop, daemon=True)
-        loop.start()
-        loop.join(30)
-        assert not loop.is_alive(), "show() waits for a viewer"
-    finally:
-        go_on.set()
-        slow.socket.close(), held.socket.close(), waiting.socket.close()
-
-
-def test_a_stuck_viewer_is_dropped_and_others_go_on(monkeypatch):
-    monkeypatch.setattr(server.Handler, "timeout", 0.5)
-    with Page(0) as page:
-        large = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
-        page.show(large, [])
-        stuck = Viewer(page, receive_buffer=4096)
-        stuck.read_until(b"image/jpeg\r\n\r\n")
-        assert Viewer(page).picture().shape == (720, 1280, 3)
-        wait_until(lambda: not page._server._viewers)  # that one left, the other was sent away
-        with pytest.raises(AssertionError):
-            stuck.read_until(b"\r\n--picture\r\n")
+    with slow, held, waiting:
+        try:
+            assert begun.wait(20)
+            loop = threading.Thread(target=camera_loop, daemon=True)
+            loop.start()
+            loop.join(30)
+            assert not loop.is_alive(), "show() waits for a viewer"
+        finally:
+            go_on.set()
 
 
-def test_requests_that_trickle_in_are_ended(monkeypatch):
-    monkeypatch.setattr(server, "PATIENCE", 0.5)
-    with Page(0) as page, socket.create_connection(("127.0.0.1", page.port), timeout=20) as trickle:
-        with pytest.raises(OSError):
-            for _ in range(400):  # each byte well within the socket's own time limit
-                trickle.sendall(b"G")
-                time.sleep(0.05)
+def test_a_stuck_viewer_is_dropped_and_others_continue(monkeypatch):
+    monkeypatch.setattr(module, "MAX_VIEWERS", 2)
+    monkeypatch.setattr(module.Handler, "timeout", 0.5)
+    with PageServer(Page(), 0) as server:
+        server.page.show(large_frame(), [])
+        with Viewer(server, receive_buffer=4096) as stuck, Viewer(server) as other:
+            stuck.read_until(b"image/jpeg\r\n\r\n")
+            assert other.image().shape == (720, 1280, 3)
+            assert ask(server, "/live")[0] == 503
+            wait_until(lambda: can_watch(server))  # the stuck viewer was dropped
+            with pytest.raises(AssertionError):
+                stuck.read_until(b"\r\n--image\r\n")
 
 
-def test_eight_viewers_and_a_ninth(page):
-    page.show(frame(), [])
-    viewers = [Viewer(page) for _ in range(server.MOST_VIEWERS)]
+def can_watch(server):
+    """Whether there is room for one more viewer; leaves at once."""
+    with Viewer(server) as viewer:
+        return b"200 OK" in viewer.read_until(b"\r\n")
+
+
+def test_eight_viewers_and_a_ninth(server):
+    server.page.show(frame(), [])
+    viewers = [Viewer(server) for _ in range(module.MAX_VIEWERS)]
     for viewer in viewers:
-        viewer.picture()
-    status, _, words = ask(page, "/live")
-    assert status == 503 and b"8 viewers look at the live picture already" in words
-    assert json.loads(ask(page, "/people?somebody")[2])["watching"] is True
-    viewers[0].socket.close()
-    wait_until(lambda: len(page._server._viewers) < server.MOST_VIEWERS)
-    assert Viewer(page).picture() is not None
+        viewer.image()
+    status, _, sentence = ask(server, "/live")
+    assert status == 503 and b"8 viewers are watching the live image already" in sentence
+    viewers.pop().socket.close()
+    wait_until(lambda: can_watch(server))
     for viewer in viewers:
         viewer.socket.close()
-    wait_until(lambda: json.loads(ask(page, "/people?somebody")[2])["watching"] is False)
 
 
-def test_connections_are_bounded(page, monkeypatch):
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
-    silent = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(3)]
-    wait_until(lambda: len(page._server._connections) == 3)
-    with pytest.raises(OSError):
-        ask(page, "/people")
-    silent.pop().close()
-    wait_until(lambda: len(page._server._connections) < 3)
-    assert ask(page, "/people")[0] == 200
-    for one in silent:
-        one.close()
-
-
-def test_close_ends_all_threads_whoever_still_looks():
+def test_close_ends_live_images_and_frees_the_port():
     before = set(threading.enumerate())
-    page = Page(0)
-    page.show(np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8), [])
-    stuck = Viewer(page, receive_buffer=4096)
-    stuck.read_until(b"image/jpeg\r\n\r\n")
-    watching, silent = Viewer(page), socket.create_connection(("127.0.0.1", page.port))
-    watching.picture()
-    wait_until(lambda: len(page._server._connections) == 3)
-    begun = time.monotonic()
-    page.close()
-    page.close()
-    assert set(threading.enumerate()) <= before
-    assert time.monotonic() - begun < server.PATIENCE / 2  # it did not wait for a time limit of theirs
-    page.show(frame(), [])  # the camera loop may still be in the middle of a frame
-    with Page(page.port):  # the port is free again
-        pass
-    stuck.socket.close(), watching.socket.close(), silent.close()
+    server = PageServer(Page(), 0)
+    server.page.show(large_frame(), [person(1)])
+    with Viewer(server, receive_buffer=4096) as stuck, Viewer(server) as watching:
+        stuck.read_until(b"image/jpeg\r\n\r\n")
+        assert watching.image().shape == (720, 1280, 3)
+        server.close()
+        server.close()
+        with pytest.raises(AssertionError):
+            while True:
+                watching.image()  # until the end of the connection
+        server.page.show(frame(), [person(1)])  # the camera loop may be in the middle of a frame
+        assert server.page.crop(1) is None  # no thread enters OpenCV any more
+        with PageServer(Page(), server.port):  # the port is free again
+            pass
+    wait_until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_closing_does_not_wait_for_a_silent_client(monkeypatch):
+    monkeypatch.setattr(module.Handler, "timeout", 3600)
+    server = PageServer(Page(), 0)
+    with socket.create_connection(("127.0.0.1", server.port)):
+        server.close()  # a wait would be longer than any test
+
+
+def test_nothing_is_loaded_from_elsewhere_or_stored(server):
+    for path in ("/", "/page.css", "/page.js"):
+        status, headers, content = ask(server, path)
+        assert status == 200 and b"http" not in content
+        assert headers["Cache-Control"] == "no-store" and "default-src 'none'" in headers["Content-Security-Policy"]
+    assert b"innerHTML" not in content
+
+
+def test_live_frames_are_decodable(server):
+    server.page.show(frame(90), [])
+    with Viewer(server) as one, Viewer(server) as other:
+        for viewer in (one, other):
+            image = viewer.image()
+            assert image.shape == (96, 160, 3)
+            assert np.abs(image.astype(int) - frame(90))[:, 4:-4].mean() < 3
+        for brightness in (100, 150, 200):
+            server.page.show(frame(brightness), [])
+        wait_until(lambda: abs(one.image()[:, 4:60, 0].mean() - 200) < 3)  # the newest one

@@ -90,6 +90,8 @@ class PageServer(ThreadingHTTPServer):
 
     def _bind(self, port: int, host: str) -> None:
         try:
+            if not 0 <= port <= 65535:  # getaddrinfo would wrap it round
+                raise OverflowError("there is no such port")
             self.address_family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             super().__init__(address, Handler)
         except (OSError, OverflowError, UnicodeError) as error:
