@@ -31,14 +31,14 @@ class FrameResult(NamedTuple):
 class Recogniser:
     """Detector, re-id net and one set of people behind one tracker per camera."""
 
-    def __init__(self, detector, embedder, identities, cameras, reembed_every: int, clock=time.monotonic):
-        """cameras: their names; reembed_every: as of Tracker; clock: returns seconds."""
+    def __init__(self, detector, embedder, identities, cameras, reembed_every: int, now=time.monotonic):
+        """cameras: their names; reembed_every: as of Tracker; now: returns seconds."""
         self.detector = detector
         self.embedder = embedder
         self.identities = identities
         self.trackers = [Tracker(identities, reembed_every, name) for name in cameras]
         self.timer = Timer()
-        self._clock = clock
+        self._now = now
         self._silent_since = [None] * len(self.trackers)
 
     def recognise(self, frames) -> list:
@@ -75,7 +75,7 @@ class Recogniser:
         return np.split(self.embedder.embed(np.concatenate(crops)), np.cumsum(counts)[:-1])
 
     def _notice_pauses(self, frames) -> None:
-        now = self._clock()
+        now = self._now()
         for index, frame in enumerate(frames):
             since = self._silent_since[index]
             if frame is None:

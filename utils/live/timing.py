@@ -53,22 +53,22 @@ class RunStats:
         boxes: people detected; embedded: how many of them the re-id net embedded.
     """
 
-    def __init__(self, length=None, seconds=time.monotonic):
-        """length: the expected number of frames, None if unknown; seconds: the clock, a function."""
+    def __init__(self, length=None, now=time.monotonic):
+        """length: the expected number of frames, None if unknown; now: returns seconds."""
         self.length = length
         self.frames = 0
         self.images = 0
         self.boxes = 0
         self.embedded = 0
-        self._clock = seconds
-        self._begun = seconds()
+        self._now = now
+        self._begun = now()
         self._last_line = self._begun
         self._recent = deque(maxlen=FPS_FRAMES)
 
     @property
     def seconds(self) -> float:
         """Seconds since the start."""
-        return self._clock() - self._begun
+        return self._now() - self._begun
 
     @property
     def mean_fps(self) -> float:
@@ -91,13 +91,13 @@ class RunStats:
         self.images += len(results)
         self.boxes += sum(len(result.boxes) for result in results)
         self.embedded += sum(result.num_embedded for result in results)
-        self._recent.append(self._clock())
+        self._recent.append(self._now())
         begun = self._recent[0] if len(self._recent) > 1 else self._begun
         return max(len(self._recent) - 1, 1) / max(self._recent[-1] - begun, 1e-6)
 
     def show_progress(self, fps: float) -> None:
         """Prints a progress line every few seconds, such as `frame 120 of 795, 24.6 frames/s, 0:27 left`."""
-        now = self._clock()
+        now = self._now()
         if now - self._last_line < line_interval():
             return
         self._last_line = now
