@@ -124,7 +124,7 @@ step "6/6 recognising people in real footage"
 if [ -d "$models_dir/frozen/obj" ] && [ -d "$models_dir/frozen/reid" ] && [ -f models/downloads/vtest.avi ]; then
   "$python" demo.py \
     --source=models/downloads/vtest.avi \
-    --obj="$models_dir/frozen/obj" \
+    --detector="$models_dir/frozen/obj" \
     --reid="$models_dir/frozen/reid" \
     --output="$models_dir/demo.mp4" \
     --tracks="$models_dir/tracks.txt" \
@@ -138,7 +138,7 @@ fi
 
 printf '\nnext:\n'
 if [ -d "$models_dir/frozen/obj" ] && [ -d "$models_dir/frozen/reid" ] && [ -f models/downloads/vtest.avi ]; then
-  echo "  $python demo.py --obj $models_dir/frozen/obj --reid $models_dir/frozen/reid --source models/downloads/vtest.avi --output people.mp4"
+  echo "  $python demo.py --detector $models_dir/frozen/obj --reid $models_dir/frozen/reid --source models/downloads/vtest.avi --output people.mp4"
   echo "      the demo on these networks; with --source 0 on a camera"
 fi
 echo "  bash test_reid.sh --model=$models_dir/reid/m0 --data_dir=$data_dir"

@@ -94,7 +94,7 @@ def demo(args) -> None:
 def page(args) -> None:
     """demo.py with --serve, looked at by a browser that gives two people names."""
     port = free_port()
-    networks = [f"--obj={args.models}/frozen/obj", f"--reid={args.models}/frozen/reid"]
+    networks = [f"--detector={args.models}/frozen/obj", f"--reid={args.models}/frozen/reid"]
     command = [
         sys.executable,
         "demo.py",
@@ -111,10 +111,10 @@ def page(args) -> None:
             browser.open(f"http://127.0.0.1:{port}/")
             browser.wait("document.querySelectorAll('.card').length >= 5", 120)
             numbers = browser.run(
-                "[...document.querySelectorAll('.card')].slice(0, 2).map(card => card.dataset.number)"
+                "[...document.querySelectorAll('.card')].slice(0, 2).map(card => card.dataset.personId)"
             )
             for number, name in zip(numbers, ("Anna", "Bo")):
-                browser.click(f"[data-number='{number}'] input")
+                browser.click(f"[data-person-id='{number}'] input")
                 browser.type(name)
                 browser.press("Enter", 13)
             browser.run("document.activeElement.blur()")

@@ -125,8 +125,8 @@ def replay(boxes, embeddings, threshold: float, every: int, without=range(0)) ->
     tracker, seen = Tracker(Identities(threshold, learn=True), every), {}
     for frame, (some, vectors) in enumerate(zip(boxes, embeddings)):
         if frame not in without:
-            due = tracker.link(some)
-            seen[frame] = some, tracker.settle(vectors[due])[0]
+            association = tracker.associate(some)
+            seen[frame] = some, tracker.update(association, vectors[association.due])[0]
     return seen
 
 
@@ -178,7 +178,7 @@ def shared(seen: dict) -> int:
 
 
 def check(video, detector) -> None:
-    for option, path in (("--video", video), ("--obj", detector)):
+    for option, path in (("--video", video), ("--detector", detector)):
         if not Path(path).exists():
             raise InputError(
                 f"{option} {path} does not exist: run bash setup.sh and bash quick_run.sh, or name another"

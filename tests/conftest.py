@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from utils.live.page.page import Page
+from utils.live.page.server import PageServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -68,8 +69,9 @@ def drawn():
 
 
 @pytest.fixture
-def page():
-    with Page(0) as served:
+def server():
+    """A PageServer on a free loopback port; its Page is server.page."""
+    with PageServer(Page(), 0) as served:
         yield served
 
 

@@ -1,6 +1,5 @@
-"""A real MJPEG camera on loopback whose frames tell when they were sent; it stalls, dies and comes back as told."""
+"""A real MJPEG camera on loopback whose frames show when they were sent; it stalls, dies and comes back on demand."""
 
-import functools
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,34 +7,37 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 
-from tests.conftest import wait_until
-
-RATE = 50  # frames a second of the MJPEG camera
+FPS = 50  # of the MJPEG camera
 BLOCK, ROWS, COLUMNS = 8, 4, 8  # a frame shows its number as black and white blocks, which survive JPEG
 
 
 def numbered(number, scale=1):
-    """(32 * scale, 64 * scale, 3) uint8 picture of a number below 2**32."""
+    """(32 * scale, 64 * scale, 3) uint8 image of a number below 2**32."""
     bits = np.array([number >> place & 1 for place in range(ROWS * COLUMNS)], np.uint8).reshape(ROWS, COLUMNS)
     return cv2.merge([np.kron(bits * 255, np.ones((BLOCK * scale, BLOCK * scale), np.uint8))] * 3)
 
 
-def number_of(picture):
-    blocks = picture[..., 1].reshape(ROWS, BLOCK, COLUMNS, BLOCK).mean(axis=(1, 3)) > 127
+def number_of(image):
+    blocks = image[..., 1].reshape(ROWS, BLOCK, COLUMNS, BLOCK).mean(axis=(1, 3)) > 127
     return sum(int(bit) << place for place, bit in enumerate(blocks.ravel()))
 
 
 class Feed:
-    """An MJPEG camera: its clock ticks RATE times a second whether it is watched or not, and each frame tells it."""
+    """An MJPEG camera: its clock ticks FPS times per second, watched or not, and each frame shows the tick."""
 
     def __init__(self):
-        self.begun, self.port, self.scale = time.monotonic(), 0, 1
-        self.flowing, self.server, self.connections, self.open = threading.Event(), None, 0, 0
+        self.begun = time.monotonic()
+        self.port = 0
+        self.scale = 1  # of the frames' size
+        self.flowing = threading.Event()  # whether frames are sent
+        self.server = None
+        self.connections = 0  # so far
+        self.open = 0  # connections that are open now
         self.revive()
 
     @property
     def number(self):
-        return int((time.monotonic() - self.begun) * RATE)
+        return int((time.monotonic() - self.begun) * FPS)
 
     @property
     def url(self):
@@ -49,14 +51,16 @@ class Feed:
 
     def die(self):
         """Ends all connections and refuses new ones."""
-        server, self.server = self.server, None
+        server = self.server
+        self.server = None
         server.shutdown()
         server.server_close()
 
     def handler(feed):
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                feed.connections, feed.open = feed.connections + 1, feed.open + 1
+                feed.connections += 1
+                feed.open += 1
                 server = self.server
                 try:
                     self.send_response(200)
@@ -67,8 +71,8 @@ class Feed:
                             jpeg = cv2.imencode(".jpg", numbered(feed.number, feed.scale))[1].tobytes()
                             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                             self.wfile.write(head.encode() + jpeg + b"\r\n")
-                        time.sleep(1 / RATE)
-                except OSError:  # the watcher has gone
+                        time.sleep(1 / FPS)
+                except OSError:  # the client has left
                     pass
                 finally:
                     feed.open -= 1
@@ -81,7 +85,3 @@ class Feed:
 
 def camera_threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("camera ")]
-
-
-# Tight, so that a source whose pauses grow where they must not does not come in time.
-wait_for = functools.partial(wait_until, seconds=10)

@@ -1,4 +1,4 @@
-"""Frames from files, folders and patterns, their size and flip; a source that gives none is refused in a sentence."""
+"""Frames from files, folders and patterns, their size and flip, and the refusal of sources that give none."""
 
 import functools
 import threading
@@ -14,64 +14,64 @@ from utils.live.camera import Camera
 
 
 def frame(number, size=(48, 64)):
-    """(H, W, 3) uint8 BGR, whose brightness tells its number even after lossy compression."""
+    """(H, W, 3) uint8 BGR, whose brightness gives its number even after lossy compression."""
     return np.full((*size, 3), 20 + 20 * number, np.uint8)
 
 
-def number_of(picture):
-    return round((picture.mean() - 20) / 20)
+def number_of(image):
+    return round((image.mean() - 20) / 20)
 
 
 @pytest.mark.parametrize("name, codec", [("v.avi", "MJPG"), ("v.mp4", "mp4v")])
-def test_every_frame_of_a_video_in_order(tmp_path, name, codec):
+def test_read_gives_every_frame_of_a_video_in_order(tmp_path, name, codec):
     write_video(tmp_path / name, [frame(number) for number in range(10)], codec, rate=12)
     with Camera(tmp_path / name) as camera:
         assert (camera.width, camera.height, camera.length, camera.live) == (64, 48, 10, False)
-        assert camera.rate == pytest.approx(12)
-        assert [number_of(picture) for picture in camera] == list(range(10))
+        assert camera.fps == pytest.approx(12)
+        assert [number_of(image) for image in camera] == list(range(10))
 
 
-def test_pictures_of_a_folder_by_name(tmp_path):
+def test_images_of_a_folder_by_name(tmp_path):
     for number in (3, 1, 2):
         cv2.imwrite(str(tmp_path / f"{number}.PNG"), frame(number))
     cv2.imwrite(str(tmp_path / "4.jpg"), frame(4, size=(96, 100)))  # another size is fitted to the first
-    cv2.imwrite(str(tmp_path / "5.png"), frame(5)[..., 0])  # grey
-    (tmp_path / "notes.txt").write_text("no picture")
+    cv2.imwrite(str(tmp_path / "5.png"), frame(5)[..., 0])  # gray
+    (tmp_path / "notes.txt").write_text("not an image")
     with Camera(str(tmp_path)) as camera:
-        pictures = list(camera)
-    assert camera.length == 5 and [number_of(picture) for picture in pictures] == [1, 2, 3, 4, 5]
-    assert {picture.shape for picture in pictures} == {(48, 64, 3)}
+        images = list(camera)
+    assert camera.length == 5 and [number_of(image) for image in images] == [1, 2, 3, 4, 5]
+    assert {image.shape for image in images} == {(48, 64, 3)}
 
 
-def test_a_single_picture(tmp_path):
+def test_a_single_image(tmp_path):
     cv2.imwrite(str(tmp_path / "one.png"), frame(7))
     with Camera(tmp_path / "one.png") as camera:
-        assert [number_of(picture) for picture in camera] == [7]
+        assert [number_of(image) for image in camera] == [7]
 
 
 def test_sources_that_give_nothing(tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "text.mp4").write_text("this is no video")
-    (tmp_path / "broken.jpg").write_text("this is no picture")
+    (tmp_path / "text.mp4").write_text("not a video")
+    (tmp_path / "broken.jpg").write_text("not an image")
     for source, words in {
         tmp_path / "nowhere.mp4": "there is no source .*nowhere.mp4",
-        tmp_path / "empty": "holds no pictures",
+        tmp_path / "empty": "holds no images",
         tmp_path / "text.mp4": "text.mp4 cannot be decoded as a video",
-        tmp_path / "broken.jpg": "broken.jpg cannot be read as a picture",
+        tmp_path / "broken.jpg": "broken.jpg cannot be read as an image",
         "97": "no camera at /dev/video97",
         "/dev/video97": "no camera at /dev/video97",
-        "/dev/videofront": "names no camera",
-        "csi://front": "names no CSI camera",
-        str(tmp_path / "*.png"): r"no picture \(.jpg, .* matches .*quotes",
-        "rtsp://127.0.0.1:1/live": "no picture from rtsp://127.0.0.1:1/live: nobody answers at 127.0.0.1:1",
-        "rtsp://127.0.0.1:many/live": "its port is no number",
+        "/dev/videofront": "does not name a camera",
+        "csi://front": "does not name a CSI camera",
+        str(tmp_path / "*.png"): r"no image \(.jpg, .* matches .*quotes",
+        "rtsp://127.0.0.1:1/live": "no frame from rtsp://127.0.0.1:1/live: 127.0.0.1:1 does not answer",
+        "rtsp://127.0.0.1:many/live": "the port is not a number",
     }.items():
         with pytest.raises(InputError, match=words):
             Camera(source)
-    with pytest.raises(InputError, match="a width goes with a height"):
+    with pytest.raises(InputError, match="both a width and a height"):
         Camera(tmp_path, width=640)
-    with pytest.raises(InputError, match="flip 8 is none of 0 to 7"):
-        Camera(tmp_path, flip=8)
+    with pytest.raises(InputError, match="flip method 8 does not exist"):
+        Camera(tmp_path, flip_method=8)
 
 
 def test_a_truncated_video(tmp_path):
@@ -79,25 +79,25 @@ def test_a_truncated_video(tmp_path):
     data = (tmp_path / "whole.avi").read_bytes()
     (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
     with Camera(tmp_path / "cut.avi") as camera:
-        numbers = [number_of(picture) for picture in camera]
+        numbers = [number_of(image) for image in camera]
     assert numbers and numbers == list(range(len(numbers))) and len(numbers) < 10
 
 
-def test_natural_order_of_patterns(tmp_path):
+def test_patterns_in_natural_order(tmp_path):
     for number in (10, 9, 1, 11):
         cv2.imwrite(str(tmp_path / f"walk{number}.png"), frame(number % 9))
     cv2.imwrite(str(tmp_path / "other.png"), frame(5))
     for pattern in ("walk*.png", "w*", "walk%d.png"):
         with Camera(tmp_path / pattern) as camera:
             assert camera.length == 4 and camera.name == pattern
-            assert [number_of(picture) for picture in camera] == [1, 0, 1, 2]  # 1, 9, 10, 11
+            assert [number_of(image) for image in camera] == [1, 0, 1, 2]  # 1, 9, 10, 11
     with Camera(tmp_path / "walk%02d.png") as camera:
         assert camera.length == 2
 
 
-@pytest.mark.parametrize("name", ["v.avi", "pictures"])
+@pytest.mark.parametrize("name", ["v.avi", "images"])
 def test_loop_starts_again_at_the_end(tmp_path, name):
-    if name == "pictures":
+    if name == "images":
         (tmp_path / name).mkdir()
         for number in range(3):
             cv2.imwrite(str(tmp_path / name / f"{number}.png"), frame(number))
@@ -110,11 +110,11 @@ def test_loop_starts_again_at_the_end(tmp_path, name):
     with Camera(tmp_path / name) as camera:
         assert camera.length == 3 and len(list(camera)) == 3
         assert camera.ended and camera.read() is None
-    camera.release()  # once more does no harm
+    camera.release()  # a second call does nothing
 
 
-# The table of NVIDIA's NvMediaTransform, whose order nvvidconv's flip-method follows: where 0 1 / 2 3 comes to lie.
-TURNS = {
+# The table of NVIDIA's NvMediaTransform, which nvvidconv's flip-method follows: where the corners 0 1 / 2 3 end up.
+CORNERS = {
     0: [[0, 1], [2, 3]],
     1: [[1, 3], [0, 2]],
     2: [[3, 2], [1, 0]],
@@ -127,26 +127,26 @@ TURNS = {
 
 
 @pytest.mark.parametrize("flip", range(8))
-def test_flips_as_nvvidconv(tmp_path, flip):
+def test_flip_method_is_that_of_nvvidconv(tmp_path, flip):
     quarters = np.array([[0, 1], [2, 3]], np.uint8)
-    picture = np.repeat(np.repeat(quarters, 2, axis=0), 3, axis=1)  # (4, 6): each quarter 2 high, 3 wide
-    cv2.imwrite(str(tmp_path / "one.png"), np.dstack([picture, picture + 50, picture + 100]))
-    with Camera(tmp_path / "one.png", flip=flip) as camera:
-        turned = camera.read()
-    high, wide = (3, 2) if flip % 2 else (2, 3)
-    expected = np.repeat(np.repeat(np.array(TURNS[flip], np.uint8), high, axis=0), wide, axis=1)
+    image = np.repeat(np.repeat(quarters, 2, axis=0), 3, axis=1)  # (4, 6): each quarter 2 high, 3 wide
+    cv2.imwrite(str(tmp_path / "one.png"), np.dstack([image, image + 50, image + 100]))
+    with Camera(tmp_path / "one.png", flip_method=flip) as camera:
+        flipped = camera.read()
+    high, wide = (3, 2) if flip % 2 else (2, 3)  # size of a quarter
+    expected = np.repeat(np.repeat(np.array(CORNERS[flip], np.uint8), high, axis=0), wide, axis=1)
     assert (camera.height, camera.width) == expected.shape
-    assert (turned == np.dstack([expected, expected + 50, expected + 100])).all()
+    assert (flipped == np.dstack([expected, expected + 50, expected + 100])).all()
 
 
-def test_pictures_are_resized_before_the_flip(tmp_path):
+def test_frames_are_resized_before_the_flip(tmp_path):
     left_white = np.zeros((40, 60, 3), np.uint8)
     left_white[:, :30] = 255
     cv2.imwrite(str(tmp_path / "one.png"), left_white)
-    with Camera(tmp_path / "one.png", width=30, height=10, flip=3, rate=4) as camera:
-        picture = camera.read()
-    assert picture.shape == (30, 10, 3) and (camera.width, camera.height, camera.rate) == (10, 30, 4)
-    assert (picture[:14] == 255).all() and (picture[16:] == 0).all()  # left is up after a quarter turn clockwise
+    with Camera(tmp_path / "one.png", width=30, height=10, flip_method=3, fps=4) as camera:
+        image = camera.read()
+    assert image.shape == (30, 10, 3) and (camera.width, camera.height, camera.fps) == (10, 30, 4)
+    assert (image[:14] == 255).all() and (image[16:] == 0).all()  # left is on top after a quarter turn clockwise
 
 
 def test_a_video_behind_http_is_a_file(tmp_path):
@@ -160,8 +160,8 @@ def test_a_video_behind_http_is_a_file(tmp_path):
     try:
         with Camera(f"http://127.0.0.1:{server.server_port}/v.avi") as camera:
             assert not camera.live
-            assert [number_of(picture) for picture in camera] == list(range(10))
-        with pytest.raises(InputError, match="its machine answers, so are the path, the user and the password right"):
+            assert [number_of(image) for image in camera] == list(range(10))
+        with pytest.raises(InputError, match="answers, so check the path, the user and the password"):
             Camera(f"http://127.0.0.1:{server.server_port}/gone.avi")
     finally:
         server.shutdown()

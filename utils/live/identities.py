@@ -1,7 +1,6 @@
-"""People known to all cameras: their numbers and names, what they look like, and how alike two strangers may be.
+"""The people that all cameras know: their ids, names, embeddings and crops, and the similarity threshold.
 
-Pure numpy. A person is a number from 1 up, never given twice, with a bounded gallery of embeddings. Which box of which
-frame is whom is decided in utils/live/tracks.py.
+A person has an id from 1 up that is never given twice. Which box shows which person is decided in utils/live/tracks.py.
 """
 
 from __future__ import annotations
@@ -9,151 +8,207 @@ from __future__ import annotations
 import time
 import unicodedata
 from collections import deque
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-GALLERY_SIZE = 16  # embeddings kept of a person: a few views, from the front, from behind, in the shade
-NEAREST = 3  # embeddings of a larger gallery whose mean similarity counts: a single look that is off decides nothing
-MOST_PEOPLE = 200  # of whom galleries are kept; beyond that the unnamed one unseen for longest is forgotten
-STRANGERS = 2000  # similarities of different people kept to learn from; FEWEST are enough to begin
-FEWEST = 30
-PERCENTILE = 97  # of them that the threshold lies above
-LONGEST_NAME = 40
-FIRST_THRESHOLD = 0.6  # a guess, where nothing was measured
+GALLERY_SIZE = 16  # embeddings kept per person: a few views, such as front, back and shade
+NEAREST = 3  # nearest embeddings whose mean similarity counts, so that one outlier decides nothing
+MAX_PEOPLE = 200  # unnamed people kept; beyond that the one unseen for longest is forgotten
+APART_KEPT = 2000  # newest similarities of different people that the threshold is learned from
+MIN_PAIRS = 30  # such similarities before the threshold is learned at all
+PERCENTILE = 97  # of those similarities that becomes the threshold
+MAX_NAME_LENGTH = 40  # characters
+DEFAULT_THRESHOLD = 0.6  # cosine similarity; a guess for models without a measured threshold
+MAX_CROPS = 4  # crops kept of a person with a name; one is kept of all others
+CROP_INTERVAL = 2.0  # seconds between two crops of a person; sooner they look the same
+
+
+class Request(NamedTuple):
+    """What the user asked for in the window or on the page: "name", "forget" or "quit"."""
+
+    action: str
+    person_id: int = 0  # for "name" and "forget"
+    name: str = ""  # for "name"; a result of clean_name
 
 
 class Person:
-    """One identity: its number, name (None if it has none), gallery (K, E) of norm 1, and where it was seen last."""
+    """One person: id, name, gallery of embeddings, best crops, and where the person was last seen.
 
-    def __init__(self, number: int, embeddings: np.ndarray, name=None):
-        self.number, self.name = number, name
+    Attributes:
+        person_id: number from 1 up.
+        name: str, None if the person has no name.
+        gallery: (K, E) float32 embeddings of norm 1, K up to GALLERY_SIZE.
+        crops: [(clarity, image (h, w, 3) uint8 RGB)], clearest first.
+        camera: name of the camera that saw the person last, None before that.
+        last_seen: time.monotonic() of that, None for a person who was only enrolled.
+        merged_into: the Person that this one turned out to be, else None.
+        forgotten: whether the person was deleted at the user's request or for lack of room.
+    """
+
+    def __init__(self, person_id: int, embeddings: np.ndarray, name=None):
+        """embeddings: (K, E) of norm 1."""
+        self.person_id = person_id
+        self.name = name
         self.gallery = np.empty((0, embeddings.shape[1]), np.float32)
-        self.portraits, self.portrayed = (
-            [],
-            0.0,
-        )  # utils/live/gallery.py keeps (clarity, crop) there, best first, and when
-        self.camera, self.seen = None, None  # seen: seconds of time.monotonic(), None for one who was only enrolled
-        self.became, self.forgotten = None, False  # the person that this one turned out to be, if so
+        self.crops = []
+        self.camera = None
+        self.last_seen = None
+        self.merged_into = None
+        self.forgotten = False
+        self._last_crop = -np.inf  # time.monotonic() of the last crop that was considered
         for embedding in embeddings:
             self.learn(embedding)
 
     @property
     def label(self) -> str:
-        return self.name or str(self.number)
+        """The name, or the id as text."""
+        return self.name or str(self.person_id)
 
     def learn(self, embedding: np.ndarray) -> None:
-        """Adds an embedding (E,); once the gallery is full, the two that are most alike become their mean."""
+        """Adds an embedding (E,). In a full gallery the two most similar embeddings are replaced by their mean."""
         gallery = np.vstack([self.gallery, embedding.astype(np.float32)])
         if len(gallery) > GALLERY_SIZE:
-            alike = gallery @ gallery.T
-            np.fill_diagonal(alike, -np.inf)
-            first, second = np.unravel_index(np.argmax(alike), alike.shape)
+            similarity = gallery @ gallery.T
+            np.fill_diagonal(similarity, -np.inf)
+            first, second = np.unravel_index(np.argmax(similarity), similarity.shape)
             gallery[first] = normalised(gallery[first] + gallery[second])
             gallery = np.delete(gallery, second, axis=0)
         self.gallery = gallery
 
+    def merge(self, other: Person) -> None:
+        """Takes over the embeddings, crops and last sighting of `other`, who turned out to be this person."""
+        for embedding in other.gallery:
+            self.learn(embedding)
+        kept = len(self.crops) or 1
+        self.crops = sorted(self.crops + other.crops, key=lambda crop: -crop[0])[:kept]
+        if (self.last_seen or 0) < (other.last_seen or 0):
+            self.last_seen = other.last_seen
+            self.camera = other.camera
+        other.merged_into = self
+
+    @property
+    def wants_crop(self) -> bool:
+        """Whether CROP_INTERVAL seconds have passed since the last crop."""
+        return not self.crops or time.monotonic() - self._last_crop >= CROP_INTERVAL
+
+    def keep_best_crop(self, image: np.ndarray) -> None:
+        """Keeps a crop (h, w, 3) uint8 RGB if it is among the clearest ones of the person."""
+        self._last_crop = time.monotonic()
+        count = MAX_CROPS if self.name else 1
+        self.crops = sorted([*self.crops, (clarity(image), image)], key=lambda crop: -crop[0])[:count]
+
+    @property
+    def best_crop(self):
+        """The clearest crop, (h, w, 3) uint8 RGB, None if there is none."""
+        return self.crops[0][1] if self.crops else None
+
 
 class Identities:
-    """Everybody known, and the similarity that it takes to be known again.
+    """All people known, and the similarity from which a new embedding is recognised as one of them.
 
-    How alike two strangers look differs from net to net and from scene to scene, so the threshold can be learnt: two
-    people in one frame are strangers for certain, and to be known again takes more than nearly all of those reach.
+    How similar different people look depends on the net and on the scene, so the threshold can be learned: two people
+    in one frame are different people for certain. The learned threshold is the PERCENTILE of their similarities.
     """
 
-    def __init__(self, threshold: float = FIRST_THRESHOLD, learn: bool = False, strangers: str = "number"):
-        """threshold: a cosine from -1 to 1; learn: take it as a first one and learn that of the scene.
-
-        strangers: "number" gives each new person a number, "unknown" knows nobody but whom it was told of.
+    def __init__(self, threshold: float = DEFAULT_THRESHOLD, learn: bool = False, unnamed: str = "number"):
         """
-        self.threshold, self.strangers = threshold, strangers
-        self._apart = deque(maxlen=STRANGERS) if learn else None
+        threshold: cosine similarity, -1 to 1.
+        learn: whether `threshold` is only the first one and is then learned from the scene.
+        unnamed: "number" gives each new person an id; "unknown" recognises only people who were added with a name.
+        """
+        self.threshold = threshold
+        self.unnamed = unnamed
         self.people = []
-        self.count = 0  # numbers given so far
+        self.last_id = 0
+        self._apart = deque(maxlen=APART_KEPT) if learn else None
 
     def similarity(self, embeddings: np.ndarray) -> np.ndarray:
-        """(N, E) of norm 1 -> (N, P): how alike each is to each known person, as resemblance says."""
+        """Embeddings (N, E) of norm 1 -> (N, P), the similarity of each to each known person (gallery_similarity)."""
         if not self.people or not len(embeddings):
             return np.zeros((len(embeddings), len(self.people)), np.float32)
         ends = np.cumsum([len(person.gallery) for person in self.people])
         cosines = embeddings @ np.concatenate([person.gallery for person in self.people]).T  # (N, all embeddings)
-        return np.stack([resemblance(some) for some in np.split(cosines, ends[:-1], axis=1)], axis=1)
+        columns = np.split(cosines, ends[:-1], axis=1)  # P of (N, K)
+        return np.stack([gallery_similarity(column) for column in columns], axis=1)
 
     def add(self, embeddings: np.ndarray, name=None) -> Person:
-        """A new person from embeddings (K, E) of norm 1, K from 1 up."""
-        self.count += 1
-        person = Person(self.count, embeddings, name)
+        """Adds a new person with embeddings (K, E) of norm 1, K from 1 up."""
+        self.last_id += 1
+        person = Person(self.last_id, embeddings, name)
         self.people.append(person)
         return person
 
-    def stranger(self, embeddings: np.ndarray):
-        """A new person who came by, or None where strangers get no number."""
-        return self.add(embeddings) if self.strangers == "number" else None
+    def add_unnamed(self, embeddings: np.ndarray):
+        """Adds a new person without a name, as `add`; returns None if unnamed people stay unknown."""
+        return self.add(embeddings) if self.unnamed == "number" else None
 
     def learn_threshold(self, similarities) -> None:
-        """similarities of people to others who were surely someone else."""
+        """Learns from similarities of embeddings to people who are certainly someone else."""
         if self._apart is None:
             return
         self._apart.extend(similarities)
-        if len(self._apart) >= FEWEST:
+        if len(self._apart) >= MIN_PAIRS:
             self.threshold = float(np.percentile(self._apart, PERCENTILE))
 
     def count_seen(self) -> int:
-        """Of the numbers given, how many a camera saw: who was only enrolled does not count."""
-        return self.count - sum(person.seen is None for person in self.people)
+        """The number of people whom a camera has seen, forgotten ones included."""
+        return self.last_id - sum(person.last_seen is None for person in self.people)
 
-    def called(self, name: str):
-        """The person of that name, or None."""
+    def find(self, person_id: int):
+        """The person with this id, None if there is none."""
+        return next((person for person in self.people if person.person_id == person_id), None)
+
+    def find_name(self, name: str):
+        """The person with this name, None if there is none."""
         return next((person for person in self.people if person.name == name), None)
 
-    def find(self, number: int):
-        """The person of that number, or None."""
-        return next((person for person in self.people if person.number == number), None)
+    def name(self, person_id: int, name: str):
+        """Names a person and returns it. If another person has the name, the two are merged into that one.
 
-    def name(self, number: int, name: str):
-        """Names a person; who has the name already and this one are the same from then on. Returns who has it now."""
-        person = self.find(number)
+        Returns None if nobody has the id.
+        """
+        person = self.find(person_id)
         if person is None:
             return None
-        known = next((other for other in self.people if other.name == name and other is not person), None)
-        if known is None:
+        others = [other for other in self.people if other.name == name and other is not person]
+        if not others:
             person.name = name
             return person
-        for embedding in person.gallery:
-            known.learn(embedding)
-        known.portraits = sorted(known.portraits + person.portraits, key=lambda some: -some[0])[
-            : len(known.portraits) or 1
-        ]
-        if (known.seen or 0) < (person.seen or 0):
-            known.seen, known.camera = person.seen, person.camera
-        person.became = known
+        others[0].merge(person)
         self.people.remove(person)
-        return known
+        return others[0]
 
-    def forget(self, number: int):
-        """Drops all that is known of a person; returns whom, or None if there was nobody."""
-        person = self.find(number)
+    def forget(self, person_id: int):
+        """Deletes all data of a person; returns the person, None if nobody has the id."""
+        person = self.find(person_id)
         if person is not None:
-            person.forgotten, person.gallery, person.portraits = True, person.gallery[:0], []
+            person.forgotten = True
+            person.gallery = person.gallery[:0]
+            person.crops = []
             self.people.remove(person)
         return person
 
-    def was_seen(self, person: Person, camera: str) -> None:
-        person.seen, person.camera = time.monotonic(), camera
+    def mark_seen(self, person: Person, camera: str) -> None:
+        """Notes that a camera sees the person now."""
+        person.last_seen = time.monotonic()
+        person.camera = camera
 
     def forget_oldest(self) -> None:
-        """Keeps memory bounded; who has a name stays."""
-        nameless = [person for person in self.people if person.name is None]
-        if len(nameless) > MOST_PEOPLE:
-            nameless.sort(key=lambda person: person.seen)
-            for person in nameless[: len(nameless) - MOST_PEOPLE]:
-                self.forget(person.number)
+        """Bounds the memory: forgets the unnamed people unseen for longest if there are more than MAX_PEOPLE."""
+        unnamed = [person for person in self.people if person.name is None]
+        excess = len(unnamed) - MAX_PEOPLE
+        if excess > 0:
+            for person in sorted(unnamed, key=lambda person: person.last_seen)[:excess]:
+                self.forget(person.person_id)
 
 
-def resemblance(cosines: np.ndarray) -> np.ndarray:
-    """Cosines (N, K) to the K embeddings of a gallery -> (N,).
+def gallery_similarity(cosines: np.ndarray) -> np.ndarray:
+    """Cosine similarities (N, K) to the K embeddings of one gallery -> (N,) similarity to the person.
 
-    The mean of the NEAREST ones. Of no more than that, such as one picture from the front and one from behind, the
-    nearest alone.
+    The mean of the NEAREST highest ones. A gallery of up to NEAREST embeddings, such as one front and one back view,
+    gives the highest one.
     """
     count = cosines.shape[1]
     if count <= NEAREST:
@@ -166,11 +221,20 @@ def normalised(vector: np.ndarray) -> np.ndarray:
     return vector / max(np.linalg.norm(vector), 1e-12)
 
 
+def clarity(crop: np.ndarray) -> float:
+    """The sharpness of a crop (h, w, 3) uint8 RGB: the variance of its Laplacian at 64x128, low if small or blurred."""
+    gray = cv2.cvtColor(cv2.resize(crop, (64, 128), interpolation=cv2.INTER_LINEAR), cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(gray, cv2.CV_32F).var())
+
+
 def clean_name(text) -> str:
-    """A name as it may become a folder's: trimmed, 1 to 40 printable characters; ValueError with a sentence if not."""
+    """Normalises a name that can also name a folder: trimmed, 1 to MAX_NAME_LENGTH printable characters.
+
+    Raises ValueError with a sentence for the user if the name is not valid.
+    """
     name = unicodedata.normalize("NFC", text).strip() if isinstance(text, str) else ""
-    if not 0 < len(name) <= LONGEST_NAME:
-        raise ValueError(f"A name has 1 to {LONGEST_NAME} characters.")
+    if not 0 < len(name) <= MAX_NAME_LENGTH:
+        raise ValueError(f"A name has 1 to {MAX_NAME_LENGTH} characters.")
     if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith(".") or name.isdigit():
-        raise ValueError("A name has letters, digits, spaces and signs, but no slash and no dot in front.")
+        raise ValueError('A name cannot be a number, start with a dot or contain a slash or one of : * ? " < > |.')
     return name

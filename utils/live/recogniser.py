@@ -1,6 +1,6 @@
-"""The chain from frames to people: detect, crop who is due, embed them all in one go, match. For one camera or several.
+"""From frames to people: detect, associate, crop, embed all people who are due at once, identify.
 
-demo.py and the benchmarks run the same one, so that what is measured is what is shown.
+Serves one camera or several. demo.py and the benchmarks run the same code, so what is measured is what is shown.
 """
 
 from __future__ import annotations
@@ -11,66 +11,80 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.deploy.reid_net import crop_people
-from utils.live.gallery import portray
+from utils.live.gallery import cut
 from utils.live.timing import Timer
 from utils.live.tracks import Tracker
 
-PAUSE = 1.0  # seconds without a frame after which a camera's people are looked at again
+PAUSE_SECONDS = 1.0  # without a frame, after which positions no longer tell who a person is
 
 
-class Seen(NamedTuple):
-    """One camera's people: boxes (N, 4) in 0..1, scores (N,), numbers (N,) with 0 for unknown, similarities (N,)."""
+class FrameResult(NamedTuple):
+    """The people in one camera's frame."""
 
-    boxes: np.ndarray
-    scores: np.ndarray
-    numbers: np.ndarray
-    similarities: np.ndarray
-    embedded: int  # how many of them the network looked at
+    boxes: np.ndarray  # (N, 4) [ymin, xmin, ymax, xmax] in 0..1
+    scores: np.ndarray  # (N,) of the detector
+    person_ids: np.ndarray  # (N,) int, 0 for unknown
+    similarities: np.ndarray  # (N,) to the person, nan for a new one
+    num_embedded: int  # how many of them the re-id net embedded
 
 
-class Chain:
-    """Detector, re-id net and identities behind the cameras named in `cameras`."""
+class Recogniser:
+    """Detector, re-id net and one set of people behind one tracker per camera."""
 
-    def __init__(self, detector, embedder, identities, cameras, reembed_every: int, timer: Timer = None):
-        self.detector, self.embedder, self.identities = detector, embedder, identities
+    def __init__(self, detector, embedder, identities, cameras, reembed_every: int, now=time.monotonic):
+        """cameras: their names; reembed_every: as of Tracker; now: returns seconds."""
+        self.detector = detector
+        self.embedder = embedder
+        self.identities = identities
         self.trackers = [Tracker(identities, reembed_every, name) for name in cameras]
-        self.timer = timer or Timer()
+        self.timer = Timer()
+        self._now = now
         self._silent_since = [None] * len(self.trackers)
 
-    def look(self, frames) -> list:
-        """A frame (H, W, 3) uint8 BGR for each camera, None for one that gave none -> a Seen for each, or None."""
-        fresh = [index for index, frame in enumerate(frames) if frame is not None]
+    def recognise(self, frames) -> list:
+        """One frame (H, W, 3) uint8 BGR per camera, None if there is none -> a FrameResult per camera, or None."""
         self._notice_pauses(frames)
-        found = [self.detector.detect(frames[index]) for index in fresh]  # boxes (N, 4), scores (N,)
+        fresh = [index for index, frame in enumerate(frames) if frame is not None]
+        detections = [self.detector.detect(frames[index]) for index in fresh]  # boxes (N, 4), scores (N,)
         self.timer.lap("detect")
-        due = [self.trackers[index].link(boxes) for index, (boxes, _) in zip(fresh, found)]  # (N,) bool
+        associations = [self.trackers[index].associate(boxes) for index, (boxes, _) in zip(fresh, detections)]
         self.timer.lap("match")
         size = self.embedder.image_size
-        crops = [
-            crop_people(frames[index], boxes[asked], size) for index, (boxes, _), asked in zip(fresh, found, due)
-        ]  # (D, h, w, 3) uint8 RGB
+        crops = []  # (D, h, w, 3) uint8 RGB per camera
+        for index, (boxes, _), association in zip(fresh, detections, associations):
+            crops.append(crop_people(frames[index], boxes[association.due], size))
         self.timer.lap("crop")
-        counts = [len(some) for some in crops]
-        embeddings = self.embedder.embed(np.concatenate(crops)) if sum(counts) else np.zeros((0, 1), np.float32)
+        embeddings = self._embed(crops)  # (D, E) per camera
         self.timer.lap("embed")
-        seen = [None] * len(frames)
-        for index, (boxes, scores), some in zip(fresh, found, np.split(embeddings, np.cumsum(counts)[:-1])):
-            tracker = self.trackers[index]
-            numbers, similarities = tracker.settle(some)
-            for box, person in tracker.clear_looks():
-                portray(person, frames[index], box)
-            seen[index] = Seen(boxes, scores, numbers, similarities, len(some))
+        results = [None] * len(frames)
+        for index, (boxes, scores), association, vectors in zip(fresh, detections, associations, embeddings):
+            person_ids, similarities = self.trackers[index].update(association, vectors)
+            for box, person in association.clear_views():
+                if person.wants_crop:
+                    person.keep_best_crop(cut(frames[index], box))
+            results[index] = FrameResult(boxes, scores, person_ids, similarities, len(vectors))
         self.identities.forget_oldest()
         self.timer.lap("match")
-        return seen
+        return results
+
+    def _embed(self, crops) -> list:
+        """Embeds the crops of all cameras together; returns the embeddings (D, E) of each."""
+        counts = [len(images) for images in crops]
+        if not sum(counts):
+            return [np.zeros((0, 1), np.float32) for _ in crops]
+        return np.split(self.embedder.embed(np.concatenate(crops)), np.cumsum(counts)[:-1])
 
     def _notice_pauses(self, frames) -> None:
+        now = self._now()
         for index, frame in enumerate(frames):
-            since, now = self._silent_since[index], time.monotonic()
-            if frame is not None and since is not None and now - since > PAUSE:
-                self.trackers[index].paused()
-            self._silent_since[index] = None if frame is not None else since or now
+            since = self._silent_since[index]
+            if frame is None:
+                self._silent_since[index] = now if since is None else since
+                continue
+            if since is not None and now - since > PAUSE_SECONDS:
+                self.trackers[index].reset_positions()
+            self._silent_since[index] = None
 
-    def together(self, number: int, other: int) -> bool:
-        """Whether two people are in one camera's picture, and so surely two."""
-        return any({number, other} <= tracker.numbers() for tracker in self.trackers)
+    def seen_together(self, person_id: int, other_id: int) -> bool:
+        """Whether one camera shows both people now, so that they are certainly two."""
+        return any({person_id, other_id} <= tracker.person_ids() for tracker in self.trackers)

@@ -1,64 +1,48 @@
-"""What demo.py leaves behind: a video and a file of tracks, each under a temporary name until it is whole."""
+"""The files that the demo writes whole or not at all: a video of all cameras, and a tracks file per camera."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from utils.errors import InputError
+from utils.files import AtomicFile
+from utils.live.draw import side_by_side
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 
 
-class HalfWritten:
-    """A file that has its own name only when it is finished: `path` to write to, then finish() or discard()."""
-
-    def __init__(self, target):
-        self.target = Path(target)
-        self.path = self.target.with_name(f"half-written-{os.getpid()}-{self.target.name}")
-        if self.target.is_dir():
-            raise InputError(f"{target} is a folder: name a file")
-        try:
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch()
-        except OSError as error:
-            raise InputError(f"{target} cannot be written ({error.strerror}): name another place") from None
-
-    def finish(self) -> None:
-        os.replace(self.path, self.target)
-
-    def discard(self) -> None:
-        if self.path.exists():
-            self.path.unlink()
-
-
 class VideoFile:
-    """An mp4 or avi video. A live source is recorded true to time: frames are repeated or left out by the clock."""
+    """An mp4 or avi video. For a live source, frames are repeated or skipped so that the video keeps true time."""
 
-    def __init__(self, target, size: tuple, rate: float, live: bool):
-        """size: (width, height) in pixels; rate: frames a second."""
+    def __init__(self, target, size: tuple, fps: float, live: bool):
+        """size: (width, height) in pixels; fps: frames per second of the video. InputError if it cannot be written."""
         suffix = Path(target).suffix.lower()
         if suffix not in CODECS:
-            raise InputError(f"--output {target}: name a video that ends in {' or '.join(CODECS)}")
-        self._file, self._rate, self._live, self.frames = HalfWritten(target), rate, live, 0
-        self._writer = cv2.VideoWriter(str(self._file.path), cv2.VideoWriter_fourcc(*CODECS[suffix]), rate, size)
+            raise InputError(f"{target}: name a video that ends in {' or '.join(CODECS)}")
+        self.frames = 0  # written so far
+        self._fps = fps
+        self._live = live
+        self._file = AtomicFile(target)
+        self._writer = cv2.VideoWriter(str(self._file.path), cv2.VideoWriter_fourcc(*CODECS[suffix]), fps, size)
         if not self._writer.isOpened():
             self._file.discard()
-            raise InputError(f"--output {target}: this OpenCV cannot write {suffix} videos; try {' or '.join(CODECS)}")
+            raise InputError(f"{target}: this OpenCV cannot write {suffix} videos; try {' or '.join(CODECS)}")
 
     def write(self, frame: np.ndarray, seconds: float) -> None:
-        """frame (H, W, 3) uint8 BGR; seconds since the first one."""
-        copies = max(int(seconds * self._rate) + 1 - self.frames, 0) if self._live else 1
+        """frame: (H, W, 3) uint8 BGR; seconds: time since the start of the recording, for a live source."""
+        copies = 1
+        if self._live:
+            copies = max(int(seconds * self._fps) + 1 - self.frames, 0)
         for _ in range(copies):
             self._writer.write(frame)
         self.frames += copies
 
-    def finish(self) -> None:
+    def commit(self) -> None:
         self._writer.release()
-        self._file.finish()
+        self._file.commit()
 
     def discard(self) -> None:
         self._writer.release()
@@ -66,30 +50,98 @@ class VideoFile:
 
 
 class TracksFile:
-    """Tracks as MOTChallenge has them: frame, identity, left, top, width, height, score, -1, -1, -1.
+    """Tracks in MOTChallenge's text form: frame, id, left, top, width, height, score, -1, -1, -1.
 
-    Frames, identities and pixels count from 1 there, so a box in the upper left corner has left = top = 1. People who
-    are unknown get no line: the tools that read such files would take any number, -1 too, for one person.
+    Frames, ids and pixels count from 1 there, so a box in the upper left corner has left = top = 1. Unknown people get
+    no line, because tools that read such files would take any id, -1 too, for one person.
     """
 
     def __init__(self, target):
-        self._file = HalfWritten(target)
+        self._file = AtomicFile(target)
         self._lines = self._file.path.open("w")
 
-    def write(self, frame: int, size: tuple, boxes: np.ndarray, identities, scores) -> None:
-        """frame: its number from 1; size: (width, height) in pixels; boxes (N, 4) [ymin, xmin, ymax, xmax] in 0..1."""
+    def write(self, frame: int, size: tuple, boxes: np.ndarray, person_ids, scores) -> None:
+        """frame: from 1; size: (width, height) in pixels; boxes (N, 4) [ymin, xmin, ymax, xmax] in 0..1."""
         width, height = size
-        for (top, left, bottom, right), identity, score in zip(boxes, identities, scores):
-            if not identity:
+        for (top, left, bottom, right), person_id, score in zip(boxes, person_ids, scores):
+            if not person_id:
                 continue
             box = left * width + 1, top * height + 1, (right - left) * width, (bottom - top) * height
             numbers = ",".join(f"{number:.2f}" for number in box)
-            self._lines.write(f"{frame},{identity},{numbers},{score:.4f},-1,-1,-1\n")
+            self._lines.write(f"{frame},{person_id},{numbers},{score:.4f},-1,-1,-1\n")
 
-    def finish(self) -> None:
+    def commit(self) -> None:
         self._lines.close()
-        self._file.finish()
+        self._file.commit()
 
     def discard(self) -> None:
         self._lines.close()
         self._file.discard()
+
+
+class Outputs:
+    """The video of all cameras and the tracks file of each, as far as they are wanted.
+
+    In a `with`, the files are committed at the end of the block and discarded after an exception.
+    """
+
+    def __init__(self, cameras, video=None, tracks=None):
+        """cameras: of the Camera class; video, tracks: paths, None for no such file."""
+        self._cameras = cameras
+        self._video = None
+        self._tracks = []
+        try:
+            if video:
+                canvas = side_by_side([np.zeros((camera.height, camera.width, 3), np.uint8) for camera in cameras])
+                fps = max(camera.fps for camera in cameras)
+                live = any(camera.live for camera in cameras)
+                self._video = VideoFile(video, canvas.shape[1::-1], fps, live)
+            if tracks:
+                for path in tracks_paths(tracks, len(cameras)):
+                    self._tracks.append(TracksFile(path))
+        except InputError:
+            self.discard()
+            raise
+
+    def write_video(self, image: np.ndarray, seconds: float) -> None:
+        """image: (H, W, 3) uint8 BGR of all cameras; seconds: time since the start."""
+        if self._video is not None:
+            self._video.write(image, seconds)
+
+    def write_tracks(self, frame: int, results) -> None:
+        """frame: from 1; results: a FrameResult per camera, or None."""
+        for tracks, camera, result in zip(self._tracks, self._cameras, results):
+            if result is not None:
+                tracks.write(frame, (camera.width, camera.height), result.boxes, result.person_ids, result.scores)
+
+    def commit(self) -> None:
+        try:
+            for file in self._files():
+                file.commit()
+        except InputError:
+            self.discard()  # of those that are not committed yet
+            raise
+
+    def discard(self) -> None:
+        for file in self._files():
+            file.discard()
+
+    def _files(self) -> list:
+        return [*self._tracks] if self._video is None else [self._video, *self._tracks]
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.discard()
+
+
+def tracks_paths(path, cameras: int) -> list:
+    """The tracks file of each camera: tracks.txt, or tracks-0.txt, tracks-1.txt, ... for several cameras."""
+    path = Path(path)
+    if cameras == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{index}{path.suffix}") for index in range(cameras)]

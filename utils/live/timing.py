@@ -1,4 +1,4 @@
-"""Where the time of a frame goes: milliseconds a stage, frames a second, people a frame and how many were embedded."""
+"""Timing of the demo: milliseconds per stage, frames per second, and the share of people that were embedded."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from collections import deque
 
 import numpy as np
 
+from utils.progress import clock, line_interval
+
 STAGES = ("capture", "detect", "crop", "embed", "match", "draw")
-KEPT_FRAMES = 2000  # of which the times are remembered
-RATE_FRAMES = 30  # over which the rate in the picture is taken
-PROGRESS_SECONDS = 5  # between two lines of progress
+KEPT_FRAMES = 2000  # newest frames whose times are kept
+FPS_FRAMES = 30  # newest frames that the displayed fps is measured over
 
 
 class Timer:
-    """A stop watch: lap("detect") gives the time since the last lap to that stage; next_frame() begins another row."""
+    """A stop watch: lap("detect") adds the time since the last lap to that stage; next_frame() ends a frame's row."""
 
     def __init__(self):
-        self.rows = deque(maxlen=KEPT_FRAMES)  # seconds a stage, in the order of STAGES
-        self._row, self._last = dict.fromkeys(STAGES, 0.0), time.perf_counter()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets all times."""
+        self.rows = deque(maxlen=KEPT_FRAMES)  # seconds per stage, in the order of STAGES
+        self._row = dict.fromkeys(STAGES, 0.0)
+        self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
         now = time.perf_counter()
@@ -30,63 +36,82 @@ class Timer:
         self._row = dict.fromkeys(STAGES, 0.0)
 
     def milliseconds(self) -> dict:
-        """{stage: {"median", "p95"}} and the same of "all", over the frames that are remembered."""
+        """{stage: {"median", "p95"}} over the frames kept, and the same for the sum of all stages as "all"."""
         rows = 1000 * np.array(self.rows or [(0.0,) * len(STAGES)])  # (F, S)
         columns = dict(zip(STAGES, rows.T), all=rows.sum(axis=1))
         return {
-            stage: {"median": round(float(np.median(some)), 3), "p95": round(float(np.percentile(some, 95)), 3)}
-            for stage, some in columns.items()
+            stage: {"median": round(float(np.median(times)), 3), "p95": round(float(np.percentile(times, 95)), 3)}
+            for stage, times in columns.items()
         }
 
 
-class Figures:
-    """Counts and rates of a run. length: frames that are to come, None where nobody knows."""
+class RunStats:
+    """Counts of a run, and its progress line.
 
-    def __init__(self, length=None):
-        self.length, self.timer = length, Timer()
-        self.frames = self.pictures = self.boxes = self.embedded = 0
-        self._recent = deque(maxlen=RATE_FRAMES)
-        self._shown = self.begun = time.monotonic()
+    Attributes:
+        frames: steps of the loop, in which each camera gives up to one image; images: images of all cameras.
+        boxes: people detected; embedded: how many of them the re-id net embedded.
+    """
+
+    def __init__(self, length=None, now=time.monotonic):
+        """length: the expected number of frames, None if unknown; now: returns seconds."""
+        self.length = length
+        self.frames = 0
+        self.images = 0
+        self.boxes = 0
+        self.embedded = 0
+        self._now = now
+        self._begun = now()
+        self._last_line = self._begun
+        self._recent = deque(maxlen=FPS_FRAMES)
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.begun
+        """Seconds since the start."""
+        return self._now() - self._begun
+
+    @property
+    def mean_fps(self) -> float:
+        """Frames per second since the start."""
+        return self.frames / max(self.seconds, 1e-6)
 
     @property
     def share_embedded(self) -> float:
-        """Of the people seen, the share that the network looked at."""
+        """Share of the detected people that the re-id net embedded, 0 to 1."""
         return self.embedded / max(self.boxes, 1)
 
     @property
-    def people_a_frame(self) -> float:
-        return self.boxes / max(self.pictures, 1)
+    def people_per_image(self) -> float:
+        return self.boxes / max(self.images, 1)
 
-    def count(self, seen) -> float:
-        """One step more: the Seen of each camera, or None; returns steps a second over the last ones."""
-        seen = [some for some in seen if some is not None]
-        self.frames, self.pictures = self.frames + 1, self.pictures + len(seen)
-        self.boxes += sum(len(some.boxes) for some in seen)
-        self.embedded += sum(some.embedded for some in seen)
-        self._recent.append(time.monotonic())
-        begun = self._recent[0] if len(self._recent) > 1 else self.begun
+    def count(self, results) -> float:
+        """Counts a frame from one FrameResult per camera, or None; returns the fps over the newest frames."""
+        results = [result for result in results if result is not None]
+        self.frames += 1
+        self.images += len(results)
+        self.boxes += sum(len(result.boxes) for result in results)
+        self.embedded += sum(result.num_embedded for result in results)
+        self._recent.append(self._now())
+        begun = self._recent[0] if len(self._recent) > 1 else self._begun
         return max(len(self._recent) - 1, 1) / max(self._recent[-1] - begun, 1e-6)
 
-    def show_progress(self, rate: float) -> None:
-        if time.monotonic() - self._shown < PROGRESS_SECONDS:
+    def show_progress(self, fps: float) -> None:
+        """Prints a progress line every few seconds, such as `frame 120 of 795, 24.6 frames/s, 0:27 left`."""
+        now = self._now()
+        if now - self._last_line < line_interval():
             return
-        self._shown = time.monotonic()
-        done = f"{self.frames}/{self.length}" if self.length else f"{self.frames}"
-        left = f", {(self.length - self.frames) / rate:.0f} s left" if self.length else ""
-        print(f"frame {done}, {rate:.1f} frames/s{left}", flush=True)
+        self._last_line = now
+        of_length = f" of {self.length:,}" if self.length else ""
+        left = f", {clock((self.length - self.frames) / fps)} left" if self.length else ""
+        print(f"frame {self.frames:,}{of_length}, {fps:.1f} frames/s{left}", flush=True)
 
 
-def table(figures: Figures, described: dict) -> str:
-    """The benchmark's table; described: {"device": "...", ...}, a line each below it."""
+def format_table(timer: Timer, stats: RunStats, machine: dict) -> str:
+    """The table of a benchmark; machine: {"device": "...", ...}, printed below it, one line per entry."""
     lines = [f"{'stage':<10}{'median ms':>12}{'95 % ms':>12}"]
-    for stage, times in figures.timer.milliseconds().items():
+    for stage, times in timer.milliseconds().items():
         lines.append(f"{stage:<10}{times['median']:>12.2f}{times['p95']:>12.2f}")
-    lines += [
-        f"{figures.frames / max(figures.seconds, 1e-9):.1f} frames a second over {figures.frames} frames",
-        f"{figures.people_a_frame:.1f} people a frame, {100 * figures.share_embedded:.0f} % of them embedded",
-    ]
-    return "\n".join(lines + [f"{name}: {words}" for name, words in described.items()])
+    lines.append(f"{stats.mean_fps:.1f} frames/s over {stats.frames} frames")
+    lines.append(f"{stats.people_per_image:.1f} people per image, {100 * stats.share_embedded:.0f} % of them embedded")
+    lines += [f"{name.replace('_', ' ')}: {value}" for name, value in machine.items()]
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What the user of demo.py sees of it and says to it: the picture of all cameras, the window, the page, names."""
+"""What the demo shows: the image of all cameras, in a window and on the page, and what the user requests there."""
 
 from __future__ import annotations
 
@@ -6,112 +6,102 @@ import time
 
 import numpy as np
 
-from utils.errors import InputError
 from utils.live import window
-from utils.live.draw import draw_caption, draw_people, draw_rate, greyed, side_by_side
-from utils.live.gallery import best_crop, delete_saved, save_people
+from utils.live.draw import dimmed, draw_caption, draw_fps, draw_people, side_by_side
+from utils.live.identities import Request
 
-SILENT = 1.0  # seconds without a picture from which on a camera is shown as silent
+SILENT_SECONDS = 1.0  # without a frame, after which a camera is shown as silent
 
 
 class View:
-    """Draws what a Chain saw, shows it in the window and on the page, and does what the user wants of the people."""
+    """Draws the results of a Recogniser, shows them, and collects the requests of the user."""
 
-    def __init__(self, cameras, chain, show_window: bool, page=None, save_gallery=None):
-        """show_window: whether there is one; page: a Page or None; save_gallery: folder for crops, or None."""
-        self.cameras, self.chain, self.identities = cameras, chain, chain.identities
-        self.show_window, self.page, self.save_gallery = show_window, page, save_gallery
+    def __init__(self, cameras, identities, show_window: bool, page=None):
+        """cameras: of the Camera class; page: a Page (utils/live/page) or None."""
+        self.cameras = cameras
+        self.identities = identities
+        self.show_window = show_window
+        self.page = page
         self.keys = window.Keys()
-        self._last = [np.zeros((camera.height, camera.width, 3), np.uint8) for camera in cameras]
+        self._newest = [np.zeros((camera.height, camera.width, 3), np.uint8) for camera in cameras]
 
     @property
-    def shown(self) -> bool:
+    def is_shown(self) -> bool:
+        """Whether there is a window or a page."""
         return self.show_window or self.page is not None
 
-    def draw(self, frames, seen, rate: float) -> np.ndarray:
-        """All cameras side by side; the last picture of a silent one is grey, an ended one is dark.
+    def draw(self, frames, results, fps: float) -> np.ndarray:
+        """Draws all cameras side by side -> (H, W, 3) uint8 BGR.
 
-        frames: (H, W, 3) uint8 BGR or None of each camera; seen: a Seen or None; rate: frames a second.
+        frames: (H, W, 3) uint8 BGR per camera, None if there is no new one; results: a FrameResult per camera, or None.
+        The last frame of a silent camera is dimmed; a camera that has ended is black.
         """
-        names = {person.number: person.name for person in self.identities.people if person.name}
-        drawn = []
-        for index, (camera, frame, some) in enumerate(zip(self.cameras, frames, seen)):
+        names = {person.person_id: person.name for person in self.identities.people if person.name}
+        images = []
+        for index, (camera, frame, result) in enumerate(zip(self.cameras, frames, results)):
             if frame is not None:
-                self._last[index] = frame = frame.copy()
-                draw_people(frame, some.boxes, some.numbers, some.similarities, names, self.keys.picked)
-            elif camera.ended:
-                frame = np.zeros_like(self._last[index])
-                draw_caption(frame, f"{camera.name} has ended")
+                image = frame.copy()
+                draw_people(image, result.boxes, result.person_ids, result.similarities, names, self.keys.selected)
+                self._newest[index] = image
             else:
-                frame = self._last[index]
-                if camera.silent_for > SILENT:
-                    frame = greyed(frame)
-                    draw_caption(frame, f"{camera.name} silent for {camera.silent_for:.0f} s")
-            drawn.append(frame)
-        picture = side_by_side(drawn)
-        draw_rate(picture, rate)
-        return picture
+                image = self._without_frame(camera, self._newest[index])
+            images.append(image)
+        image = side_by_side(images)
+        draw_fps(image, fps)
+        return image
 
-    def show(self, picture: np.ndarray, seen) -> bool:
-        """Window and page, and what the user wants of them; False once the user asked to stop."""
-        numbers = {int(number) for some in seen if some is not None for number in some.numbers if number}
-        commands = []
+    def _without_frame(self, camera, newest: np.ndarray) -> np.ndarray:
+        """The image of a camera that has no new frame; newest: the last one drawn."""
+        if camera.ended:
+            image = np.zeros_like(newest)
+            draw_caption(image, f"{camera.name} has ended")
+            return image
+        if camera.silent_for <= SILENT_SECONDS:
+            return newest
+        image = dimmed(newest)
+        draw_caption(image, f"{camera.name} silent for {camera.silent_for:.0f} s")
+        return image
+
+    def show(self, image: np.ndarray, results) -> list:
+        """Shows the image of `draw` in the window and on the page; returns the Requests made there meanwhile."""
+        person_ids = set()
+        for result in results:
+            if result is not None:
+                person_ids.update(int(person_id) for person_id in result.person_ids if person_id)
+        requests = []
         if self.page is not None:
-            self.page.show(picture.copy() if self.show_window else picture, self.describe(seen, numbers))
-            commands += self.page.commands()
+            shown = image.copy() if self.show_window else image  # the window's caption is not for the page
+            self.page.show(shown, self._describe_people(results, person_ids))
+            requests += self.page.requests()
         if self.show_window:
-            if self.keys.caption:
-                draw_caption(picture, self.keys.caption)
-            key = window.show(picture)
-            command = ("quit",) if key is None else self.keys.press(key, numbers) if key != window.NO_KEY else None
-            commands += [command] if command else []
-        for command in commands:
-            self.obey(*command)
-        return ("quit",) not in commands
+            requests += self._show_window(image, person_ids)
+        return requests
 
-    def describe(self, seen, numbers) -> list:
-        """Everybody known, as utils.live.page.page.Page wants it."""
-        now, similarity = time.monotonic(), {}
-        for some in seen:
-            if some is not None:
-                similarity.update(zip(some.numbers.tolist(), some.similarities.tolist()))
+    def _show_window(self, image: np.ndarray, person_ids: set) -> list:
+        if self.keys.caption:
+            draw_caption(image, self.keys.caption)
+        key = window.show(image)
+        if key is None:
+            return [Request("quit")]
+        request = self.keys.press(key, person_ids) if key != window.NO_KEY else None
+        return [] if request is None else [request]
+
+    def _describe_people(self, results, person_ids: set) -> list:
+        """All people known, as Page.show takes them."""
+        now = time.monotonic()
+        similarities = {}
+        for result in results:
+            if result is not None:
+                similarities.update(zip(result.person_ids.tolist(), result.similarities.tolist()))
         return [
             {
-                "number": person.number,
+                "person_id": person.person_id,
                 "name": person.name,
                 "camera": person.camera or "",
-                "similarity": similarity.get(person.number),
-                "present": person.number in numbers,
-                "seconds_ago": 0.0 if person.seen is None else now - person.seen,
-                "crop": best_crop(person),
+                "similarity": similarities.get(person.person_id),
+                "present": person.person_id in person_ids,
+                "seconds_ago": 0.0 if person.last_seen is None else now - person.last_seen,
+                "crop": person.best_crop,
             }
             for person in self.identities.people
         ]
-
-    def obey(self, what: str, number: int = 0, name: str = "") -> None:
-        """("name", number, name) or ("forget", number), as window and page give them: the name is a clean one."""
-        person = self.identities.find(number)
-        if what == "quit" or person is None:  # the person may be forgotten meanwhile
-            return
-        if what == "forget":
-            self._forget(person)
-        else:
-            self._name(person, name)
-
-    def _name(self, person, name: str) -> None:
-        known, label = self.identities.called(name), person.label
-        if known not in (None, person) and self.chain.together(known.number, person.number):
-            print(f"{label} is not {name}, who is in the same picture", flush=True)
-            return
-        self.identities.name(person.number, name)
-        print(f"{label} is {name}", flush=True)
-        if self.save_gallery:
-            try:
-                save_people(self.save_gallery, self.identities.people)
-            except InputError as error:  # a full disk, say: the demo and its recording go on
-                print(f"note: {error}", flush=True)
-
-    def _forget(self, person) -> None:
-        self.identities.forget(person.number)
-        removed = delete_saved(self.save_gallery, person.name) if self.save_gallery and person.name else 0
-        print(f"forgot {person.label}" + (f" and {removed} saved pictures" if removed else ""), flush=True)

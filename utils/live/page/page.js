@@ -1,69 +1,77 @@
-// The page of demo.py: asks for the people once a second and changes their cards in place, by number, so that nobody
-// loses what they are typing. Everything that comes from people is set as text, never as markup.
+// The page of demo.py. It asks for the people once per second and updates their cards in place, by id, so that a name
+// that is being typed is never lost. Text about people is always set as text, never as HTML.
 "use strict";
 
-const ASK_EVERY = 1000; // milliseconds between two looks at the people
-const ANSWER_WITHIN = 4000;
-const BELIEVE_FOR = 5000; // how long an order is shown as done before the demo has said so
-const OLD_AFTER = 10; // seconds after which a camera that gives no picture is worth a line
+const POLL_MS = 1000; // between two requests for the people
+const ANSWER_MS = 4000; // until a request is given up
+const PENDING_MS = 5000; // for which a request is shown as done before the demo confirms it
+const RETRY_MS = 3000; // until the live image is requested again
+const STALE_S = 10; // age of the newest image from which the camera counts as silent
 
 const byId = (id) => document.getElementById(id);
 const live = byId("live");
 const list = byId("people");
-const cards = new Map(); // number -> card
-let viewer = ""; // what this page calls itself when it asks for the live picture
-let watched = 0; // when it did
+const cards = new Map(); // person id -> card
+let answered = Date.now(); // time of the last answer
+let lost = false; // whether the last request failed
 let timer = 0;
 
-history.replaceState(null, "", location.pathname); // the token is in a cookie by now, and out of sight
+history.replaceState(null, "", location.pathname); // hides the token, which is in a cookie by now
 
-// ---- the live picture ----
+// ---- the live image ----
 
 function watch() {
-  watched = Date.now();
-  viewer = `${watched}-${Math.random().toString(36).slice(2)}`; // new, as a browser asks no old address again
-  live.src = `live?${viewer}`;
+  live.src = `live?${Date.now()}`; // a new address: browsers do not request the old one again
 }
 
-live.addEventListener("load", () => { byId("no-picture").hidden = true; });
+live.addEventListener("load", () => { byId("no-image").hidden = true; });
+live.addEventListener("error", () => {
+  if (!live.getAttribute("src")) return; // the page is hidden
+  byId("no-image").textContent = "No live image; too many viewers? Trying again.";
+  byId("no-image").hidden = false;
+  setTimeout(watch, RETRY_MS);
+});
 
-function watchAgain(watching) {
-  if (watching || Date.now() - watched < 3 * ASK_EVERY) return;
-  byId("no-picture").textContent = "The live picture does not come; too many viewers? Trying again.";
-  byId("no-picture").hidden = live.naturalWidth > 0;
-  watch();
-}
+// ---- the people ----
 
-// ---- what the demo says ----
-
-function say(state, words) {
+function setState(state, text) {
   const line = byId("state");
-  if (line.textContent !== words) line.textContent = words; // read aloud when it changes
+  if (line.textContent !== text) line.textContent = text; // screen readers announce changes
   line.dataset.state = state;
   document.body.classList.toggle("lost", state === "lost");
 }
 
-async function ask() {
+async function poll() {
   clearTimeout(timer);
   try {
-    const response = await send(`people?${viewer}`);
-    if (response.ok) show(await response.json());
-    else say("lost", (await response.text()).trim());
+    const response = await send("people");
+    if (response.ok) {
+      const people = await response.json();
+      const gap = Date.now() - answered > ANSWER_MS + POLL_MS; // this computer was asleep
+      if (gap || lost) watch(); // a page is not told that its live image has ended
+      lost = false;
+      answered = Date.now();
+      show(people);
+    } else {
+      lost = true;
+      setState("lost", (await response.text()).trim());
+    }
   } catch {
-    say("lost", "The demo has ended or cannot be reached; trying again.");
+    lost = true;
+    setState("lost", "The demo has ended or cannot be reached; trying again.");
   }
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(ask, ASK_EVERY);
+  if (!document.hidden) timer = setTimeout(poll, POLL_MS);
 }
 
-async function send(path, order) {
-  const stop = new AbortController();
-  const late = setTimeout(() => stop.abort(), ANSWER_WITHIN);
-  const options = { signal: stop.signal, cache: "no-store" };
-  if (order) {
+async function send(path, content) {
+  const abort = new AbortController();
+  const late = setTimeout(() => abort.abort(), ANSWER_MS);
+  const options = { signal: abort.signal, cache: "no-store" };
+  if (content) {
     options.method = "POST";
     options.headers = { "Content-Type": "application/json" };
-    options.body = JSON.stringify(order);
+    options.body = JSON.stringify(content);
   }
   try {
     return await fetch(path, options);
@@ -72,37 +80,34 @@ async function send(path, order) {
   }
 }
 
-function show(news) {
-  if (news.picture_age > OLD_AFTER) news.people.forEach((person) => { person.present = false; });
-  const here = news.people.filter((person) => person.present).length;
-  byId("count").textContent = `${here} here now · ${news.people.length} known`;
-  if (news.picture_age === null) say("waiting", "Waiting for the camera");
-  else if (news.picture_age > OLD_AFTER) say("lost", `No picture from the camera since ${clock(news.picture_age)}.`);
-  else say("live", "Live");
-  watchAgain(news.watching);
-  byId("nobody").hidden = news.people.length > 0;
-  const numbers = new Set(news.people.map((person) => person.number));
-  for (const [number, card] of cards) {
-    if (!numbers.has(number)) {
-      card.element.remove();
-      cards.delete(number);
-    }
+function show({ image_age: age, people }) {
+  if (age > STALE_S) people.forEach((person) => { person.present = false; });
+  byId("count").textContent = `${people.filter((person) => person.present).length} here now · ${people.length} known`;
+  if (age === null) setState("waiting", "Waiting for the camera");
+  else if (age > STALE_S) setState("lost", `No image from the camera for ${span(age)}.`);
+  else setState("live", "Live");
+  byId("nobody").hidden = people.length > 0;
+  const ids = new Set(people.map((person) => person.person_id));
+  for (const [id, card] of cards) {
+    if (ids.has(id)) continue;
+    card.element.remove();
+    cards.delete(id);
   }
-  for (const person of news.people) {
-    if (!cards.has(person.number)) cards.set(person.number, addCard(person.number));
-    cards.get(person.number).update(person);
+  for (const person of people) {
+    if (!cards.has(person.person_id)) cards.set(person.person_id, addCard(person.person_id));
+    cards.get(person.person_id).update(person);
   }
-  sort(news.people);
+  sort(people);
 }
 
-// Present ones first, then those seen last; not while a hand is on the list, since nothing may jump away under it.
+// People who are present come first, then those seen last. Nothing moves while the user points or types there.
 function sort(people) {
   const pointed = matchMedia("(hover: hover)").matches && list.matches(":hover");
   if (pointed || list.contains(document.activeElement)) return;
-  const wanted = [...people].sort((a, b) =>
-    b.present - a.present || (a.present ? 0 : a.seconds_ago - b.seconds_ago) || a.number - b.number);
-  wanted.forEach((person, place) => {
-    const { element } = cards.get(person.number);
+  people.sort((a, b) => b.present - a.present
+    || (a.present ? 0 : a.seconds_ago - b.seconds_ago) || a.person_id - b.person_id);
+  people.forEach((person, place) => {
+    const { element } = cards.get(person.person_id);
     if (list.children[place] !== element) list.insertBefore(element, list.children[place] || null);
   });
 }
@@ -113,124 +118,105 @@ function span(seconds) {
   return `${Math.round(seconds / 3600)} h`;
 }
 
-function clock(secondsAgo) {
-  return new Date(Date.now() - 1000 * secondsAgo).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-}
-
 // ---- a card ----
 
-function addCard(number) {
+function addCard(id) {
   const element = byId("card").content.firstElementChild.cloneNode(true);
   const part = (selector) => element.querySelector(selector);
   const field = part("input");
   const crop = part(".crop");
-  let name = null; // as shown
-  let believed = null; // a name that was sent, until the demo has it too
+  let name = null; // as displayed
+  let pending = null; // a name that was sent and that the demo has not confirmed yet
 
-  element.dataset.number = number;
-  field.setAttribute("aria-label", `Name of person ${number}`);
-  field.placeholder = "Who is this?";
+  element.dataset.personId = id;
+  field.setAttribute("aria-label", `Name of person ${id}`);
   list.append(element);
 
-  const called = () => name || `Person ${number}`;
-  const changed = () => field.value.trim() !== "" && field.value.trim() !== (name || "");
-  const mark = () => { part("[type=submit]").disabled = !changed(); };
-  const complain = (words) => {
-    part(".problem").textContent = words;
-    part(".problem").hidden = !words;
+  const isEdited = () => field.value.trim() !== "" && field.value.trim() !== (name || "");
+  const updateButton = () => { part("[type=submit]").disabled = !isEdited(); };
+  const showProblem = (text) => {
+    part(".problem").textContent = text;
+    part(".problem").hidden = !text;
   };
 
-  async function order(path, wish) {
-    complain("");
+  async function request(path, content) {
+    showProblem("");
     try {
-      const response = await send(path, { number, ...wish });
+      const response = await send(path, { person_id: id, ...content });
       if (response.ok) return true;
-      complain((await response.text()).trim());
+      showProblem((await response.text()).trim());
     } catch {
-      complain("The demo cannot be reached: nothing was changed.");
+      showProblem("The demo cannot be reached: nothing was changed.");
     }
     return false;
   }
 
   function setName(newName) {
-    const untouched = !changed() && document.activeElement !== field;
+    const untouched = !isEdited() && document.activeElement !== field;
     name = newName;
     if (untouched) field.value = name || "";
-    part(".who").textContent = called();
-    part(".number").textContent = name ? `#${number}` : "";
-    crop.alt = `Best picture of ${called()}`;
-    part(".forget").setAttribute("aria-label", `Forget ${called()}`);
-    part(".question").textContent = `Forget ${called()}? This cannot be undone.`;
-    mark();
+    const label = name || `Person ${id}`;
+    part(".who").textContent = label;
+    part(".number").textContent = name ? `#${id}` : "";
+    crop.alt = `Best image of ${label}`;
+    part(".forget").setAttribute("aria-label", `Forget ${label}`);
+    part(".question").textContent = `Forget ${label}? This cannot be undone.`;
+    updateButton();
   }
 
-  function askForSure(sure) {
-    part(".sure").hidden = !sure;
-    part(".naming").hidden = sure;
-    part(sure ? ".no" : ".forget").focus(); // a second press of the same key forgets nobody
-  }
-
-  function forgetCrop() {
-    crop.hidden = true;
-    crop.removeAttribute("src"); // so that the next look asks for it again
+  function confirmForget(open) {
+    part(".sure").hidden = !open;
+    part(".naming").hidden = open;
+    part(open ? ".no" : ".forget").focus(); // pressing the same key twice forgets nobody
   }
 
   crop.addEventListener("load", () => { crop.hidden = false; });
-  crop.addEventListener("error", forgetCrop);
-  field.addEventListener("input", () => { complain(""); mark(); });
-  field.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    field.value = name || "";
-    complain("");
-    mark();
-  });
+  field.addEventListener("input", () => { showProblem(""); updateButton(); });
   part(".naming").addEventListener("submit", async (event) => {
     event.preventDefault();
-    const wish = field.value.trim();
-    if (!changed() || !(await order("name", { name: wish }))) return;
-    believed = { name: wish, until: Date.now() + BELIEVE_FOR };
-    setName(wish);
-    field.blur(); // puts a phone's keyboard away
+    const newName = field.value.trim();
+    if (!isEdited() || !(await request("name", { name: newName }))) return;
+    pending = { name: newName, until: Date.now() + PENDING_MS };
+    setName(newName);
+    field.blur(); // closes the keyboard of a phone
   });
-  part(".forget").addEventListener("click", () => askForSure(true));
-  part(".no").addEventListener("click", () => askForSure(false));
-  part(".sure").addEventListener("keydown", (event) => { if (event.key === "Escape") askForSure(false); });
+  part(".forget").addEventListener("click", () => confirmForget(true));
+  part(".no").addEventListener("click", () => confirmForget(false));
   part(".yes").addEventListener("click", async () => {
-    if (!(await order("forget", {}))) return;
+    if (!(await request("forget", {}))) return;
     element.classList.add("leaving");
     document.activeElement.blur();
-    setTimeout(() => element.classList.remove("leaving"), BELIEVE_FOR);
+    setTimeout(() => element.classList.remove("leaving"), PENDING_MS);
   });
 
   function update(person) {
-    if (believed && (person.name === believed.name || Date.now() > believed.until)) believed = null;
-    setName(believed ? believed.name : person.name);
-    element.style.setProperty("--colour", person.colour);
+    if (pending && (person.name === pending.name || Date.now() > pending.until)) pending = null;
+    setName(pending ? pending.name : person.name);
+    element.style.setProperty("--color", person.color);
     element.classList.toggle("away", !person.present);
     part(".when").textContent = person.present ? "here now" : `${span(person.seconds_ago)} ago`;
     part(".when").classList.toggle("here", person.present);
     part(".camera").textContent = person.camera && ` · ${person.camera}`;
-    const known = person.similarity !== null;
-    part(".value").textContent = known ? person.similarity.toFixed(2) : "new";
-    part(".bar").setAttribute("aria-valuenow", known ? Math.max(person.similarity, 0).toFixed(2) : "0");
-    part(".bar i").style.width = known ? `${100 * Math.min(Math.max(person.similarity, 0), 1)}%` : "0";
+    const share = Math.min(Math.max(person.similarity || 0, 0), 1);
+    part(".value").textContent = person.similarity === null ? "new" : person.similarity.toFixed(2);
+    part(".bar").setAttribute("aria-valuenow", share.toFixed(2));
+    part(".bar i").style.width = `${100 * share}%`;
     if (person.crop && crop.getAttribute("src") !== person.crop) crop.src = person.crop;
-    if (!person.crop) forgetCrop();
   }
 
   return { element, update };
 }
 
-// ---- begin, and rest while nobody looks ----
+// ---- start, and pause while the page is hidden ----
+
+function start() {
+  watch();
+  poll();
+}
 
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) {
-    clearTimeout(timer);
-    live.removeAttribute("src");
-  } else {
-    watch();
-    ask();
-  }
+  if (!document.hidden) return start();
+  clearTimeout(timer);
+  live.removeAttribute("src");
 });
-watch();
-ask();
+start();

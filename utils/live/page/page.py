@@ -1,174 +1,124 @@
-"""A page that shows the demo in a browser: live picture, people, naming and forgetting.
+"""What the page shows: the live image, the people, their crops, and the requests that viewers make.
 
-The camera loop hands over references and takes no lock. Pictures are compressed and sent in the viewers' own threads
-(server.py), so nobody who looks on, slowly or not at all any more, holds the camera up. Nothing is written to disk.
+The camera loop hands over references and takes no lock. The viewers' own threads (server.py) compress and send the
+images, so no viewer can delay the camera, however slow. Nothing is written to disk.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
-import secrets
-import socket
 import threading
 import time
 import zlib
 from collections import deque
-from urllib.parse import quote
 
 import cv2
 import numpy as np
 
-from utils.live.draw import colour_of
-from utils.live.page.server import open_server
+from utils.live.draw import color_of
+from utils.live.identities import Request
 
-PICTURE_RATE = 15  # live pictures a second, for all viewers together: each is compressed once
-WIDEST = 1280  # pixels of a live picture's width; larger frames are made smaller
+MAX_FPS = 15  # live images per second; each is compressed once for all viewers
+MAX_WIDTH = 1280  # pixels of a live image; wider frames are scaled down
 QUALITY = 80  # of JPEG, 0 to 100
-MOST_COMMANDS = 64  # waiting for the camera loop
+MAX_REQUESTS = 64  # that wait for the camera loop
 
 
 class Page:
-    """Serves the page from threads of its own until close(), or the end of a `with`. `url` is the address to open.
+    """The state that the camera loop and the viewers' threads share."""
 
-    On a loopback address everybody on this machine may look. Elsewhere only those may who have the token, which is
-    part of `url` and made here if none is given.
-    """
-
-    def __init__(self, port: int, host: str = "127.0.0.1", token: str = None):
-        """port: 0 takes any free one. InputError if there is nothing to serve on."""
+    def __init__(self):
         self._shown = None  # (frame, people, when): replaced as a whole, so that no reader needs a lock
-        self._commands = deque()
-        self._encoding = threading.Lock()  # between viewers; show() does without
-        self._picture, self._pictured, self._picture_time = None, None, -math.inf
-        self._crops = {}  # number: (crop, JPEG, version)
-        self._server = open_server(self, port, host)
-        address, self.port = self._server.server_address[:2]
-        self._address = ipaddress.ip_address(address.split("%")[0])
-        self.token = token or (None if self._address.is_loopback else secrets.token_urlsafe(16))
-        names = {"localhost", "127.0.0.1", "::1", str(self._address), host.lower()}
-        self.hosts = names if self._address.is_loopback else None  # None: any name, since there is a token
-        self.url = f"http://{self._name(host)}:{self.port}/" + (f"?token={quote(self.token, '')}" if self.token else "")
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="page", daemon=True)
-        self._thread.start()
+        self._requests = deque(maxlen=MAX_REQUESTS)
+        self._encoding = threading.Lock()  # among viewers; show() does without
+        self._closed = False
+        self._live = None  # the newest live image as JPEG
+        self._live_of = None  # the `_shown` that it was made of
+        self._live_time = -math.inf
 
-    def __enter__(self) -> Page:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
+    # ---- for the camera loop ----
 
     def show(self, frame: np.ndarray, people: list) -> None:
-        """Makes this what viewers see next. Both are kept as they are: do not change them afterwards.
+        """Makes this what viewers see next. Both are kept without a copy: do not change them afterwards.
 
-        frame (H, W, 3) uint8 BGR. people: dicts with number, name (str or None), camera (str), similarity (-1 to 1 or
-        None), present (bool), seconds_ago (float), crop ((h, w, 3) uint8 RGB or None; a better one is a new array).
+        frame: (H, W, 3) uint8 BGR. people: dicts with person_id, name (str or None), camera (str), similarity (-1 to 1
+        or None), present (bool), seconds_ago (float), crop ((h, w, 3) uint8 RGB or None; a better one is a new array).
         """
         self._shown = frame, people, time.monotonic()
 
-    def commands(self) -> list:
-        """What viewers asked for since the last call: ("name", number, "Anna") or ("forget", number), in order."""
-        return [self._commands.popleft() for _ in range(len(self._commands))]
+    def requests(self) -> list:
+        """The Requests of the viewers since the last call, in their order."""
+        return [self._requests.popleft() for _ in range(len(self._requests))]
 
-    def close(self) -> None:
-        """Sends everybody away and ends all threads; a second time it does nothing."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
-            self._server.send_away()
+    # ---- for the viewers' threads ----
 
-    def _name(self, host: str) -> str:
-        """How a browser names the host: for all addresses of this machine, the one that leads to the network."""
-        if self._address.is_unspecified:
-            host = outward_address(self._server.address_family)
-        return f"[{host}]" if ":" in host else host
-
-    # ---- what viewers' threads ask for ----
-
-    def picture(self):
-        """The newest frame as JPEG bytes, None before the first; the same object as long as nothing is new."""
+    def live_image(self):
+        """The newest frame as JPEG bytes, None before the first; the same object while there is no new one."""
         with self._encoding:
             shown = self._shown
-            due = time.monotonic() - self._picture_time >= 0.9 / PICTURE_RATE
-            if shown is not None and shown is not self._pictured and due:
-                self._picture_time = time.monotonic()
-                self._picture, self._pictured = encode(shown[0]), shown
-            return self._picture
+            due = time.monotonic() - self._live_time >= 0.9 / MAX_FPS
+            if shown is not None and shown is not self._live_of and due and not self._closed:
+                self._live_time = time.monotonic()
+                self._live = encode_jpeg(shown[0])
+                self._live_of = shown
+            return self._live
 
     def people(self) -> dict:
-        """What the page draws its cards from; picture_age in seconds, None before the first frame."""
+        """{"image_age": seconds since the newest frame, None before the first, "people": [...]} for JSON."""
         if self._shown is None:
-            return {"picture_age": None, "people": []}
+            return {"image_age": None, "people": []}
         _, people, when = self._shown
         age = time.monotonic() - when
-        crops = self._encode_crops(people)
-        return {"picture_age": round(age, 1), "people": [describe(person, age, crops) for person in people]}
+        return {"image_age": round(age, 1), "people": [describe(person, age) for person in people]}
 
-    def crop(self, number: int):
-        """The JPEG bytes of a person's crop, None if there is none."""
-        if self._shown is None:
-            return None
-        return self._encode_crops(self._shown[1]).get(number, (None, None))[1]
-
-    def order(self, command: tuple):
-        """Leaves a command for the camera loop; else a status and a sentence that says why not."""
-        if self._shown is None or command[1] not in {person["number"] for person in self._shown[1]}:
-            return 404, f"Nobody has the number {command[1]} any more."
-        if len(self._commands) >= MOST_COMMANDS:
-            return 503, "The demo has not got round to earlier wishes yet: try again in a while."
-        self._commands.append(command)
-        return None
-
-    def _encode_crops(self, people) -> dict:
-        """{number: (crop, JPEG, version)}; a crop that was there before is not compressed again."""
+    def crop(self, person_id: int):
+        """The crop of a person as JPEG bytes, None if there is none."""
+        person = self._find(person_id)
         with self._encoding:
-            crops = {}
-            for person in people:
-                number, crop = person["number"], person["crop"]
-                if crop is None or not crop.size:
-                    continue
-                known = self._crops.get(number)
-                if known is None or known[0] is not crop:
-                    jpeg = encode(crop[..., ::-1])
-                    known = crop, jpeg, f"{zlib.crc32(jpeg):08x}"
-                crops[number] = known
-            self._crops = crops
-            return crops
+            if person is None or person["crop"] is None or self._closed:
+                return None
+            return encode_jpeg(person["crop"][..., ::-1])
+
+    def add_request(self, request: Request) -> bool:
+        """Queues a request for the camera loop; False if nobody has the id."""
+        if self._find(request.person_id) is None:
+            return False
+        self._requests.append(request)  # drops the oldest of MAX_REQUESTS
+        return True
+
+    def close(self) -> None:
+        """Compresses nothing from now on: a thread inside OpenCV would abort the process when Python ends."""
+        with self._encoding:
+            self._closed = True
+
+    def _find(self, person_id: int):
+        people = [] if self._shown is None else self._shown[1]
+        return next((person for person in people if person["person_id"] == person_id), None)
 
 
-def describe(person: dict, age: float, crops: dict) -> dict:
-    """One person as JSON, `age` seconds after the frame was shown; the crop as an address that changes with it."""
-    number, similarity = int(person["number"]), person["similarity"]
-    blue, green, red = colour_of(number)
+def describe(person: dict, age: float) -> dict:
+    """One person as JSON, `age` seconds after the frame was shown. The address of the crop changes with the crop."""
+    person_id = int(person["person_id"])
+    crop = person["crop"]
+    similarity = person["similarity"]
+    if similarity is not None:
+        similarity = float(similarity) if math.isfinite(similarity) else None
+    blue, green, red = color_of(person_id)
     return {
-        "number": number,
+        "person_id": person_id,
         "name": person["name"],
         "camera": str(person["camera"]),
-        "similarity": float(similarity) if similarity is not None and math.isfinite(similarity) else None,
+        "similarity": similarity,
         "present": bool(person["present"]),
         "seconds_ago": round(float(person["seconds_ago"]) + age, 1),
-        "colour": f"#{red:02x}{green:02x}{blue:02x}",
-        "crop": f"crop/{number}?v={crops[number][2]}" if number in crops else None,
+        "color": f"#{red:02x}{green:02x}{blue:02x}",
+        "crop": None if crop is None else f"crop/{person_id}?v={zlib.crc32(crop.tobytes()):08x}",
     }
 
 
-def encode(picture: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 BGR -> JPEG, at most WIDEST pixels wide."""
-    height, width = picture.shape[:2]
-    if width > WIDEST:
-        picture = cv2.resize(picture, (WIDEST, round(height * WIDEST / width)), interpolation=cv2.INTER_AREA)
-    encoded, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(picture), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    assert encoded
-    return jpeg.tobytes()
-
-
-def outward_address(family) -> str:
-    """This machine's address on the network, else loopback. A datagram socket that connects sends nothing yet."""
-    ipv6 = family == socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect(("2001:db8::1" if ipv6 else "192.0.2.1", 9))  # addresses for documentation, RFC 5737 and 3849
-            return probe.getsockname()[0]
-    except OSError:
-        return "::1" if ipv6 else "127.0.0.1"
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 BGR -> JPEG, at most MAX_WIDTH pixels wide."""
+    height, width = image.shape[:2]
+    if width > MAX_WIDTH:
+        image = cv2.resize(image, (MAX_WIDTH, round(height * MAX_WIDTH / width)), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", np.ascontiguousarray(image), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()

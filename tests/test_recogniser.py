@@ -1,0 +1,78 @@
+"""The recogniser on stand-ins: which frames reach the networks, and what a pause of a camera changes."""
+
+import numpy as np
+import pytest
+
+from utils.live.identities import Identities
+from utils.live.recogniser import PAUSE_SECONDS, Recogniser
+from utils.live.tracks import DEFAULTS
+
+
+class Networks:
+    """Detector and embedder: one person in the middle of every image, whose color is the embedding."""
+
+    image_size = 8, 4
+
+    def __init__(self):
+        self.batches = []
+
+    def detect(self, frame):
+        return np.array([[0.2, 0.4, 0.8, 0.6]], np.float32), np.array([0.9], np.float32)
+
+    def embed(self, images):
+        self.batches.append(len(images))
+        vectors = images.reshape(len(images), -1, 3).mean(axis=1).astype(np.float32) + 1
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def make(cameras=("front",), **options):
+    networks = Networks()
+    clock = [0.0]
+    recogniser = Recogniser(networks, networks, Identities(0.6), cameras, now=lambda: clock[0], **options)
+    return recogniser, networks, clock
+
+
+def image(color):
+    return np.full((100, 60, 3), color, np.uint8)
+
+
+RED = image((0, 0, 255))
+BLUE = image((255, 0, 0))
+
+
+def until_known(recogniser, *frames):
+    for _ in range(DEFAULTS.frames_to_new_id + 2):
+        results = recogniser.recognise(list(frames))
+    return [result.person_ids.tolist() for result in results]
+
+
+def test_cameras_are_embedded_together_and_share_their_people():
+    recogniser, networks, _ = make(("front", "back"), reembed_every=1)
+    assert until_known(recogniser, RED, BLUE) == [[1], [2]]
+    assert set(networks.batches) == {2}
+    front, back = recogniser.recognise([None, RED])
+    assert front is None and back.num_embedded == 1 and back.boxes.shape == (1, 4)
+    red, blue = recogniser.identities.people
+    assert (red.best_crop[0, 0] == (255, 0, 0)).all() and (blue.best_crop[0, 0] == (0, 0, 255)).all()  # RGB
+    assert not recogniser.seen_together(1, 2) and recogniser.seen_together(1, 1)
+
+
+@pytest.mark.parametrize("seconds, wanted", [(0.5 * PAUSE_SECONDS, 1), (1.5 * PAUSE_SECONDS, 0)])
+def test_after_a_pause_positions_do_not_count(seconds, wanted):
+    """Another person stands in the same place: only a short pause lets the track continue unseen."""
+    recogniser, _, clock = make(reembed_every=100)
+    until_known(recogniser, RED)
+    recogniser.recognise([None])
+    clock[0] += seconds
+    (result,) = recogniser.recognise([BLUE])
+    assert result.person_ids.tolist() == [wanted]
+
+
+def test_a_pause_counts_from_the_first_missing_frame():
+    recogniser, _, clock = make(reembed_every=100)
+    until_known(recogniser, RED)
+    for _ in range(4):
+        recogniser.recognise([None])
+        clock[0] += 0.3 * PAUSE_SECONDS
+    (result,) = recogniser.recognise([BLUE])
+    assert result.person_ids.tolist() == [0]

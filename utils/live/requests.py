@@ -1,0 +1,49 @@
+"""Executes what the user requests in the window or on the page: naming and forgetting people."""
+
+from __future__ import annotations
+
+from utils.errors import InputError
+from utils.live.gallery import delete_saved, save_people
+from utils.live.identities import Request
+
+
+def execute(request: Request, recogniser, save_gallery=None) -> str:
+    """Names or forgets a person; returns a line that says what was done, "" if the person is no longer known.
+
+    save_gallery: the folder of saved crops to keep up to date, None if none are saved.
+    """
+    person = recogniser.identities.find(request.person_id)
+    if person is None:
+        return ""
+    if request.action == "forget":
+        return _forget(person, recogniser.identities, save_gallery)
+    return _name(person, request.name, recogniser, save_gallery)
+
+
+def _name(person, name: str, recogniser, save_gallery) -> str:
+    identities = recogniser.identities
+    label = person.label
+    other = identities.find_name(name)
+    if other not in (None, person) and recogniser.seen_together(other.person_id, person.person_id):
+        return f"{label} cannot be {name}: both are in the same image"
+    identities.name(person.person_id, name)
+    line = f"{label} is {name}"
+    if save_gallery:
+        try:
+            save_people(save_gallery, identities.people)
+        except InputError as error:  # such as a full disk: the demo and its recording continue
+            line += f"\nnote: {error}"
+    return line
+
+
+def _forget(person, identities, save_gallery) -> str:
+    identities.forget(person.person_id)
+    line = f"forgot {person.label}"
+    if save_gallery and person.name:
+        try:
+            removed = delete_saved(save_gallery, person.name)
+        except InputError as error:
+            return f"{line}\nnote: {error}"
+        if removed:
+            line += f" and {removed} saved images"
+    return line
