@@ -70,12 +70,12 @@ import time
 from pathlib import Path
 
 with explained_imports():
-    from utils.checkpoint import find_checkpoint, newest_checkpoint, read_args, read_shape, require_reid, what_to_name
+    from utils.checkpoint import read_args, read_shape, require_reid, stored_threshold
+    from utils.checkpoint_paths import find_checkpoint, newest_checkpoint, suggest_checkpoints
     from utils.deploy import onnx_export
     from utils.deploy.freeze import Wishes, freeze_detector, freeze_reid, require_calibration
     from utils.deploy.parity import People, footage_frames
     from utils.deploy.saved_model import let_gpu_memory_grow
-    from utils.evaluation.threshold import stored_threshold
 
 
 def check_detector(args) -> None:
@@ -142,7 +142,7 @@ def find_reid(args):
 def find_named(word: str) -> str:
     """As find_checkpoint; a word that is not even a path, such as objj, may have been meant for obj."""
     if word.isalnum() and not Path(word).exists() and not Path(f"{word}.index").exists():
-        raise InputError(f"{word} is neither obj nor a checkpoint: {what_to_name(word)}")
+        raise InputError(f"{word} is neither obj nor a checkpoint: {suggest_checkpoints(word)}")
     return find_checkpoint(word)
 
 

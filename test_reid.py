@@ -74,7 +74,8 @@ with explained_imports():
     import numpy as np
 
     from utils import dataset_checks, metrics
-    from utils.dataset import check_images, naming_unreadable, open_split
+    from utils.checkpoint import THRESHOLD_IMAGE_SUFFIX, THRESHOLD_SUFFIX
+    from utils.dataset import check_images, decode_errors_named, open_split
     from utils.deploy.saved_model import let_gpu_memory_grow
     from utils.evaluation import ranked, threshold
     from utils.evaluation.models import find_models, open_model
@@ -99,7 +100,7 @@ def main(args):
     dataset_checks.check_quickly(query=query, gallery=gallery)
     results, embeddings, pictures = [], {}, []
     for letter, model in zip(letters(len(models)), models):
-        with naming_unreadable([*query.paths, *gallery.paths]):
+        with decode_errors_named([*query.paths, *gallery.paths]):
             query_embeddings = model.embed_paths(query.paths, f"{letter} query".strip(), args.flip)  # (Q, E)
             gallery_embeddings = model.embed_paths(gallery.paths, f"{letter} gallery".strip(), args.flip)  # (G, E)
         asked = (query_embeddings, query.identities, query.cameras)
@@ -163,10 +164,10 @@ def measure_threshold(args, model, queries, gallery) -> None:
         print(f"  {what:<30}{value}")
     title, subtitle = "How similar are two pictures from different cameras?", f"{prefix} on {args.data_dir}"
     picture = similarity_chart(same, different, figures, words, title, subtitle)
-    write_png(f"{prefix}{threshold.PICTURE}", picture)
-    write_json(f"{prefix}{threshold.SUFFIX}", {"model": prefix, "data_dir": args.data_dir, **figures})
+    write_png(f"{prefix}{THRESHOLD_IMAGE_SUFFIX}", picture)
+    write_json(f"{prefix}{THRESHOLD_SUFFIX}", {"model": prefix, "data_dir": args.data_dir, **figures})
     taken = " (pipeline.py takes it from there)" if model.reid else ""  # it refuses ID models
-    print(f"written to {prefix}{threshold.SUFFIX}{taken} and {threshold.PICTURE}")
+    print(f"written to {prefix}{THRESHOLD_SUFFIX}{taken} and {THRESHOLD_IMAGE_SUFFIX}")
 
 
 def measure(args, asked, answers) -> dict:

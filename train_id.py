@@ -1,23 +1,24 @@
-"""Trains a ResNet-50 to tell the identities of the training set apart: the start for train_reid.py.
+"""Trains a ResNet-50 to classify the identities of the training set: the start for train_reid.py.
 
     bash train_id.sh                                   with the values at its top
     python3 train_id.py --data_dir=data/Market-1501-v15.09.15
-    python3 train_id.py --restore=True --id=1          goes on with models/id/m1
+    python3 train_id.py --restore=True --id=1          resumes models/id/m1
 
 Reads <data_dir>/bounding_box_train. Writes models/id/m<N>/: model.ckpt-<step>, args.json, validation.json (with the
-step at which the validation loss flattened) and the TensorBoard runs train and val.
+step where the validation loss became flat) and the TensorBoard runs train and val.
 """
 
-import time
+import sys
+from typing import NamedTuple
 
 from utils.errors import InputError, explained_imports, run_main
 from utils.options import (
+    AUGMENTATIONS,
     VAL_IDENTITIES,
     add_augmentation_options,
     add_run_options,
     as_image_size,
     as_width,
-    augmentation,
     fraction,
     make_parser,
     non_negative_float,
@@ -26,37 +27,41 @@ from utils.options import (
     positive_int,
 )
 
+# Options that a resumed run must keep: the weights would not fit otherwise, or the curves could not be compared.
+FIXED_OPTIONS = ("image_size", "width", "val_identities", "val_images", "seed")
+
 
 def parse_args(argv=None):
     parser = make_parser(__doc__)
-    add_run_options(parser, "id", 12000, 500, "12000 of 64 pictures are 60 passes over Market-1501")
+    add_run_options(parser, "id", 12000, 500, "12000 steps of 64 images are 60 passes over Market-1501")
     # fmt: off
     add = parser.add_argument_group("data").add_argument
-    add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_train")
+    add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that contains bounding_box_train")
     add("--val_images", type=positive_int, default=1,
-        help="pictures of each identity held out for the validation loss (an identity keeps at least two)")
+        help="images of each identity held out for the validation loss; at least two of each stay in training")
     add("--val_identities", type=non_negative_int, default=VAL_IDENTITIES,
-        help="identities held out altogether: rank-1 and mAP are measured on them here and in train_reid, "
-             "so nothing may have seen them; 0 trains on all")
+        help="identities held out from training: rank-1 and mAP are measured on them, here and in train_reid; "
+             "0 trains on all identities")
     add_augmentation_options(parser)
     add = parser.add_argument_group("network").add_argument
     add("--pretrained", default="imagenet",
-        help="imagenet, none (random weights) or the path of one of this project's checkpoints, "
-             "whose convolutions are taken")
+        help="initial weights: imagenet, none (random), or the path of a checkpoint of this project, "
+             "whose convolutions are copied")
     add("--image_size", type=as_image_size, default=[256, 128], metavar="HxW",
-        help="pixels, height first; every picture is scaled to it")
+        help="size in pixels, height first, to which all images are scaled")
     add("--width", type=as_width, default=1.0,
-        help="factor on the number of filters; 0.25 trains on a CPU, ImageNet weights exist for 1.0 only")
-    add = parser.add_argument_group("optimisation").add_argument
-    add("--batch_size", type=positive_int, default=64, help="pictures a step; less if the GPU's memory ends")
+        help="factor on the number of filters; 0.25 is small enough for a CPU, ImageNet weights exist for 1.0 only")
+    add = parser.add_argument_group("optimization").add_argument
+    add("--batch_size", type=positive_int, default=64, help="images per step; reduce it if GPU memory runs out")
     add("--learning_rate", type=positive_float, default=3.5e-4,
-        help="highest rate of Adam (Bag of Tricks: 3.5e-4 at batch 64)")
+        help="highest learning rate of Adam (Bag of Tricks: 3.5e-4 with a batch of 64)")
     add("--warmup_steps", type=non_negative_int, default=2000,
-        help="steps over which the rate rises from 0 (Bag of Tricks: 10 passes); then it falls along a cosine")
+        help="steps in which the learning rate rises from 0 (Bag of Tricks: 10 passes); then it falls along a cosine")
     add("--weight_decay", type=non_negative_float, default=5e-4,
-        help="factor on half the squared kernels, added to the loss")
+        help="factor on half the sum of squared kernel weights, which is added to the loss; 0 is off")
     add("--label_smoothing", type=fraction, default=0.1,
-        help="share of each target spread over all identities; keeps the network from growing over-sure")
+        help="share of each target that is spread over all identities, 0 to 1; "
+             "prevents an overconfident classifier; 0 is off")
     # fmt: on
     return parser.parse_args(argv)
 
@@ -67,125 +72,149 @@ with explained_imports():
     import numpy as np
     import tensorflow as tf
 
-    from utils import checkpoint, dataset, dataset_checks, resnet
+    from utils import checkpoint, dataset, resnet
+    from utils.checkpoint_paths import find_checkpoint
+    from utils.device import enable_memory_growth
     from utils.evaluation.embed import embed_paths, embedder, evaluate_within
     from utils.losses import id_loss, weight_decay
-    from utils.training.run import Run, Steps, build_schedule, check_finite, suggest_flat
+    from utils.training.run import Run, differing_options, find_resume_point, first_plateau, resume_advice
+    from utils.training.schedule import build_schedule
+    from utils.training.split import split_identities
+    from utils.training.steps import Steps, check_finite
+
+
+class Split(NamedTuple):
+    """The images of bounding_box_train in three parts.
+
+    paths (N,), labels (N,) int 0..C-1: to train on. val_paths (M,), val_labels (M,): other images of the same
+    identities. held_out: the images of held-out identities. num_classes: C.
+    """
+
+    paths: np.ndarray
+    labels: np.ndarray
+    val_paths: np.ndarray
+    val_labels: np.ndarray
+    held_out: dataset.LabelledImages
+    num_classes: int
 
 
 def initialise(net, pretrained) -> str:
-    """Fills the convolutions of a new network and says with what; no other place decides that."""
+    """Sets the convolutions of a new network as the option --pretrained says, and returns their origin in words."""
     if pretrained == "imagenet":
         resnet.load_imagenet_weights(net)
         return "ImageNet weights of tf.keras.applications"
     if pretrained == "none":
         return "random weights"
-    prefix = checkpoint.find_checkpoint(pretrained)
+    prefix = find_checkpoint(pretrained)
     checkpoint.load_backbone(net, prefix)
     return f"the convolutions of {prefix}"
 
 
-def split(data_dir, val_identities, val_images, seed):
-    """The pictures of bounding_box_train: (paths, labels) to train on, (paths, labels) held out, number of classes.
-
-    And of the identities left out altogether (paths, identities, cameras).
-    """
-    data = dataset.open_split(data_dir, "train")
-    dataset.check_images(data.paths)
-    dataset_checks.check_quickly(train=data)
-    shown = data.people()
-    paths, identities, cameras = np.array(data.paths)[shown], data.identities[shown], data.cameras[shown]  # (N,) each
-    left_out = dataset.hold_out_identities(identities, val_identities, seed)
-    strangers = paths[left_out], identities[left_out], cameras[left_out]
-    paths, identities = paths[~left_out], identities[~left_out]
-    classes, labels = np.unique(identities, return_inverse=True)  # (C,), (N,) 0..C-1
-    held_out = dataset.hold_out_images(identities, val_images, seed)
+def split(data_dir, val_identities, val_images, seed) -> Split:
+    """Reads bounding_box_train and splits it; InputError if no image can be held out for validation."""
+    identities = split_identities(data_dir, val_identities, seed)
+    train = identities.train
+    classes, labels = np.unique(train.identities, return_inverse=True)  # (C,), (N,) 0..C-1
+    held_out = dataset.hold_out_images(train.identities, val_images, seed)  # (N,) bool
     if not held_out.any():
         raise InputError(
-            f"no identity in {data.folder} has three pictures, so none can be held out for validation: add pictures"
+            f"no identity in {identities.folder} has three images, so none can be held out for validation: add images"
         )
     print(
-        f"{data.folder}: {np.sum(~held_out)} pictures of {len(classes)} identities to train on, "
-        f"{held_out.sum()} held out; {val_identities} identities left to train_reid's validation, "
-        f"{len(data) - len(shown)} junk or distractors left out"
+        f"{identities.folder}: {np.sum(~held_out)} images of {len(classes)} identities to train on, "
+        f"{held_out.sum()} images of them and {val_identities} other identities held out for validation, "
+        f"{identities.left_out} junk images or distractors left out"
     )
-    return (paths[~held_out], labels[~held_out]), (paths[held_out], labels[held_out]), len(classes), strangers
+    return Split(
+        train.paths[~held_out],
+        labels[~held_out],
+        train.paths[held_out],
+        labels[held_out],
+        identities.held_out,
+        len(classes),
+    )
 
 
 def build_train_step(net, optimizer, args):
     """One step of label-smoothed cross-entropy on the ID net, as a TensorFlow graph."""
-    kernels = [weight for name, weight in checkpoint.named_weights(net).items() if name.endswith("/kernel")]
+    kernels = checkpoint.kernels(net)
 
     @tf.function
     def train_step(images, labels):
-        """(B, H, W, 3) uint8, (B,) int32 -> cross-entropy and share of right answers before the step."""
+        """(B, H, W, 3) uint8, (B,) int32 -> cross-entropy and accuracy before the step, scalars."""
         with tf.GradientTape() as tape:
             logits = net(images, training=True)  # (B, C)
             loss = id_loss(labels, logits, args.label_smoothing)
             total = loss + args.weight_decay * weight_decay(kernels)
         optimizer.apply_gradients(zip(tape.gradient(total, net.trainable_variables), net.trainable_variables))
-        return loss, tf.reduce_mean(tf.cast(tf.argmax(logits, -1, tf.int32) == labels, tf.float32))
+        correct = tf.argmax(logits, -1, tf.int32) == labels  # (B,)
+        return loss, tf.reduce_mean(tf.cast(correct, tf.float32))
 
     return train_step
 
 
-def validate(predict, paths, labels, args) -> dict:
-    """Mean cross-entropy and accuracy on the held-out pictures, nothing augmented."""
-    losses, right = [], []
-    for number, images in enumerate(dataset.image_batches(paths, args.image_size, args.batch_size)):
-        first = number * args.batch_size
-        truth = labels[first : first + len(images)]  # (B,)
+def validate(predict, data: Split, args) -> dict:
+    """Mean cross-entropy and accuracy on the held-out images of the training identities, without augmentation."""
+    loss = 0.0
+    correct = 0
+    seen = 0
+    for images in dataset.image_batches(data.val_paths, args.image_size, args.batch_size):
+        labels = data.val_labels[seen : seen + len(images)]  # (B,)
         logits = predict(images)  # (B, C)
-        losses.append(float(id_loss(truth, logits, args.label_smoothing)) * len(truth))
-        right.append(np.sum(np.argmax(logits, axis=-1) == truth))
-    return {"loss": sum(losses) / len(labels), "accuracy": float(sum(right) / len(labels))}
+        loss += len(labels) * float(id_loss(labels, logits, args.label_smoothing))
+        correct += int(np.sum(np.argmax(logits, axis=-1) == labels))
+        seen += len(labels)
+    return {"loss": loss / seen, "accuracy": correct / seen}
 
 
-def validate_strangers(embed, strangers, args) -> dict:
-    """Rank-1 and mAP of the pooled features on the identities left out altogether, with one query a camera.
+def validate_held_out(embed, held_out, image_size) -> dict:
+    """Rank-1 and mAP of the pooled features on the held-out identities, with one query per camera.
 
-    They tell what train_reid will start from; {} where no two pictures show one of them.
+    It is what train_reid starts from; {} if no held-out identity has two images.
     """
-    paths, identities, cameras = strangers
-    if len(np.unique(identities)) == len(identities):
+    if len(np.unique(held_out.identities)) == len(held_out.identities):
         return {}
-    figures = evaluate_within(embed_paths(embed, paths, args.image_size), identities, cameras)
+    embeddings = embed_paths(embed, held_out.paths, image_size)  # (M, E)
+    figures = evaluate_within(embeddings, held_out.identities, held_out.cameras)
     return {"rank1": figures["rank1"], "mAP": figures["mAP"]}
 
 
-def of_reid(val_identities, num_classes) -> str:
-    """The option that train_reid needs where no identities were left to it and its own number would be too many."""
+def val_identities_hint(val_identities, num_classes) -> str:
+    """The option that train_reid needs if no identities were held out and its default is too many; '' otherwise."""
     fitting = max(2, num_classes // 4)
     return f" --val_identities={fitting}" if val_identities < 2 and fitting < VAL_IDENTITIES else ""
 
 
 def main(args):
+    enable_memory_growth()
     tf.keras.utils.set_random_seed(args.seed)
-    run = Run(args.models_dir, "id", checkpoint.ID_PATTERN, vars(args), args.keep)
-    if args.restore and run.find_restored() >= args.num_steps:
-        print(f"{run.folder} has made its {run.first_step} steps already: raise num_steps to go on")
-        return
+    point = None
+    if args.restore:
+        point = find_resume_point(args.models_dir, "id", checkpoint.ID_PATTERN, args.id, vars(args), FIXED_OPTIONS)
+        if point.step >= args.num_steps:
+            print(f"{point.folder} has already made its {point.step} steps: raise num_steps to continue")
+            return
+    first_step = point.step if point else 0
 
-    # Data: every identity is a class; one picture of each tells when the network stops learning and starts memorising.
-    (paths, labels), held_out, num_classes, strangers = split(
-        args.data_dir, args.val_identities, args.val_images, args.seed
+    # Data: every identity is a class; one image of each shows when the network stops learning and starts memorising.
+    data = split(args.data_dir, args.val_identities, args.val_images, args.seed)
+    batch_size = min(args.batch_size, len(data.paths))
+    augmentation = {name: getattr(args, name) for name in AUGMENTATIONS}
+    batches = dataset.shuffled_batches(
+        data.paths, data.labels, args.image_size, batch_size, args.seed, augmentation, first_batch=first_step
     )
-    batch_size = min(args.batch_size, len(paths))
-    batches = dataset.training_batches(
-        paths, labels, args.image_size, batch_size, args.seed, augmentation(args), first_batch=run.first_step
-    )
-    batches = iter(batches)
 
-    # Network and optimiser.
-    net = resnet.build_id_net(num_classes, args.image_size, args.width)
-    schedule = build_schedule(args, decay_start=args.warmup_steps)
+    # Network and optimizer.
+    net = resnet.build_id_net(data.num_classes, args.image_size, args.width)
+    schedule = build_schedule(args.learning_rate, args.warmup_steps, args.warmup_steps, args.num_steps)
     optimizer = tf.keras.optimizers.Adam(schedule)
     optimizer.build(net.trainable_variables)
-    if args.restore:
-        run.restore(net, optimizer)
+    if point:
+        run = Run.resume(point, net, optimizer, vars(args), args.keep)
     else:
         started_from = initialise(net, args.pretrained)
-        run.start_new({"started_from": started_from, "num_classes": num_classes})
+        about = {**vars(args), "started_from": started_from, "num_classes": data.num_classes}
+        run = Run.new(args.models_dir, "id", checkpoint.ID_PATTERN, about, args.keep)
         print(f"starting from {started_from}")
     train_step = build_train_step(net, optimizer, args)
     predict = tf.function(lambda images: net(images, training=False))
@@ -193,31 +222,32 @@ def main(args):
     embed = embedder(tf.keras.Model(net.input, unit_length(net.get_layer(resnet.POOL_LAYER).output)))
 
     # Training.
-    used = [*paths, *held_out[0], *strangers[0]]
-    with dataset.naming_unreadable(used), Steps(run.first_step, args.num_steps, batch_size) as steps:
-        for step in steps:
-            begun = time.monotonic()
-            images, truth = next(batches)  # (B, H, W, 3) uint8, (B,) int32
-            loss, accuracy = (float(value) for value in train_step(images, truth))
-            steps.took(time.monotonic() - begun)
-            check_finite(loss, step, run)
+    used = [*data.paths, *data.val_paths, *data.held_out.paths]
+    with dataset.decode_errors_named(used), Steps(first_step, args.num_steps, batch_size) as steps:
+        for step, (images, labels) in zip(steps, batches):  # (B, H, W, 3) uint8, (B,) int32
+            loss, accuracy = (float(value) for value in train_step(images, labels))
+            steps.record_time()
+            check_finite(loss, step, run.folder)
             steps.show(loss=loss, accuracy=accuracy)
-            if step % args.log_every == 0 or steps.ending:
+            if step % args.log_every == 0 or steps.is_last:
                 figures = {"loss": loss, "accuracy": accuracy, "learning_rate": schedule(step)}
-                run.log(run.train_writer, step, {**figures, "images_per_second": steps.images_per_second})
-            if step % args.save_every == 0 or steps.ending:
-                figures = {**validate(predict, *held_out, args), **validate_strangers(embed, strangers, args)}
-                run.log(run.val_writer, step, figures)
-                suggested = run.save(net, optimizer, step, figures, suggest_flat)
+                run.log("train", step, {**figures, "images_per_second": steps.images_per_second})
+            if step % args.save_every == 0 or steps.is_last:
+                figures = {**validate(predict, data, args), **validate_held_out(embed, data.held_out, args.image_size)}
+                run.log("val", step, figures)
+                suggested = run.save(net, optimizer, step, figures, first_plateau)
                 print(
                     f"step {step}: validation loss {figures['loss']:.4f}, accuracy {figures['accuracy']:.3f}; "
                     f"saved {run.prefix(step)}"
                 )
     defaults = vars(parse_args([]))
     if steps.stopped:
-        run.end_stopped(defaults)
-    next_line = f"bash train_reid.sh --id_model={run.prefix(suggested['step'])}"
-    run.print_end(suggested, next_line + of_reid(args.val_identities, num_classes), defaults)
+        print(resume_advice(sys.argv[0], run.folder, vars(args), defaults))
+        sys.exit(130)
+    print(run.table(suggested))
+    options = val_identities_hint(args.val_identities, data.num_classes)
+    options += differing_options({"data_dir": args.data_dir}, defaults)
+    print(f"next: bash train_reid.sh --id_model={run.prefix(suggested['step'])}{options}")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,27 @@
-"""Retrains an ID model with triplet loss and offline batch-hard mining, so that pictures of one person lie close and
-others apart.
+"""Retrains an ID model with triplet loss and offline batch-hard mining: embeddings of one person become similar, those
+of different people dissimilar.
 
     bash train_reid.sh                                           with the values at its top
     python3 train_reid.py --id_model=models/id/m1                from the step that train_id suggests
     python3 train_reid.py --id_model=models/id/m1/model.ckpt-1500
-    python3 train_reid.py --restore=True --id=0                  goes on with models/reid/m0
+    python3 train_reid.py --restore=True --id=0                  resumes models/reid/m0
 
 Reads <data_dir>/bounding_box_train. Writes models/reid/m<N>/: reid_model-<step>.ckpt, args.json, validation.json and
 the TensorBoard runs train and val. Image size and width are those of the ID model.
 """
 
+import argparse
+import functools
 import math
-import time
+import sys
 from pathlib import Path
 
 from utils.errors import InputError, explained_imports, run_main
 from utils.options import (
+    AUGMENTATIONS,
     VAL_IDENTITIES,
     add_augmentation_options,
     add_run_options,
-    augmentation,
     make_parser,
     non_negative_float,
     non_negative_int,
@@ -27,49 +29,54 @@ from utils.options import (
     positive_int,
 )
 
+# Options that a resumed run must keep: the weights would not fit otherwise, or the curves could not be compared.
+FIXED_OPTIONS = ("embedding_size", "val_identities", "seed")
+
 
 def parse_args(argv=None):
     parser = make_parser(__doc__)
     add_run_options(
-        parser, "reid", 25000, 200, "25000 is what In Defense of the Triplet Loss (Hermans et al. 2017) trains"
+        parser, "reid", 25000, 200, "In Defense of the Triplet Loss (Hermans et al. 2017) trains 25000 steps"
     )
     # fmt: off
     add = parser.add_argument_group("data").add_argument
-    add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that holds bounding_box_train")
+    add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that contains bounding_box_train")
     add("--val_identities", type=non_negative_int, default=None,
-        help="identities held out for validation, 2 or more; by default those that the ID model left out "
-             f"(its own val_identities), or {VAL_IDENTITIES} where it left out none and so has seen them all")
+        help="identities held out for validation, 2 or more; default: those that the ID model held out "
+             f"(its val_identities), or {VAL_IDENTITIES} if it held out none and so was trained on all")
     add_augmentation_options(parser)
     add = parser.add_argument_group("network").add_argument
     add("--id_model", default="models/id/m0",
-        help="where the convolutions come from: a run folder (its suggested step) or a checkpoint such as "
+        help="the ID model whose convolutions are used: a run folder (its suggested step) or a checkpoint such as "
              "models/id/m1/model.ckpt-1500")
     add("--embedding_size", type=positive_int, default=2048,
-        help="numbers of an embedding; fewer make matching faster and a little less exact")
+        help="length of an embedding; shorter ones make matching faster and slightly less accurate")
     add = parser.add_argument_group("triplets").add_argument
     add("--margin", type=positive_float, default=0.1,
-        help="how much more similar the positive must be than the negative; "
-             "up (0.3) when most triplets have no loss, down when the embeddings collapse")
+        help="how much more similar the positive must be than the negative, as a difference of cosines; "
+             "increase it (0.3) when most triplets have no loss, decrease it when the embeddings collapse")
     add("--num_images", type=positive_int, default=5000,
-        help="N, images embedded for each mining: more gives harder triplets and takes longer "
-             "(5000: the setting of 'Re-ID done right' re-makes)")
+        help="N, images embedded in each mining; more images give harder triplets and take longer "
+             "(5000: re-implementations of 'Re-ID done right')")
     add("--k", type=positive_int, default=16,
-        help="batches between two minings: less keeps triplets hard for the current network, more saves time")
+        help="steps between two minings; fewer keep the triplets hard for the current network, more save time")
     add("--sample_num", type=positive_int, default=30,
-        help="the pair is drawn from this many hardest positives and negatives; "
-             "up when wrong labels or a collapse spoil training, 1 is the very hardest")
+        help="positive and negative are each drawn from this many hardest images; increase it if wrong labels "
+             "or a collapse spoil the training, 1 takes the very hardest")
     add("--batch_size", type=positive_int, default=24,
-        help="triplets a step, three pictures each; 24 are the 72 pictures of Hermans et al. 2017")
-    add = parser.add_argument_group("optimisation").add_argument
+        help="triplets per step, three images each (24 triplets are the 72 images of Hermans et al. 2017); "
+             "reduce it if GPU memory runs out")
+    add = parser.add_argument_group("optimization").add_argument
     add("--learning_rate", type=positive_float, default=1e-4,
-        help="highest rate of Adam; down when the loss sits at the margin. "
-             "Hermans et al. use 3e-4 from ImageNet; an ID model is nearer to its goal")
+        help="highest learning rate of Adam; decrease it when the loss stays at the margin "
+             "(Hermans et al. use 3e-4 from ImageNet weights; an ID model is closer to its goal)")
     add("--warmup_steps", type=non_negative_int, default=500,
-        help="steps over which the rate rises from 0: the new layer settles first")
+        help="steps in which the learning rate rises from 0, while the new layer settles")
     add("--decay_start", type=non_negative_int, default=15000,
-        help="step from which the rate falls along a cosine to 0 at num_steps (Hermans et al.: 15000)")
+        help="step from which the learning rate falls along a cosine to 0 at num_steps (Hermans et al.: 15000)")
     add("--weight_decay", type=non_negative_float, default=0.0,
-        help="factor on half the squared kernels, added to the loss (Hermans et al.: none)")
+        help="factor on half the sum of squared kernel weights, which is added to the loss; "
+             "0 is off (Hermans et al.: off)")
     # fmt: on
     return parser.parse_args(argv)
 
@@ -80,80 +87,88 @@ with explained_imports():
     import numpy as np
     import tensorflow as tf
 
-    from utils import checkpoint, dataset, dataset_checks, resnet
+    from utils import checkpoint, dataset, resnet
+    from utils.checkpoint_paths import find_checkpoint
+    from utils.device import enable_memory_growth
     from utils.evaluation.embed import ask_within, embed_paths, embedder, evaluate_within
     from utils.evaluation.ranked import Pictures, average_precisions, choose_queries, rank, ranked_grid
-    from utils.image_grid import triplet_grid
     from utils.losses import triplet_loss, weight_decay
     from utils.metrics import strict_threshold
     from utils.mining import draw_pool, mine_triplets
     from utils.training.projector import write_projector
-    from utils.training.run import Run, Steps, build_schedule, check_finite, suggest_map
+    from utils.training.rounds import Mining, mined_batches
+    from utils.training.run import Run, best_map, differing_options, find_resume_point, resume_advice
+    from utils.training.schedule import build_schedule
+    from utils.training.split import split_identities
+    from utils.training.steps import Steps, check_finite
 
-SHOWN_QUERIES = 5  # with their ranked answers in TensorBoard
-SHOWN_TIMES = 20  # in a run: each takes about a megabyte
+SHOWN_QUERIES = 5  # with their ranked gallery images in TensorBoard
+SHOWN_VALIDATIONS = 20  # per run: the images of one validation take about a megabyte
 
 
-def inherit(args, run):
-    """Takes image size, width and validation identities from the run that is continued, or from the ID model.
+# ---- options and data ----
 
-    Returns the ID checkpoint to start from, None for a run that is continued.
+
+def inherit_options(args, before):
+    """A copy of args with image_size, width, val_identities and split_seed.
+
+    before: the options of the ID model, or of the run that is resumed.
     """
-    if args.restore:
-        start, before = None, checkpoint.read_args(run.prefix(run.find_restored()))
-    else:
-        start = checkpoint.find_checkpoint(args.id_model, checkpoint.ID_PATTERN)
-        before = checkpoint.read_shape(start)
-    args.image_size, args.width = before["image_size"], before["width"]
-    if args.val_identities is None:
+    val_identities = args.val_identities
+    if val_identities is None:
         inherited = before.get("val_identities", 0)
-        args.val_identities = inherited if inherited >= 2 else VAL_IDENTITIES
-    another_set = Path(before.get("data_dir", args.data_dir)).resolve() != Path(args.data_dir).resolve()
-    if not args.restore and (another_set or args.val_identities > before.get("val_identities", 0)):
+        val_identities = inherited if inherited >= 2 else VAL_IDENTITIES
+    # The ID model held out identities by its own seed; another seed would validate on identities it was trained on.
+    split_seed = before.get("split_seed", before.get("seed", args.seed))
+    inherited = {"image_size": before["image_size"], "width": before["width"]}
+    inherited.update(val_identities=val_identities, split_seed=split_seed)
+    return argparse.Namespace(**{**vars(args), **inherited})
+
+
+def note_seen_identities(args, id_options) -> None:
+    """Prints a note if the ID model may have been trained on identities that validation uses."""
+    another_set = Path(id_options.get("data_dir", args.data_dir)).resolve() != Path(args.data_dir).resolve()
+    if another_set or args.val_identities > id_options.get("val_identities", 0):
         print(
-            "note: the ID model held out fewer identities or those of another data set, so it may have seen some that "
-            "validation is done on: those figures will look better than they are"
+            "note: the ID model held out fewer identities, or those of another data set, so it may have been trained "
+            "on some of those used for validation: the validation figures are then too high"
         )
-    # The ID model held out identities by its own seed; another draw would validate on people it was trained on.
-    args.split_seed = before.get("split_seed", before.get("seed", args.seed))
-    run.args.update(vars(args))
-    return start
 
 
-def split(data_dir, val_identities, seed):
-    """The pictures of bounding_box_train as two labelled sets: to train on, and of held-out identities.
+def split(data_dir, val_identities, seed) -> tuple:
+    """The images of bounding_box_train as two dataset.LabelledImages: to train on, and of held-out identities.
 
-    Either is (paths, identities, cameras), each (N,).
+    InputError if either part is too small for triplets.
     """
-    data = dataset.open_split(data_dir, "train")
-    dataset.check_images(data.paths)
-    dataset_checks.check_quickly(train=data)
-    shown = data.people()
-    paths, identities, cameras = np.array(data.paths)[shown], data.identities[shown], data.cameras[shown]  # (N,) each
+    identities = split_identities(data_dir, val_identities, seed)
+    train = identities.train
+    held_out = identities.held_out
+    num_train = len(np.unique(train.identities))
+    num_held_out = len(np.unique(held_out.identities))
     if val_identities < 2:
         raise InputError(
-            f"val_identities={val_identities} is too few, for validation compares people with each other: "
-            + dataset.fitting_val_identities(len(np.unique(identities)))
+            f"val_identities={val_identities} is too few, because validation compares identities with each other: "
+            + dataset.fitting_val_identities(num_train + num_held_out)
         )
-    held_out = dataset.hold_out_identities(identities, val_identities, seed)
-    kinds, counts = np.unique(identities[~held_out], return_counts=True)
-    if counts.max() == 1:
-        raise InputError(f"no identity in {data.folder} has two pictures, so no triplet can be made: add pictures")
+    if num_train == len(train.identities):
+        raise InputError(f"no identity in {identities.folder} has two images, so there are no triplets: add images")
     print(
-        f"{data.folder}: {np.sum(~held_out)} pictures of {len(kinds)} identities to train on, "
-        f"{held_out.sum()} of {val_identities} others to validate on"
+        f"{identities.folder}: {len(train.paths)} images of {num_train} identities to train on, "
+        f"{len(held_out.paths)} images of {num_held_out} other identities for validation"
     )
-    if len(np.unique(identities[held_out])) == held_out.sum():
-        raise InputError("no identity held out for validation has two pictures: raise val_identities, or add pictures")
-    columns = (paths, identities, cameras)
-    return tuple(column[~held_out] for column in columns), tuple(column[held_out] for column in columns)
+    if num_held_out == len(held_out.identities):
+        raise InputError("no identity held out for validation has two images: increase val_identities, or add images")
+    return train, held_out
 
 
-def centre_embedding(net, paths, args):
-    """Sets the bias of the new embedding layer so that the mean embedding of num_images pictures is zero.
+# ---- training ----
 
-    Pooled features are never negative, so all of them point much the same way: similarities would start close to 1,
-    and the first steps would be spent on what everybody has in common.
+
+def centre_embedding(net, paths, args) -> None:
+    """Sets the bias of the new embedding layer so that the mean embedding of num_images images is zero.
+
+    Pooled features are never negative and so have nearly the same direction. Without centring, all similarities would
+    start close to 1, and the first steps would only remove what all embeddings have in common.
     """
     pooled = tf.keras.Model(net.input, net.get_layer(resnet.POOL_LAYER).output)
     pool = draw_pool(len(paths), args.num_images, np.random.default_rng(args.seed))
@@ -165,7 +180,7 @@ def centre_embedding(net, paths, args):
 
 def build_train_step(net, optimizer, args):
     """One step of triplet loss on the embedding net, as a TensorFlow graph."""
-    kernels = [weight for name, weight in checkpoint.named_weights(net).items() if name.endswith("/kernel")]
+    kernels = checkpoint.kernels(net)
 
     @tf.function(reduce_retracing=True)
     def train_step(images):
@@ -173,166 +188,159 @@ def build_train_step(net, optimizer, args):
         with tf.GradientTape() as tape:
             embeddings = net(images, training=True)  # (3 * T, E)
             losses, positive, negative = triplet_loss(*tf.split(embeddings, 3), args.margin)
-            total = tf.reduce_mean(losses) + args.weight_decay * weight_decay(kernels)
+            total = tf.reduce_mean(losses)
+            if args.weight_decay:
+                total += args.weight_decay * weight_decay(kernels)
         optimizer.apply_gradients(zip(tape.gradient(total, net.trainable_variables), net.trainable_variables))
         return losses, positive, negative
 
     return train_step
 
 
-def mine(embed, train_set, args, rng):
-    """Steps 1 to 5 of the recipe: triplets as three (batch_size * k,) index arrays into the training set.
+def warn_of_collapse(spread, active, step) -> None:
+    """Prints a warning if all embeddings move to one point: the loss then stays at the margin.
 
-    With them come figures of what the pool looked like, and a picture of its hardest triplets, (H, W, 3) uint8 RGB.
+    spread: of the mining; active: the share of triplets with loss.
     """
-    paths, identities, _ = train_set
-    pool = draw_pool(len(paths), args.num_images, rng)  # (N,)
-    embeddings = embed_paths(embed, paths[pool], args.image_size)  # (N, E)
-    try:
-        triplets = mine_triplets(embeddings, identities[pool], args.batch_size * args.k, args.sample_num, rng)
-    except ValueError as error:
-        raise InputError(f"no triplet among {len(pool)} images drawn ({error}): raise num_images") from None
-    anchors, positives, negatives = (embeddings[index] for index in triplets)  # (T, E) each
-    positive = np.sum(anchors * positives, axis=1)  # (T,)
-    negative = np.sum(anchors * negatives, axis=1)  # (T,)
-    # 1 less the mean similarity of any two: 0 when all are the same.
-    spread = 1 - float(np.sum(embeddings.mean(axis=0) ** 2))
-    figures = {
-        "mining/positive_similarity": positive.mean(),
-        "mining/negative_similarity": negative.mean(),
-        "embedding_spread": spread,
-    }
-    hardest = np.argsort(positive - negative)[:8]
-    pictures = triplet_grid([paths[pool[index[hardest]]] for index in triplets], positive[hardest], negative[hardest])
-    return [pool[index] for index in triplets], figures, pictures
-
-
-def triplet_batches(paths, triplets, args, seed):
-    """Mined triplets as k batches (3 * T, H, W, 3) uint8, T = batch_size: anchors, then positives, then negatives."""
-    by_batch = np.stack(triplets).reshape(3, args.k, args.batch_size).transpose(1, 0, 2)  # (k, 3, T) indices into paths
-    paths = paths[by_batch.ravel()]  # (k * 3 * T,)
-    batches = dataset.training_batches(
-        paths, np.zeros(len(paths)), args.image_size, 3 * args.batch_size, seed, augmentation(args), shuffle=False
-    )
-    return (images for images, _ in batches)
-
-
-def warn_of_collapse(spread, active, step):
-    """Says it in words when the embeddings shrink to one point: the loss then sits at the margin for ever."""
     if spread < 0.02 and active > 0.9:
         print(
-            f"step {step}: the embeddings are collapsing (two pictures of anybody are {1 - spread:.3f} similar, "
+            f"step {step}: the embeddings are collapsing (any two images have a similarity of {1 - spread:.3f}, "
             f"{100 * active:.0f} % of the triplets have loss): stop, "
             "and start again with a lower learning_rate, a larger sample_num or a smaller margin"
         )
 
 
-def validate(embeddings, val_set, args) -> dict:
+# ---- validation ----
+
+
+def validate(embeddings, held_out, args) -> dict:
     """Figures of the held-out identities from their embeddings, (M, E).
 
-    Loss of triplets mined among them, rank-1 and mAP with one query a camera, and the demo's first threshold.
+    The loss of triplets mined among them, rank-1 and mAP with one query per camera, and the demo's first threshold.
     """
-    paths, identities, cameras = val_set
     rng = np.random.default_rng(args.seed)
-    anchors, positives, negatives = mine_triplets(embeddings, identities, len(paths), args.sample_num, rng)
+    anchors, positives, negatives = mine_triplets(
+        embeddings, held_out.identities, len(held_out.paths), args.sample_num, rng
+    )
     losses, _, _ = triplet_loss(embeddings[anchors], embeddings[positives], embeddings[negatives], args.margin)
-    figures = evaluate_within(embeddings, identities, cameras)
-    threshold = strict_threshold(embeddings, identities, cameras)
+    figures = evaluate_within(embeddings, held_out.identities, held_out.cameras)
+    threshold = strict_threshold(embeddings, held_out.identities, held_out.cameras)
     return {"loss": float(np.mean(losses)), "rank1": figures["rank1"], "mAP": figures["mAP"], "threshold": threshold}
 
 
-def show_validation(run, step, embeddings, val_set, args) -> None:
-    """Into TensorBoard: the held-out pictures as points of the projector, and the ranked answers to a few of them.
+def show_validation(run, step, embeddings, held_out, seed) -> None:
+    """Writes the held-out images to TensorBoard: as points of the projector, and ranked for a few queries.
 
-    The same queries every time. About SHOWN_TIMES in a run, since the pictures of all validations would fill a disk.
+    The queries are the same in every validation.
     """
-    paths, identities, cameras = val_set
-    write_projector(run.folder / "val", embeddings, paths, identities, cameras)
-    asking, cameras = ask_within(identities, cameras)
-    gallery = Pictures(paths, embeddings, identities, cameras)
-    queries = Pictures(*(column[asking] for column in gallery))
+    write_projector(run.folder / "val", embeddings, *held_out)
+    chosen, cameras = ask_within(held_out.identities, held_out.cameras)
+    gallery = Pictures(held_out.paths, embeddings, held_out.identities, cameras)
+    queries = Pictures(*(column[chosen] for column in gallery))
     precisions = average_precisions(queries, gallery)
-    rows = rank(queries, gallery, choose_queries("random", SHOWN_QUERIES, queries, precisions, args.seed), precisions)
-    picture = ranked_grid(rows, queries, gallery, f"step {step}, identities never trained on")
-    run.show_picture(run.val_writer, "ranked answers", step, picture)
+    rows = rank(queries, gallery, choose_queries("random", SHOWN_QUERIES, queries, precisions, seed), precisions)
+    run.log_image("val", "val/ranked", step, ranked_grid(rows, queries, gallery, f"step {step}, held-out identities"))
 
 
-def main(args):
-    tf.keras.utils.set_random_seed(args.seed)
-    run = Run(args.models_dir, "reid", checkpoint.REID_PATTERN, vars(args), args.keep)
-    start = inherit(args, run)
-    if run.first_step >= args.num_steps:
-        print(f"{run.folder} has made its {run.first_step} steps already: raise num_steps to go on")
+def save_step(run, net, optimizer, step, embeddings, held_out, args) -> dict:
+    """Validates the held-out embeddings (M, E), logs and saves the step, and returns the suggested checkpoint."""
+    figures = validate(embeddings, held_out, args)
+    run.log("val", step, figures)
+    suggested = run.save(net, optimizer, step, figures, best_map)
+    print(
+        f"step {step}: validation loss {figures['loss']:.4f}, rank-1 {figures['rank1']:.1f} %, "
+        f"mAP {figures['mAP']:.1f} %; saved {run.prefix(step)}"
+    )
+    return suggested
+
+
+# ---- the script ----
+
+
+def find_start(args) -> tuple:
+    """Where the weights come from: (all options, ResumePoint of the run to resume or None, ID checkpoint or None)."""
+    if args.restore:
+        options = (vars(args), FIXED_OPTIONS)
+        point = find_resume_point(args.models_dir, "reid", checkpoint.REID_PATTERN, args.id, *options)
+        return inherit_options(args, point.about), point, None
+    id_model = find_checkpoint(args.id_model, checkpoint.ID_PATTERN)
+    id_options = checkpoint.read_shape(id_model)
+    args = inherit_options(args, id_options)
+    note_seen_identities(args, id_options)
+    return args, None, id_model
+
+
+def start_run(net, train, id_model, args) -> Run:
+    """A new run: the convolutions of the ID model under a new embedding layer."""
+    checkpoint.load_backbone(net, id_model)
+    with dataset.decode_errors_named(train.paths):
+        centre_embedding(net, train.paths, args)
+    about = {**vars(args), "started_from": id_model}
+    run = Run.new(args.models_dir, "reid", checkpoint.REID_PATTERN, about, args.keep)
+    print(f"starting from the convolutions of {id_model}, with a new embedding layer")
+    return run
+
+
+def main(given):
+    enable_memory_growth()
+    tf.keras.utils.set_random_seed(given.seed)
+    args, point, id_model = find_start(given)
+    if point and point.step >= args.num_steps:
+        print(f"{point.folder} has already made its {point.step} steps: raise num_steps to continue")
         return
 
-    # Data: some identities are kept apart, for what counts is how well people are told apart who were never trained on.
-    train_set, val_set = split(args.data_dir, args.val_identities, args.split_seed)
+    # Data: validation uses held-out identities, because the network must recognise people it was not trained on.
+    train, held_out = split(args.data_dir, args.val_identities, args.split_seed)
 
-    # Network: the convolutions of the ID model under a new embedding layer.
+    # Network and optimizer.
     net = resnet.build_embedding_net(args.image_size, args.width, args.embedding_size)
-    schedule = build_schedule(args, args.decay_start)
+    schedule = build_schedule(args.learning_rate, args.warmup_steps, args.decay_start, args.num_steps)
     optimizer = tf.keras.optimizers.Adam(schedule)
     optimizer.build(net.trainable_variables)
-    if args.restore:
-        run.restore(net, optimizer)
+    if point:
+        run = Run.resume(point, net, optimizer, vars(args), args.keep)
     else:
-        checkpoint.load_backbone(net, start)
-        with dataset.naming_unreadable(train_set[0]):
-            centre_embedding(net, train_set[0], args)
-        run.start_new({"started_from": start})
-        print(f"starting from the convolutions of {start}, with a new embedding layer")
-    train_step, embed = build_train_step(net, optimizer, args), embedder(net)
+        run = start_run(net, train, id_model, args)
+    train_step = build_train_step(net, optimizer, args)
+    embed = functools.partial(embed_paths, embedder(net), image_size=args.image_size)  # N paths -> (N, E)
 
-    # Training: mine batch_size * k triplets, train on them once, mine again with what was learnt.
-    show_every = math.ceil(args.num_steps / args.save_every / SHOWN_TIMES)  # validations
-    used = [*train_set[0], *val_set[0]]
-    with dataset.naming_unreadable(used), Steps(run.first_step, args.num_steps, 3 * args.batch_size) as steps:
-        for step in steps:
-            begun = time.monotonic()
-            if (step - 1 - run.first_step) % args.k == 0:
-                rng = np.random.default_rng([args.seed, step])
-                triplets, mined, hardest = mine(embed, train_set, args, rng)
-                batches = triplet_batches(train_set[0], triplets, args, int(rng.integers(2**31)))
-                mining_seconds, training_seconds = time.monotonic() - begun, 0.0
-                begun = time.monotonic()
-            losses, positive, negative = (values.numpy() for values in train_step(next(batches)))  # (T,) each
-            steps.took(time.monotonic() - begun)
-            training_seconds += time.monotonic() - begun
-            loss, active = float(losses.mean()), float((losses > 0).mean())
-            check_finite(loss, step, run)
-            if (step - run.first_step) % args.k == 0:
-                warn_of_collapse(mined["embedding_spread"], active, step)
-            steps.show(loss=loss, active=active, spread=mined["embedding_spread"])
-            if step % args.log_every == 0 or steps.ending:
-                figures = {
-                    "loss": loss,
-                    "active_triplets": active,
-                    "positive_similarity": positive.mean(),
-                    "negative_similarity": negative.mean(),
-                    "learning_rate": schedule(step),
-                    "images_per_second": steps.images_per_second,
-                    **mined,
-                    "seconds/mining": mining_seconds,
-                    "seconds/training": training_seconds,
-                }
-                run.log(run.train_writer, step, figures)
-            if step % args.save_every == 0 or steps.ending:
-                embeddings = embed_paths(embed, val_set[0], args.image_size)  # (M, E)
-                figures = validate(embeddings, val_set, args)
-                if steps.ending or (step // args.save_every - 1) % show_every == 0:
-                    show_validation(run, step, embeddings, val_set, args)
-                run.log(run.val_writer, step, figures)
-                run.show_picture(run.train_writer, "hardest triplets: anchor, positive, negative", step, hardest)
-                suggested = run.save(net, optimizer, step, figures, suggest_map)
-                print(
-                    f"step {step}: validation loss {figures['loss']:.4f}, rank-1 {figures['rank1']:.1f} %, "
-                    f"mAP {figures['mAP']:.1f} %; saved {run.prefix(step)}"
-                )
+    # Training: mine, train on k batches, mine again.
+    mining = Mining(args.num_images, args.sample_num, args.batch_size, args.k, args.seed)
+    augmentation = {name: getattr(args, name) for name in AUGMENTATIONS}
+    batches = mined_batches(embed, train, mining, run.first_step + 1, args.image_size, augmentation)
+    show_every = math.ceil(args.num_steps / args.save_every / SHOWN_VALIDATIONS)  # validations
+    used = [*train.paths, *held_out.paths]
+    with dataset.decode_errors_named(used), Steps(run.first_step, args.num_steps, 3 * args.batch_size) as steps:
+        for step, (mined, images) in zip(steps, batches):  # images: (3 * T, H, W, 3) uint8
+            losses, positive, negative = (values.numpy() for values in train_step(images))  # (T,) each
+            steps.record_time(excluding=mined.seconds if step == mined.first_step else 0.0)
+            loss = float(losses.mean())
+            active = float((losses > 0).mean())
+            check_finite(loss, step, run.folder)
+            if step == mined.last_step:
+                warn_of_collapse(mined.spread, active, step)
+            steps.show(loss=loss, active=active, spread=mined.spread)
+            if step % args.log_every == 0 or steps.is_last:
+                figures = {"loss": loss, "learning_rate": schedule(step), "images_per_second": steps.images_per_second}
+                figures.update(mined.figures())
+                figures["mining/active_triplets"] = active
+                figures["batch/positive_similarity"] = positive.mean()
+                figures["batch/negative_similarity"] = negative.mean()
+                figures["time/training_s"] = args.k * steps.seconds_per_step
+                run.log("train", step, figures)
+            if step % args.save_every == 0 or steps.is_last:
+                embeddings = embed(held_out.paths)  # (M, E)
+                if steps.is_last or (step // args.save_every - 1) % show_every == 0:
+                    show_validation(run, step, embeddings, held_out, args.seed)
+                    run.log_image("train", "mining/hardest_triplets", step, mined.hardest_image(train.paths))
+                suggested = save_step(run, net, optimizer, step, embeddings, held_out, args)
     defaults = vars(parse_args([]))
     if steps.stopped:
-        run.end_stopped(defaults)
+        print(resume_advice(sys.argv[0], run.folder, vars(given), defaults))
+        sys.exit(130)
     best = run.prefix(suggested["step"])
-    run.print_end(suggested, f"bash test_reid.sh --model={best}", defaults)
+    print(run.table(suggested))
+    print(f"next: bash test_reid.sh --model={best}{differing_options({'data_dir': args.data_dir}, defaults)}")
     print(f"  or to the device: scp {best}* USER@JETSON:")
 
 

@@ -40,6 +40,7 @@ import numpy as np
 
 from assets.canvas import BLUE, FAINT, GREEN, INK, RED, Canvas
 from utils import checkpoint
+from utils.checkpoint_paths import find_checkpoint
 from utils.dataset import open_split
 from utils.evaluation.embed import embed_paths, embedder
 
@@ -55,7 +56,7 @@ class Gallery:
         people = split.identities > 0  # no distractors, no junk
         self.paths = [path for path, wanted in zip(split.paths, people) if wanted]
         self.identities, self.cameras = split.identities[people], split.cameras[people]
-        net, options = checkpoint.load_net(checkpoint.find_checkpoint(Path(args.models) / "reid/m0"))
+        net, options = checkpoint.load_net(find_checkpoint(Path(args.models) / "reid/m0"))
         self.embeddings = embed_paths(embedder(net), self.paths, options["image_size"])  # (N, E)
         self.similarity = self.embeddings @ self.embeddings.T  # (N, N)
         same = self.identities[:, None] == self.identities[None]

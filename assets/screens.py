@@ -50,7 +50,7 @@ from assets.canvas import FOLDER, LARGEST, save
 from tests.browser import Browser, find
 
 FRAME = 400  # of the demo's video: several people in view, all of them known for a while
-TAGS = "^(loss|rank1|mAP|embedding_spread|active_triplets|accuracy)$"
+TAGS = "^(loss|rank1|mAP|mining/embedding_spread|mining/active_triplets|accuracy)$"
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
@@ -150,7 +150,7 @@ def tensorboard(args) -> None:
 
 def test_results(args, names) -> None:
     """What test_reid.py draws: Ranked.jpg and Threshold.PNG."""
-    from utils.checkpoint import find_checkpoint
+    from utils.checkpoint_paths import find_checkpoint
 
     prefix = find_checkpoint(f"{args.models}/reid/m0")
     with tempfile.TemporaryDirectory() as folder:

@@ -75,6 +75,7 @@ from benchmarks import footage
 from benchmarks.footage import frames, link
 from utils import checkpoint
 from utils.boxes import iou
+from utils.checkpoint_paths import find_checkpoint
 from utils.deploy.detector import Detector
 from utils.deploy.reid_net import pixels
 from utils.device import origin
@@ -326,7 +327,7 @@ def main(args):
     for option, path in (("--video", args.video), ("--detector", args.detector)):
         if not Path(path).exists():
             raise InputError(f"{option} {path} does not exist: run bash setup.sh, or name the place")
-    prefixes = [checkpoint.find_checkpoint(path) for path in args.checkpoints]  # before minutes of looking for people
+    prefixes = [find_checkpoint(path) for path in args.checkpoints]  # before minutes of looking for people
     if args.strips and Path(args.strips).exists() and not Path(args.strips).is_dir():
         raise InputError(f"--strips {args.strips} is a file: name a folder")
     rate = footage.frame_rate(args.video)

@@ -1,9 +1,9 @@
-"""How long a training step of the ID network takes with the fused BatchNorm of utils/resnet.py and with Keras' own.
+"""Times a training step of the ID network with utils.resnet.FusedBatchNorm and with Keras' own BatchNormalization.
 
     python3 -m benchmarks.train_step                                  the network of quick_run.sh
     python3 -m benchmarks.train_step --image_size 256x128 --width 1 --batch_size 64 --steps 5
 
-Both take turns in one process on the same pictures, so that the ratio holds on a noisy machine too.
+Both run alternately in one process on the same images, so that the ratio also holds on a busy machine.
 """
 
 import sys
@@ -16,11 +16,17 @@ from utils.options import as_image_size, as_width, file_to_write, make_parser, p
 def parse_args(argv=None):
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--image_size", type=as_image_size, default=[96, 48], metavar="HxW", help="of the pictures, in pixels")
-    add("--width", type=as_width, default=0.25, help="factor on ResNet-50's filters")
-    add("--batch_size", type=positive_int, default=64, help="pictures a step")
-    add("--steps", type=positive_int, default=40, help="of each that are timed, after two that are not")
-    add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures there")
+    add(
+        "--image_size",
+        type=as_image_size,
+        default=[96, 48],
+        metavar="HxW",
+        help="size of the images in pixels, height first",
+    )
+    add("--width", type=as_width, default=0.25, help="factor on the number of ResNet-50's filters")
+    add("--batch_size", type=positive_int, default=64, help="images per step")
+    add("--steps", type=positive_int, default=40, help="timed steps of each, after two that are not timed")
+    add("--json", type=file_to_write, default=None, metavar="FILE", help="write the figures to this file")
     return parser.parse_args(argv)
 
 
@@ -34,16 +40,12 @@ from utils.device import origin
 from utils.files import write_json
 from utils.losses import id_loss
 
-CLASSES = 650  # people in quick_run.sh's training set, about
+CLASSES = 650  # about as many as quick_run.sh trains on
 
 
-def build_step(batchnorm, args):
-    """A function of (B, H, W, 3) uint8 and (B,) int32 that makes one step; batchnorm: the layer class."""
-    own, resnet.BatchNorm = resnet.BatchNorm, batchnorm
-    try:
-        net = resnet.build_id_net(CLASSES, args.image_size, args.width)
-    finally:
-        resnet.BatchNorm = own
+def build_step(batchnorm, image_size, width):
+    """A function of (B, H, W, 3) uint8 and (B,) int32 that makes one training step; batchnorm: the layer class."""
+    net = resnet.build_id_net(CLASSES, image_size, width, batchnorm)
     optimizer = tf.keras.optimizers.Adam(1e-3)
     optimizer.build(net.trainable_variables)
 
@@ -62,8 +64,8 @@ def main(args) -> None:
     images = tf.constant(rng.integers(0, 256, (args.batch_size, *args.image_size, 3), dtype=np.uint8))
     labels = tf.constant(rng.integers(0, CLASSES, args.batch_size, dtype=np.int32))
     steps = {
-        "fused": build_step(resnet.BatchNorm, args),
-        "keras": build_step(tf.keras.layers.BatchNormalization, args),
+        "fused": build_step(resnet.FusedBatchNorm, args.image_size, args.width),
+        "keras": build_step(tf.keras.layers.BatchNormalization, args.image_size, args.width),
     }
     seconds = {name: [] for name in steps}
     for number in range(args.steps + 2):
@@ -72,9 +74,9 @@ def main(args) -> None:
             step(images, labels).numpy()
             if number > 1:
                 seconds[name].append(time.perf_counter() - begun)
-    medians = {name: float(np.median(some)) for name, some in seconds.items()}
+    medians = {name: float(np.median(values)) for name, values in seconds.items()}
     for name, median in medians.items():
-        print(f"{name:<6}{1000 * median:>8.1f} ms a step (median of {args.steps})")
+        print(f"{name:<6}{1000 * median:>8.1f} ms per step (median of {args.steps})")
     print(f"Keras' own takes {medians['keras'] / medians['fused']:.2f} times as long")
     if args.json:
         figures = {f"{name}_ms": 1000 * median for name, median in medians.items()}

@@ -30,7 +30,7 @@ def test_file_names(tmp_path, name, identity, camera):
 
 
 @pytest.mark.parametrize("name", ["person.jpg", "0001.jpg", "_c1.jpg", "abc_c1s1_000001_00.jpg", "0001_d1.jpg"])
-def test_a_name_that_does_not_parse_is_named(tmp_path, name):
+def test_a_name_that_does_not_parse_is_an_error(tmp_path, name):
     (tmp_path / "0002_c1s1_000451_03.jpg").touch()
     (tmp_path / name).touch()
     with pytest.raises(InputError, match=f"{name}.*get_class_from_path"):
@@ -42,11 +42,11 @@ def test_missing_and_empty_folders_are_named(tmp_path):
         dataset.open_split(tmp_path, "train")
     (tmp_path / "bounding_box_train").mkdir()
     (tmp_path / "bounding_box_train" / "Thumbs.db").touch()
-    with pytest.raises(InputError, match="no .jpg or .png picture in .*bounding_box_train"):
+    with pytest.raises(InputError, match="no .jpg or .png image in .*bounding_box_train"):
         dataset.open_split(tmp_path, "train")
 
 
-def test_other_names_need_one_method(tmp_path):
+def test_other_file_names_need_one_method(tmp_path):
     class Cows(dataset.ImageDataset):
         def get_class_from_path(self, path):
             return int(path.split("cow")[-1].split(".")[0])
@@ -54,21 +54,21 @@ def test_other_names_need_one_method(tmp_path):
     (tmp_path / "cow17.jpg").touch()
     cows = Cows(tmp_path)
     assert cows.identities.tolist() == [17] and cows.cameras.tolist() == [dataset.UNKNOWN_CAMERA]
-    with pytest.raises(InputError, match="can't tell the camera .*cow17.jpg"):
+    with pytest.raises(InputError, match="cannot read the camera .*cow17.jpg"):
         cows.require_cameras()
 
 
-def test_a_smaller_number_of_held_out_identities_is_a_part_of_a_larger():
+def test_hold_out_identities_of_a_smaller_number_are_among_those_of_a_larger():
     identities = np.repeat(np.arange(100), 3)
     few, many = (set(identities[dataset.hold_out_identities(identities, count, seed=1)]) for count in (5, 20))
     assert len(few) == 5 and few < many
 
 
-def test_a_folder_or_a_dead_link_with_a_pictures_name_is_named(tmp_path):
+def test_check_images_names_a_folder_and_a_dead_link(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "link.jpg").symlink_to("nowhere.jpg")
     for name in ("folder.jpg", "link.jpg"):
-        with pytest.raises(InputError, match=f"{name} can't be read"):
+        with pytest.raises(InputError, match=f"{name} cannot be read"):
             dataset.check_images([str(tmp_path / name)])
 
 
@@ -78,14 +78,14 @@ def test_markets_own_query_folder_is_accepted(tmp_path):
     assert len(dataset.open_split(tmp_path, "query")) == 1
 
 
-def test_junk_and_distractors_are_no_people(tmp_path):
+def test_people_are_neither_junk_nor_distractors(tmp_path):
     for name in ("-1_c1_1.jpg", "0000_c1_1.jpg", "0007_c1_1.jpg"):
         (tmp_path / name).touch()
     data = dataset.ImageDataset(tmp_path)
     assert [data.identities[index] for index in data.people()] == [7]
 
 
-def test_held_out_identities_and_images():
+def test_hold_out_identities_and_images():
     identities = np.repeat(np.arange(10), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
     held_out = dataset.hold_out_identities(identities, 4, seed=3)
     assert len(set(identities[held_out])) == 4 and not set(identities[held_out]) & set(identities[~held_out])
@@ -101,73 +101,81 @@ def test_held_out_identities_and_images():
     assert np.bincount(identities[kept]).tolist() == [1, 2, 2, 2, 3, 4, 5, 6, 7, 8]
 
 
-def smooth_picture(path, size=(90, 50), seed=0):
-    picture = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-    cv2.imwrite(str(path), cv2.GaussianBlur(picture, (0, 0), 3))
+def smooth_image(path, size=(90, 50), seed=0):
+    image = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), cv2.GaussianBlur(image, (0, 0), 3))
     return str(path)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 @pytest.mark.parametrize("image_size", [(128, 64), (32, 32)])
-def test_decoding_is_that_of_opencv(tmp_path, suffix, image_size):
-    path = smooth_picture(tmp_path / f"a.{suffix}")
+def test_decode_and_resize_agrees_with_opencv(tmp_path, suffix, image_size):
+    path = smooth_image(tmp_path / f"a.{suffix}")
     ours = dataset.decode_and_resize(path, image_size).numpy()
     theirs = cv2.resize(cv2.imread(path)[..., ::-1], image_size[::-1], interpolation=cv2.INTER_LINEAR)
     assert np.abs(ours - theirs).max() <= 1  # OpenCV rounds to whole numbers
 
 
-def test_augmentation_is_a_function_of_its_seed_and_every_part_can_be_off():
+def test_augment_depends_on_its_seed_alone_and_every_part_can_be_off():
     image = tf.constant(np.random.default_rng(0).integers(0, 256, (64, 32, 3)), tf.float32)
-    off = dict(flip=False, pad_crop=0, erase=0.0, jitter=0.0)
+    off = dict(flip=False, pad=0, random_erasing=0.0, color_jitter=0.0)
     np.testing.assert_array_equal(dataset.augment(image, tf.constant([1, 2]), **off), image)
-    for part in (dict(flip=True), dict(pad_crop=5), dict(erase=1.0), dict(jitter=0.3)):
+    for part in (dict(flip=True), dict(pad=5), dict(random_erasing=1.0), dict(color_jitter=0.3)):
         options = {**off, **part}
-        pictures = [dataset.augment(image, tf.constant([1, number]), **options).numpy() for number in range(8)]
-        np.testing.assert_array_equal(pictures[3], dataset.augment(image, tf.constant([1, 3]), **options))
-        assert len({picture.tobytes() for picture in pictures}) >= 2, part
-        assert all(picture.shape == (64, 32, 3) and picture.min() >= 0 and picture.max() <= 255 for picture in pictures)
+        changed = [dataset.augment(image, tf.constant([1, number]), **options).numpy() for number in range(8)]
+        np.testing.assert_array_equal(changed[3], dataset.augment(image, tf.constant([1, 3]), **options))
+        assert len({one.tobytes() for one in changed}) >= 2, part
+        assert all(one.shape == (64, 32, 3) and one.min() >= 0 and one.max() <= 255 for one in changed)
 
 
-def test_flipping_mirrors_and_erasing_covers_2_to_40_percent():
+def test_augment_mirrors_half_and_erases_2_to_40_percent():
     image = tf.constant(np.random.default_rng(0).integers(0, 100, (64, 32, 3)), tf.float32)
-    flips = [dataset.augment(image, tf.constant([0, n]), pad_crop=0, erase=0.0).numpy() for n in range(100)]
-    mirrored = sum(np.array_equal(picture, image[:, ::-1]) for picture in flips)
+    flips = [dataset.augment(image, tf.constant([0, n]), pad=0, random_erasing=0.0).numpy() for n in range(100)]
+    mirrored = sum(np.array_equal(one, image[:, ::-1]) for one in flips)
     assert 30 <= mirrored <= 70 and all(np.array_equal(p, image) or np.array_equal(p, image[:, ::-1]) for p in flips)
-    erased = [dataset.augment(image, tf.constant([0, n]), flip=False, pad_crop=0, erase=1.0).numpy() for n in range(60)]
-    shares = [np.mean(np.any(picture != image, axis=-1)) for picture in erased]
-    assert 0.01 <= min(shares) < 0.12 and 0.3 < max(shares) <= 0.45  # rectangles end at pixel borders
+    erase = dict(flip=False, pad=0, random_erasing=1.0)
+    erased = [dataset.augment(image, tf.constant([0, n]), **erase).numpy() for n in range(60)]
+    shares = [np.mean(np.any(one != image, axis=-1)) for one in erased]
+    assert 0.01 <= min(shares) < 0.12 and 0.3 < max(shares) <= 0.45  # rectangles end at pixel edges
 
 
 def make_files(tmp_path, count):
-    return [smooth_picture(tmp_path / f"{number:04d}_c1_1.png", (32, 32), number) for number in range(count)]
+    return [smooth_image(tmp_path / f"{number:04d}_c1_1.png", (32, 32), number) for number in range(count)]
 
 
-def test_training_batches_go_on_where_they_stopped(tmp_path):
+def test_shuffled_batches_continue_where_they_stopped(tmp_path):
     paths = make_files(tmp_path, 7)
     options = dict(image_size=(32, 32), batch_size=3, seed=5, augmentation={})
-    endless = dataset.training_batches(paths, np.arange(7), **options)
+    endless = dataset.shuffled_batches(paths, np.arange(7), **options)
     all_batches = [(images.numpy(), labels.numpy()) for images, labels in endless.take(7)]
-    gone_on = dataset.training_batches(paths, np.arange(7), first_batch=4, **options)
-    for (images, labels), (images_after, labels_after) in zip(all_batches[4:], gone_on):
+    resumed = dataset.shuffled_batches(paths, np.arange(7), first_batch=4, **options)
+    for (images, labels), (images_after, labels_after) in zip(all_batches[4:], resumed):
         np.testing.assert_array_equal(labels, labels_after)
         np.testing.assert_array_equal(images, images_after)
     seen = np.concatenate([labels for _, labels in all_batches])
     assert sorted(seen[:7]) == sorted(seen[7:14]) == list(range(7)) and seen[:7].tolist() != seen[7:14].tolist()
 
 
-def test_without_shuffling_the_order_stands(tmp_path):
+def test_ordered_batches_keep_the_order_and_depend_on_seed_and_place_alone(tmp_path):
     paths = make_files(tmp_path, 5)
-    batches = dataset.training_batches(paths, np.arange(5), (32, 32), 2, 0, {}, shuffle=False)
-    assert [labels.numpy().tolist() for _, labels in batches] == [[0, 1], [2, 3], [4]]
+    unchanged = dict(flip=False, pad=0, random_erasing=0.0)
+    batches = [images.numpy() for images in dataset.ordered_batches(paths, (32, 32), 2, 0, unchanged)]
+    assert [len(images) for images in batches] == [2, 2, 1]
+    plain = [images.numpy() for images in dataset.image_batches(paths, (32, 32), 5)]
+    np.testing.assert_array_equal(np.concatenate(batches), plain[0])
+    for seed, other in ((3, 3), (3, 4)):
+        by_two = np.concatenate([images.numpy() for images in dataset.ordered_batches(paths, (32, 32), 2, seed, {})])
+        by_five = next(iter(dataset.ordered_batches(paths, (32, 32), 5, other, {}))).numpy()
+        assert np.array_equal(by_two, by_five) == (seed == other)
 
 
-def test_files_that_are_no_pictures_are_named(tmp_path):
+def test_check_images_names_files_that_are_no_images(tmp_path):
     good = make_files(tmp_path, 2)
     dataset.check_images(good)
-    whole = open(smooth_picture(tmp_path / "a.jpg"), "rb").read()
+    whole = open(smooth_image(tmp_path / "a.jpg"), "rb").read()
     bad = (
         ("empty.jpg", b"", "is empty"),
-        ("text.jpg", b"not a picture", "is no JPEG or PNG"),
+        ("text.jpg", b"not an image", "is no JPEG or PNG"),
         ("cut.jpg", whole[:400], "cut short"),
     )
     for name, content, reason in bad:
@@ -178,9 +186,9 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
     dataset.check_images([str(tmp_path / "padded.jpg")])
 
 
-def test_an_error_while_decoding_gets_its_name(tmp_path):
+def test_decode_errors_named_names_the_file(tmp_path):
     paths = make_files(tmp_path, 3)
     (tmp_path / "0001_c1_1.png").write_bytes(b"gone")
     with pytest.raises(InputError, match="0001_c1_1.png"):
-        with dataset.naming_unreadable(paths):
+        with dataset.decode_errors_named(paths):
             list(dataset.image_batches(paths, (32, 32), 2))

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 GROUND = ("errors", "options", "files", "progress", "device", "boxes")
 RECIPE = ("dataset", "resnet", "losses", "mining", "metrics")
-MIDDLE = ("checkpoint", "dataset_checks", "image_grid")
+MIDDLE = ("checkpoint", "checkpoint_paths", "dataset_checks", "image_grid")
 # What each room may import besides itself; scripts, benchmarks and tests may import everything.
 ALLOWED = {
     "ground": (),

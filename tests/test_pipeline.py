@@ -85,7 +85,7 @@ def test_a_refused_command_replaces_nothing(checkpoint, tmp_path, monkeypatch):
     shutil.copytree(Path(checkpoint[0]).parent, tmp_path / "m0")
     for asked, sentence in (
         (Asked(tmp_path, "reid_model-200.ckpt"), "there is no reid_model-200.ckpt: "),
-        (Asked(tmp_path, str(tmp_path / "m7")), "there is no .*m7: name one that is there, such as .*m0"),
+        (Asked(tmp_path, str(tmp_path / "m7")), "there is no .*m7: name one that exists, such as .*m0"),
         (Asked(tmp_path, "objj"), "^objj is neither obj nor a checkpoint: "),
         (Asked(tmp_path, str(id_model)), "is an ID model"),
         (Asked(tmp_path, whole, **pictures), "no folder .*gone: name one that holds pictures"),

@@ -1,4 +1,4 @@
-"""The projector's files, and a real TensorBoard that serves them and the ranked pictures of a run it was watching."""
+"""The files of the projector, and a real TensorBoard that serves them and the ranked images of a run it watches."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ import pytest
 
 import train_reid
 from utils import checkpoint
-from utils.dataset import open_split
+from utils.dataset import LabelledImages, open_split
 from utils.errors import InputError
 from utils.training import projector
 from utils.training.run import Run
@@ -23,7 +23,7 @@ from utils.training.run import Run
 SIDE = projector.THUMBNAIL
 
 
-def write_pictures(folder, count, size=(96, 48)):
+def write_images(folder, count, size=(96, 48)):
     """Files of one colour each, (paths, colours as RGB)."""
     folder.mkdir()
     colours = np.random.default_rng(0).integers(0, 256, (count, 3))
@@ -33,9 +33,9 @@ def write_pictures(folder, count, size=(96, 48)):
     return paths, colours
 
 
-def test_rows_labels_and_thumbnails_belong_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(projector, "MOST", 5)
-    paths, colours = write_pictures(tmp_path / "pictures", 7)
+def test_write_projector_rows_labels_and_thumbnails_belong_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(projector, "MAX_IMAGES", 5)
+    paths, colours = write_images(tmp_path / "images", 7)
     identities, cameras = np.array([9, 2, 9, 5, 2, 5, 9]), np.arange(7) + 1
     embeddings = np.random.default_rng(1).normal(size=(7, 3)).astype(np.float32)
     projector.write_projector(tmp_path / "val", embeddings, paths, identities, cameras)
@@ -51,7 +51,7 @@ def test_rows_labels_and_thumbnails_belong_together(tmp_path, monkeypatch):
         top, left = place // 3 * SIDE, place % 3 * SIDE
         thumbnail = sheet[top : top + SIDE, left : left + SIDE]
         assert tuple(thumbnail[SIDE // 2, SIDE // 2]) == (*colours[number][::-1], 255)
-        alpha = thumbnail[..., 3]  # an upright picture stays upright: half as wide as high
+        alpha = thumbnail[..., 3]  # an upright image stays upright: half as wide as high
         assert (alpha[:, : SIDE // 4] == 0).all() and (alpha[:, -SIDE // 4 :] == 0).all()
         assert (alpha[:, SIDE // 4 : -SIDE // 4] == 255).all()
     assert (sheet[2 * SIDE :, :, 3] == 0).all()
@@ -60,14 +60,14 @@ def test_rows_labels_and_thumbnails_belong_together(tmp_path, monkeypatch):
     }  # fmt: skip
 
 
-def test_the_largest_sprite_is_one_that_browsers_show():
-    assert np.ceil(np.sqrt(projector.MOST)) * SIDE <= 8192
+def test_sprite_is_never_larger_than_browsers_show():
+    assert np.ceil(np.sqrt(projector.MAX_IMAGES)) * SIDE <= 8192
 
 
-def test_a_place_that_can_not_be_written_is_said(tmp_path):
-    paths, _ = write_pictures(tmp_path / "pictures", 2)
+def test_write_projector_names_a_place_that_cannot_be_written(tmp_path):
+    paths, _ = write_images(tmp_path / "images", 2)
     (tmp_path / "val").write_text("a file, no folder")
-    with pytest.raises(InputError, match="val can't be written"):
+    with pytest.raises(InputError, match="val cannot be written"):
         projector.write_projector(tmp_path / "val", np.eye(2), paths, np.arange(2), np.arange(2))
 
 
@@ -97,7 +97,7 @@ def tensorboard(tmp_path):
             except (urllib.error.URLError, ConnectionError):
                 assert process.poll() is None, "TensorBoard ended"
             time.sleep(0.3)
-        raise AssertionError(f"TensorBoard's {path} never came to what was expected")
+        raise AssertionError(f"TensorBoard's {path} did not become what was expected")
 
     ask.until = until
     yield ask
@@ -105,20 +105,19 @@ def tensorboard(tmp_path):
     process.wait(20)
 
 
-def test_a_tensorboard_that_watches_shows_the_first_validation(tensorboard, tiny_set, tmp_path):
-    args = train_reid.parse_args([f"--models_dir={tmp_path / 'models'}"])
-    run = Run(args.models_dir, "reid", checkpoint.REID_PATTERN, vars(args), 1)
-    run.start_new({})
-    run.log(run.train_writer, 1, {"loss": 1.0})
+def test_tensorboard_shows_the_first_validation_of_a_run_it_watches(tensorboard, tiny_set, tmp_path):
+    run = Run.new(tmp_path / "models", "reid", checkpoint.REID_PATTERN, {}, keep=1)
+    run.log("train", 1, {"loss": 1.0})
     tensorboard.until(lambda runs: runs == ["reid/m0/train"], "runs")
     assert json.loads(tensorboard("plugin/projector/runs")) == []
 
     data = open_split(tiny_set, "train")
-    paths, identities, cameras = np.array(data.paths), data.identities, data.cameras
+    held_out = LabelledImages(np.array(data.paths), data.identities, data.cameras)
+    paths, identities, _ = held_out
     embeddings = np.random.default_rng(0).normal(size=(len(paths), 6)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    train_reid.show_validation(run, 200, embeddings, (paths, identities, cameras), args)
-    run.log(run.val_writer, 200, {"mAP": 5.0})
+    train_reid.show_validation(run, 200, embeddings, held_out, seed=0)
+    run.log("val", 200, {"mAP": 5.0})
 
     tensorboard.until(lambda runs: runs == ["reid/m0/val"], "plugin/projector/runs")
     (info,) = json.loads(tensorboard("plugin/projector/info", run="reid/m0/val"))["embeddings"]
@@ -131,8 +130,8 @@ def test_a_tensorboard_that_watches_shows_the_first_validation(tensorboard, tiny
     sprite = cv2.imdecode(np.frombuffer(tensorboard("plugin/projector/sprite_image", **asked), np.uint8), -1)
     assert sprite.shape[0] == SIDE * np.ceil(np.sqrt(len(paths)))
 
-    tensorboard.until(lambda tags: "ranked answers" in tags.get("reid/m0/val", {}), "plugin/images/tags")
-    (shown,) = json.loads(tensorboard("plugin/images/images", run="reid/m0/val", tag="ranked answers", sample=0))
+    tensorboard.until(lambda tags: "val/ranked" in tags.get("reid/m0/val", {}), "plugin/images/tags")
+    (shown,) = json.loads(tensorboard("plugin/images/images", run="reid/m0/val", tag="val/ranked", sample=0))
     assert shown["step"] == 200
-    picture = tensorboard("plugin/images/individualImage?" + shown["query"] + "&x=")
-    assert cv2.imdecode(np.frombuffer(picture, np.uint8), 1).shape[0] > train_reid.SHOWN_QUERIES * 128
+    image = tensorboard("plugin/images/individualImage?" + shown["query"] + "&x=")
+    assert cv2.imdecode(np.frombuffer(image, np.uint8), 1).shape[0] > train_reid.SHOWN_QUERIES * 128

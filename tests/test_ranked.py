@@ -13,7 +13,6 @@ from utils import image_grid, metrics
 from utils.errors import InputError
 from utils.evaluation import ranked
 from utils.evaluation.ranked import IGNORED, RIGHT, WRONG, Pictures
-from utils.training.step_table import step_table
 
 
 def pictures(similarities, identities, cameras, paths=None):
@@ -120,22 +119,3 @@ def test_the_script_draws_the_worst_and_refuses_first_what_it_can_not_draw(tiny_
         with pytest.raises(InputError, match=sentence):
             test_reid.main(test_reid.parse_args([*options, *wrong]))
     assert drawn.read_text() == "precious" and len(list(Path(tmp_path).iterdir())) == 2
-
-
-def test_the_closing_table_has_the_saved_steps_and_marks_the_suggested_one():
-    history = [
-        {"step": 5, "loss": 9.0},
-        {"step": 50, "loss": 1.25, "rank1": 8.0, "mAP": 5.04},
-        {"step": 100, "loss": 0.5, "rank1": 100.0, "mAP": 70.06, "threshold": 0.5},
-    ]
-    lines = step_table(history, [50, 100], {"step": 50, "why": "highest validation mAP, 5.0 %"}).splitlines()
-    assert [line.split() for line in lines] == [
-        "step validation loss rank-1 mAP".split(),
-        "50 1.2500 8.0 % 5.0 % <- suggested: highest validation mAP, 5.0 %".split(),
-        "100 0.5000 100.0 % 70.1 %".split(),
-    ]
-    assert len({line[:38].rstrip()[-1] for line in lines[1:]}) == 1  # the columns stand below each other
-    of_id = step_table([{"step": 1, "loss": 2.0, "accuracy": 0.5}], [1], {"step": 1, "why": "x"})
-    assert of_id.split() == "step validation loss accuracy 1 2.0000 0.500 <- suggested: x".split()
-    mixed = step_table(history, [5, 100], {"step": 100, "why": "x"})
-    assert mixed.splitlines()[1].split() == "5 9.0000 - -".split()

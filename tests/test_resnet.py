@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from utils import resnet
 from utils.errors import InputError
-from utils.resnet import EPSILON, MOMENTUM, BatchNorm
+from utils.resnet import EPSILON, MOMENTUM, FusedBatchNorm
 
 
 def randomise_batchnorm(net, seed):
@@ -109,7 +109,7 @@ def test_the_fused_batchnorm_is_keras_own_in_training_too():
     rng = np.random.default_rng(0)
     inputs = rng.normal(3, 2, (5, 4, 3, 6)).astype(np.float32)
     settings = {"epsilon": EPSILON, "momentum": MOMENTUM}
-    fused, keras = BatchNorm(**settings), tf.keras.layers.BatchNormalization(**settings)
+    fused, keras = FusedBatchNorm(**settings), tf.keras.layers.BatchNormalization(**settings)
     for layer in (fused, keras):
         layer.build(inputs.shape)
         layer.gamma.assign(np.linspace(0.5, 1.5, 6))
@@ -130,7 +130,7 @@ def test_the_fused_batchnorm_is_keras_own_in_training_too():
 def test_the_fused_batchnorm_has_the_gradients_of_keras_own():
     inputs = tf.constant(np.random.default_rng(1).normal(size=(4, 3, 2, 5)), tf.float32)
     gradients = []
-    for layer in (BatchNorm(), tf.keras.layers.BatchNormalization()):
+    for layer in (FusedBatchNorm(), tf.keras.layers.BatchNormalization()):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             loss = tf.reduce_sum(tf.sin(3 * layer(inputs, training=True)))

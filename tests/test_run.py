@@ -1,16 +1,21 @@
-"""The bookkeeping of a run: numbering, rotation, suggestion, schedule, stopping."""
+"""A run's folder: numbering, rotation, suggestion, and how it is resumed."""
 
-import os
-import signal
-from types import SimpleNamespace
+import json
+import shlex
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import train_id
+import train_reid
 from utils import checkpoint
 from utils.errors import InputError
-from utils.training.run import Run, Steps, WarmupCosine, build_schedule, check_finite, suggest_flat, suggest_map
+from utils.training import run as module
+from utils.training.run import Run, best_map, check_unchanged, find_resume_point, first_plateau, resume_advice
+
+OPTIONS = {"seed": 0, "num_steps": 9}
 
 
 class TinyNet(tf.keras.Sequential):
@@ -18,8 +23,12 @@ class TinyNet(tf.keras.Sequential):
         super().__init__([tf.keras.layers.Input((2,)), tf.keras.layers.Dense(1, name="logits")])
 
 
-def new_run(models_dir, keep=2, **args):
-    return Run(models_dir, "id", checkpoint.ID_PATTERN, {"id": 0, "seed": 0, "num_steps": 9, **args}, keep)
+def new_run(models_dir, keep=2, **facts):
+    return Run.new(models_dir, "id", checkpoint.ID_PATTERN, {**OPTIONS, **facts}, keep)
+
+
+def resume_point(models_dir, **options):
+    return find_resume_point(models_dir, "id", checkpoint.ID_PATTERN, 0, {**OPTIONS, **options}, ["seed"])
 
 
 def built_optimizer(net):
@@ -34,131 +43,157 @@ def train_once(net, optimizer):
     optimizer.apply_gradients(zip(tape.gradient(loss, net.trainable_variables), net.trainable_variables))
 
 
-def test_new_runs_take_the_next_number_and_describe_themselves(tmp_path):
+def test_new_takes_the_next_number_and_writes_args(tmp_path):
     (tmp_path / "id" / "m4").mkdir(parents=True)
     (tmp_path / "id" / "mine").mkdir()
-    runs = [new_run(tmp_path) for _ in range(2)]
-    for run in runs:
-        run.start_new({"started_from": "random weights"})
+    runs = [new_run(tmp_path, started_from="random weights") for _ in range(2)]
     assert [run.folder.name for run in runs] == ["m5", "m6"]
     args = checkpoint.read_args(runs[0].prefix(1))
     assert args["num_steps"] == 9 and args["started_from"] == "random weights"
     assert args["tensorflow"] == tf.__version__ and args["git"]
 
 
-def test_restoring_gives_weights_optimiser_and_step_back(tmp_path):
-    net, run = TinyNet(), new_run(tmp_path)
+def test_new_names_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "id").write_text("a file")
+    with pytest.raises(InputError, match="id cannot hold a new run .*name another models_dir"):
+        new_run(tmp_path)
+
+
+def test_resume_restores_weights_optimizer_and_step(tmp_path, capsys):
+    net = TinyNet()
     optimizer = built_optimizer(net)
-    run.start_new({"started_from": "random weights"})
+    run = new_run(tmp_path, started_from="random weights")
     for _ in range(3):
         train_once(net, optimizer)
-    run.save(net, optimizer, 3, {"loss": 1.0}, suggest_flat)
+    run.save(net, optimizer, 3, {"loss": 1.0}, first_plateau)
 
-    again, other = new_run(tmp_path), TinyNet()
-    assert again.find_restored() == 3
+    other = TinyNet()
     fresh = built_optimizer(other)
-    again.restore(other, fresh)
+    resumed = Run.resume(resume_point(tmp_path), other, fresh, {**OPTIONS, "num_steps": 20}, keep=2)
+    assert resumed.folder == run.folder and resumed.first_step == 3
     np.testing.assert_array_equal(other.get_weights()[0], net.get_weights()[0])
     assert int(fresh.iterations) == 3
     for network, state in ((net, optimizer), (other, fresh)):
-        train_once(network, state)  # equal only if Adam's moments came back as well
+        train_once(network, state)  # equal only if Adam's moments were restored as well
     np.testing.assert_array_equal(other.get_weights()[0], net.get_weights()[0])
-    assert checkpoint.read_args(run.prefix(3))["started_from"] == "random weights"
+    args = json.loads((run.folder / "args.json").read_text())
+    assert args["started_from"] == "random weights" and args["num_steps"] == 20
+    assert "step" not in args and "validation" not in args
+    resumed.save(other, fresh, 4, {"loss": 0.5}, first_plateau)
+    assert [row["step"] for row in checkpoint.read_validation(run.folder)["history"]] == [3, 4]
 
 
-def test_what_can_not_be_restored_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no run .*m0 to restore .there is: none yet"):
-        new_run(tmp_path).find_restored()
+def test_find_resume_point_refuses_what_cannot_be_resumed(tmp_path):
+    with pytest.raises(InputError, match="no run .*m0 to resume .existing runs: none"):
+        resume_point(tmp_path)
     run = new_run(tmp_path)
-    run.start_new({})
-    with pytest.raises(InputError, match="no checkpoint to go on from"):
-        new_run(tmp_path).find_restored()
+    with pytest.raises(InputError, match="no checkpoint to resume from"):
+        resume_point(tmp_path)
     net = TinyNet()
-    run.save(net, built_optimizer(net), 1, {"loss": 1.0}, suggest_flat)
-    with pytest.raises(InputError, match="trained with --seed=0: give exactly that again"):
-        new_run(tmp_path, seed=5).find_restored()
-    assert new_run(tmp_path, seed=None).find_restored() == 1
+    run.save(net, built_optimizer(net), 1, {"loss": 1.0}, first_plateau)
+    with pytest.raises(InputError, match="trained with --seed=0: give the same again"):
+        resume_point(tmp_path, seed=5)
+    assert resume_point(tmp_path, seed=None).step == 1
 
 
-def test_rotation_keeps_the_newest_and_the_suggested(tmp_path):
-    net, run = TinyNet(), new_run(tmp_path)
+def test_find_resume_point_notes_what_has_changed(tmp_path, capsys):
+    net = TinyNet()
+    new_run(tmp_path).save(net, built_optimizer(net), 1, {"loss": 1.0}, first_plateau)
+    capsys.readouterr()
+    resume_point(tmp_path, restore=True, id=0)
+    assert capsys.readouterr().out == ""
+    resume_point(tmp_path, num_steps=20, keep=3)
+    assert capsys.readouterr().out == "options that differ from before: keep: None -> 3; num_steps: 9 -> 20\n"
+
+
+def test_save_keeps_the_newest_and_the_suggested(tmp_path):
+    net = TinyNet()
+    run = new_run(tmp_path)
     optimizer = built_optimizer(net)
-    run.start_new({})
     for step, loss in ((1, 5.0), (2, 1.0), (3, 1.2), (4, 1.3), (5, 1.4)):
-        suggested = run.save(net, optimizer, step, {"loss": loss}, suggest_flat)
+        suggested = run.save(net, optimizer, step, {"loss": loss}, first_plateau)
     assert suggested["step"] == 2
     assert checkpoint.steps_in(run.folder, checkpoint.ID_PATTERN) == [2, 4, 5]
     assert checkpoint.steps_in(run.folder, checkpoint.STATE_PATTERN) == [5]
     stored = checkpoint.read_validation(run.folder)
     assert stored["suggested"]["checkpoint"] == "model.ckpt-2"
     assert [row["step"] for row in stored["history"]] == [1, 2, 3, 4, 5]
+    assert run.table(suggested).startswith(f"checkpoints in {run.folder}:\nstep  validation loss\n   2")
 
 
-def test_the_suggested_steps():
-    table = ((1, 5, 10), (2, 2, 40), (3, 1.05, 60), (4, 1, 60), (5, 1.5, 50))
-    rows = [{"step": step, "loss": loss, "mAP": score} for step, loss, score in table]
+def test_suggestions_by_hand():
+    figures = ((1, 5, 10), (2, 2, 40), (3, 1.05, 60), (4, 1, 60), (5, 1.5, 50))
+    rows = [{"step": step, "loss": loss, "mAP": score} for step, loss, score in figures]
     every = [1, 2, 3, 4, 5]
-    assert suggest_flat(rows, every)[0]["step"] == 3  # 5 -> 1 is 4 to go; 1.05 leaves less than 2 % of that
-    assert suggest_flat(rows, [2, 4, 5])[0]["step"] == 4  # 3 is gone; the way is still measured from the first
-    assert suggest_flat(rows, [2, 5])[0]["step"] == 5  # none is flat: the lowest there is
-    assert suggest_map(rows, every)[0]["step"] == 4
-    assert suggest_map(rows, [1, 5])[0]["step"] == 5
-    assert suggest_flat(rows[:1], [1])[0]["step"] == 1
+    assert first_plateau(rows, every)[0]["step"] == 3  # from 5 to 1 it is 4; 1.05 is within 2 % of that
+    assert first_plateau(rows, [2, 4, 5])[0]["step"] == 4  # 3 is deleted; the way still begins at the first row
+    assert first_plateau(rows, [2, 5])[0]["step"] == 5  # none is flat: the lowest of those saved
+    assert first_plateau(rows[:1], [1])[0]["step"] == 1
+    assert best_map(rows, every)[0]["step"] == 4
+    assert best_map(rows, [1, 5])[0]["step"] == 5
 
 
-def test_the_schedule_rises_stays_and_falls():
-    schedule = WarmupCosine(2.0, warmup_steps=10, decay_start=20, num_steps=40)
-    rates = {0: 0.2, 4: 1.0, 9: 2.0, 15: 2.0, 20: 2.0, 30: 1.0, 40: 0.0}
-    assert {step: round(float(schedule(step)), 4) for step in rates} == rates
-    assert float(WarmupCosine(2.0, 0, 0, 10)(0)) == 2.0
+# ---- the command that resumes ----
+
+# As train_id.sh passes its own values before those that were typed.
+LAUNCHED = ["--restore=False", "--id=0", "--image_size=256x128", "--width=1.0", "--learning_rate=0.00035"]
+TYPED = ["--data_dir=data/my set", "--image_size=64x32", "--image_size=96x48", "--width=0.25", "--val_identities=2"]
 
 
-def test_ctrl_c_ends_after_the_step_under_way(capsys):
-    done, handler = [], signal.getsignal(signal.SIGINT)
-    with Steps(0, 100, 8) as steps:
-        for step in steps:
-            done.append(step)
-            if step == 3:
-                os.kill(os.getpid(), signal.SIGINT)
-            done.append(-step)
-            if steps.ending:
-                done.append("saved")
-    assert done == [1, -1, 2, -2, 3, -3, "saved"] and steps.stopped
-    assert "finishing this step" in capsys.readouterr().out
-    assert signal.getsignal(signal.SIGINT) is handler
+def resume_words(script, words, folder="models/id/m0"):
+    """The command of resume_advice as a shell splits it."""
+    given = vars(script.parse_args(words))
+    lines = resume_advice("x.py", folder, given, vars(script.parse_args([]))).splitlines()
+    assert lines[0] == "stopped and saved. To resume:" and "restore=True and id=" in lines[2]
+    return shlex.split(lines[1])
 
 
-def test_ctrl_c_behind_the_last_check_costs_one_step_and_never_the_saving():
-    done = []
-    with Steps(0, 100, 8) as steps:
-        for step in steps:
-            if steps.ending:
-                done.append("saved")
-            if step == 3:
-                os.kill(os.getpid(), signal.SIGINT)
-            done.append(step)
-    assert done == [1, 2, 3, "saved", 4]
+def test_resume_advice_has_each_option_once_and_no_default():
+    words = resume_words(train_id, [*LAUNCHED, *TYPED], folder="models/id/m3")
+    assert words[1:4] == ["x.py", "--restore=True", "--id=3"]
+    expected = ["--data_dir=data/my set", "--image_size=96x48", "--width=0.25", "--val_identities=2"]
+    assert sorted(words[4:]) == sorted(expected)
+    before, after = (vars(train_id.parse_args(options)) for options in ([*LAUNCHED, *TYPED], words[2:]))
+    assert {**before, "restore": True, "id": 3} == after
+    again = resume_words(train_id, [*words[2:], "--id=3"], folder="models/id/m3")
+    assert again == words  # a resumed run can be stopped and resumed again
 
 
-def test_a_run_too_short_for_its_schedule_gets_one_in_proportion(capsys):
-    args = SimpleNamespace(learning_rate=1.0, warmup_steps=2000, num_steps=60)
-    schedule = build_schedule(args, decay_start=2000)
-    assert float(schedule(9)) == 1.0 and float(schedule(36)) == 1.0 and float(schedule(60)) == 0.0
-    assert "60 steps are too few" in capsys.readouterr().out
-    args.num_steps = 9000
-    assert float(build_schedule(args, decay_start=8000)(1999)) == 1.0 and capsys.readouterr().out == ""
+def test_resume_advice_leaves_out_the_launchers_own_values():
+    assert resume_words(train_id, LAUNCHED)[2:] == ["--restore=True", "--id=0"]
+    assert resume_words(train_reid, ["--random_erasing=0.5", "--flip=False"])[4:] == ["--flip=False"]
 
 
-def test_steps_go_on_from_where_they_were():
-    with Steps(5, 8, 8) as steps:
-        assert [(step, steps.ending) for step in steps] == [(6, False), (7, False), (8, True)]
-    with Steps(8, 8, 8) as steps:
-        assert list(steps) == []
+def test_interpreter_is_one_that_has_the_packages(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin/python3"
+    python.write_text("")
+    python.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert module.interpreter() == "python3"
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv/bin/python"))
+    monkeypatch.chdir(tmp_path)
+    assert module.interpreter() == ".venv/bin/python"
+    monkeypatch.chdir(tmp_path / "bin")
+    assert module.interpreter() == str(tmp_path / ".venv/bin/python")
 
 
-def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
-    run = new_run(tmp_path)
-    run.start_new({})
-    check_finite(1.0, 7, run)
-    with pytest.raises(InputError, match="loss of step 7 is nan: lower learning_rate"):
-        check_finite(float("nan"), 7, run)
+def point_of(about, tmp_path):
+    return module.ResumePoint(tmp_path, checkpoint.ID_PATTERN, 1, about, [])
+
+
+def test_check_unchanged_names_all_options_so_that_they_can_be_pasted(tmp_path):
+    point = point_of(vars(train_id.parse_args(TYPED)), tmp_path)
+    with pytest.raises(InputError) as error:
+        check_unchanged(point, vars(train_id.parse_args(LAUNCHED)), train_id.FIXED_OPTIONS)
+    options = "--image_size=96x48 --width=0.25 --val_identities=2"
+    assert f"{tmp_path} was trained with {options}: give the same again" in str(error.value)
+    same = train_id.parse_args([*LAUNCHED, *shlex.split(options)])
+    check_unchanged(point, vars(same), train_id.FIXED_OPTIONS)
+
+
+def test_check_unchanged_ignores_what_is_inherited_or_unknown(tmp_path):
+    asked = {"val_identities": None, "seed": 3, "width": 0.5}
+    point = point_of({"val_identities": 2, "width": 0.5}, tmp_path)
+    check_unchanged(point, asked, ("val_identities", "seed", "width"))

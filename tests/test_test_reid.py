@@ -14,6 +14,7 @@ import test_reid
 from tests.conftest import ROOT, draw_set
 from tests.fakes import noise, write_checkpoint, write_model
 from utils import checkpoint, metrics
+from utils.checkpoint_paths import find_checkpoint
 from utils.deploy.freeze import freeze_reid
 from utils.errors import InputError
 from utils.evaluation import models as models_module
@@ -94,7 +95,7 @@ def test_the_demos_way_and_the_training_way_embed_a_picture_alike(size, people, 
 
 @pytest.mark.skipif(not (TRAINED / "reid" / "m0").is_dir(), reason="quick_run.sh has not run here")
 def test_a_trained_network_embeds_alike_what_comes_by_the_two_ways(people, tmp_path):
-    model = test_reid.open_model(checkpoint.find_checkpoint(TRAINED / "reid" / "m0"))
+    model = test_reid.open_model(find_checkpoint(TRAINED / "reid" / "m0"))
     for size in ((128, 64), (200, 90), (400, 180)):
         training, demo = by_both_ways(pictures_of(people, size, tmp_path), model.about["image_size"])
         assert np.sum(model.embed(training) * model.embed(demo), axis=1).min() > 0.999, size

@@ -168,7 +168,7 @@ def measured(tiny_set, tmp_path_factory):
         embed = Model.embed_paths
         patch.setattr(Model, "embed_paths", lambda *a, **b: embedded.append(embed(*a, **b)) or embedded[-1])
         test_reid.main(test_reid.parse_args(options))
-    return prefix, json.loads(Path(prefix + threshold.SUFFIX).read_text()), embedded
+    return prefix, json.loads(Path(prefix + checkpoint.THRESHOLD_SUFFIX).read_text()), embedded
 
 
 def test_the_script_measures_what_the_loops_measure(measured, tiny_set):
@@ -182,7 +182,7 @@ def test_the_script_measures_what_the_loops_measure(measured, tiny_set):
     here = figures["threshold"]
     assert figures["eer"] == pytest.approx(50 * (np.mean(same < here) + np.mean(different >= here)), abs=1e-6)
     assert figures["data_dir"] == tiny_set and figures["model"] == prefix
-    assert cv2.imread(prefix + threshold.PICTURE).shape == (*similarity_histogram.SIZE, 3)
+    assert cv2.imread(prefix + checkpoint.THRESHOLD_IMAGE_SUFFIX).shape == (*similarity_histogram.SIZE, 3)
 
 
 def test_the_manifest_and_the_demo_take_the_measured_threshold(measured, tmp_path, capsys):
@@ -198,23 +198,23 @@ def test_the_manifest_and_the_demo_take_the_measured_threshold(measured, tmp_pat
 
 def test_a_measured_threshold_counts_before_that_of_training(tmp_path):
     prefix, args = tmp_path / "reid_model-1.ckpt", {"validation": {"threshold": 0.25}}
-    assert threshold.stored_threshold(prefix, args) == {"threshold": 0.25, "threshold_from": "measured in training"}
-    assert threshold.stored_threshold(prefix, {})["threshold"] is None
+    assert checkpoint.stored_threshold(prefix, args) == {"threshold": 0.25, "threshold_from": "measured in training"}
+    assert checkpoint.stored_threshold(prefix, {})["threshold"] is None
     beside = tmp_path / "reid_model-1.ckpt.threshold.json"  # what `scp reid_model-1.ckpt*` takes along
     beside.write_text(json.dumps({"threshold": 0.75, "suggested_at": "far1", "data_dir": "data/shop"}))
-    found = threshold.stored_threshold(prefix, args)
+    found = checkpoint.stored_threshold(prefix, args)
     assert found == {"threshold": 0.75, "threshold_from": "measured: 1 % false accepts on data/shop"}
     for damaged in ("{", "{}", "[]", '{"threshold": null, "suggested_at": "eer", "data_dir": ""}'):
         beside.write_text(damaged)
-        with pytest.raises(InputError, match="reid_model-1.ckpt.threshold.json can't be read"):
-            threshold.stored_threshold(prefix, args)
+        with pytest.raises(InputError, match="reid_model-1.ckpt.threshold.json cannot be read"):
+            checkpoint.stored_threshold(prefix, args)
 
 
 def test_the_files_beside_a_checkpoint_go_with_it_and_name_it(measured, tmp_path):
     for path in Path(measured[0]).parent.iterdir():
         shutil.copy(path, tmp_path)
     prefix = tmp_path / "reid_model-1.ckpt"
-    for suffix in (threshold.SUFFIX, threshold.PICTURE):
+    for suffix in (checkpoint.THRESHOLD_SUFFIX, checkpoint.THRESHOLD_IMAGE_SUFFIX):
         assert checkpoint.strip_suffix(f"{prefix}{suffix}") == str(prefix)
     assert len(list(tmp_path.glob("reid_model-1.ckpt*"))) == 4
     checkpoint.delete(prefix)
@@ -239,7 +239,10 @@ def test_of_an_id_model_nothing_is_promised_to_pipeline(tiny_set, tmp_path, caps
     checkpoint.save_weights(build_id_net(5, (64, 32), 0.125), prefix, {"image_size": [64, 32]})
     test_reid.main(test_reid.parse_args([f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold_at=eer"]))
     said = capsys.readouterr().out
-    assert f"written to {prefix}{threshold.SUFFIX} and {threshold.PICTURE}" in said and "pipeline.py" not in said
+    assert (
+        f"written to {prefix}{checkpoint.THRESHOLD_SUFFIX} and {checkpoint.THRESHOLD_IMAGE_SUFFIX}" in said
+        and "pipeline.py" not in said
+    )
 
 
 def test_random_weights_get_no_threshold(measured, tiny_set):

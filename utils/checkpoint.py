@@ -1,10 +1,10 @@
 """TensorFlow checkpoints that any TensorFlow from 2.12 (Keras 2) to 2.21 (Keras 3) writes and reads.
 
-The keys are `<layer>/<weight>`, the same under every Keras, and not Keras' object paths, which changed with Keras 3.
-A checkpoint is two files, `<prefix>.data-00000-of-00001` and `<prefix>.index`. The index appears last and by a rename,
-so a prefix with an index is whole. `<prefix>.json` beside them is the run's args.json and the step's validation figures
-once more: what later scripts inherit, in a file that `scp <prefix>*` takes along, and so is `<prefix>.threshold.json`,
-which test_reid.py writes.
+The keys are `<layer>/<weight>`, equal in every Keras version, unlike Keras' object paths, which changed with Keras 3.
+A checkpoint is two files, `<prefix>.data-00000-of-00001` and `<prefix>.index`. The index is renamed into place last, so
+a prefix with an index is complete. Two more files can lie beside them, which `scp <prefix>*` copies too:
+`<prefix>.json`, the run's args.json with the validation figures of the step, and `<prefix>.threshold.json`, which
+test_reid.py writes.
 """
 
 from __future__ import annotations
@@ -22,97 +22,48 @@ from utils.files import write_json
 
 ID_PATTERN = "model.ckpt-{step}"
 REID_PATTERN = "reid_model-{step}.ckpt"
-STATE_PATTERN = "training_state-{step}"  # optimiser and step counter: for going on with a run, never needed on a device
+STATE_PATTERN = "training_state-{step}"  # optimizer variables: needed to resume a run, never on a device
 ARGS_FILE = "args.json"
 VALIDATION_FILE = "validation.json"
+
+DATA_SUFFIX = ".data-00000-of-00001"
+THRESHOLD_SUFFIX = ".threshold.json"
+THRESHOLD_IMAGE_SUFFIX = ".threshold.png"
+SUFFIXES = (".index", ".json", THRESHOLD_SUFFIX, THRESHOLD_IMAGE_SUFFIX)  # of what lies beside the data file
+
+# Options that had another name when a checkpoint of an earlier version was written.
+OLD_OPTIONS = {"pad_crop": "pad", "erase": "random_erasing", "jitter": "color_jitter"}
 
 
 # ---- names on disk ----
 
 
 def steps_in(folder, pattern: str) -> list:
-    """The steps of the whole checkpoints in a folder, ascending."""
+    """The steps of the complete checkpoints in a folder, ascending."""
     name = re.compile(re.escape(pattern).replace(r"\{step\}", r"(\d+)") + r"\.index")
     matches = (name.fullmatch(path.name) for path in Path(folder).glob("*.index"))
     return sorted(int(match.group(1)) for match in matches if match)
 
 
-def newest_checkpoint(folder="models/reid", pattern: str = REID_PATTERN) -> str:
-    """The prefix of the checkpoint that was written last in `folder` or in a run folder m<N> below it."""
-    found = []
-    for run in [Path(folder), *Path(folder).glob("m*")]:
-        for step in steps_in(run, pattern):
-            prefix = run / pattern.format(step=step)
-            found.append((prefix.with_name(prefix.name + ".index").stat().st_mtime_ns, step, str(prefix)))
-    if not found:
-        name = pattern.format(step="<step>")
-        script = "train_id.sh" if pattern == ID_PATTERN else "train_reid.sh"
-        quick = nameable(Path(folder).parent / "quick_run" / Path(folder).name, pattern)
-        also = f"; there is the quick run's: {' or '.join(quick)}" if quick else ""
-        raise InputError(f"no checkpoint {name} in {folder}: train one with bash {script}, or name its path{also}")
-    return max(found)[2]
-
-
-def nameable(folder, pattern: str = "", most: int = 5) -> list:
-    """The paths in a folder that a user can name: its checkpoints and the runs m<N> that hold any, the last of each.
-
-    pattern: the kind of checkpoint; both kinds if empty. Never a run's training_state, which is no model.
-    """
-    kinds = [pattern] if pattern else [REID_PATTERN, ID_PATTERN]
-    own = [kind.format(step=step) for kind in kinds for step in steps_in(folder, kind)[-most:]]
-    runs = [run.name for run in Path(folder).glob("m*") if any(steps_in(run, kind) for kind in kinds)]
-    runs = sorted(runs, key=lambda name: (len(name), name))[-most:]  # m9 before m10
-    return [str(Path(folder, name)) for name in own + runs]
-
-
-def require_checkpoint(prefix, pattern: str = "") -> None:
-    """InputError if there is no whole checkpoint of that prefix."""
+def require_checkpoint(prefix, remedy: str = "name a checkpoint that exists") -> None:
+    """InputError if there is no complete checkpoint of this prefix; remedy: the end of the sentence."""
     if Path(f"{prefix}.index").is_file():
         return
-    if Path(f"{prefix}.data-00000-of-00001").is_file():
+    if Path(f"{prefix}{DATA_SUFFIX}").is_file():
         raise InputError(f"checkpoint {prefix} lacks its {Path(prefix).name}.index: copy both of its files again")
-    found = f"{prefix} is no checkpoint" if Path(prefix).exists() else f"there is no {prefix}"
-    raise InputError(f"{found}: {what_to_name(prefix, pattern)}")
-
-
-def what_to_name(prefix, pattern: str = "") -> str:
-    """What to do for want of the checkpoint `prefix`: name one beside it or in the usual places, or train one."""
-    kind = "id" if pattern == ID_PATTERN else "reid"
-    usual = (Path("models", kind), Path("models", "quick_run", kind))
-    places = ((Path(prefix).parent, pattern), *((folder, pattern or REID_PATTERN) for folder in usual))
-    found = next(filter(None, (nameable(*place) for place in places)), [])
-    if found:
-        return f"name one that is there, such as {', '.join(found)}"
-    scripts = "bash train_id.sh" if kind == "id" else "bash train_id.sh, then bash train_reid.sh"
-    return f"train one first ({scripts}), or name a checkpoint or run folder that is there"
-
-
-def find_checkpoint(path, pattern: str = "") -> str:
-    """The prefix that a user means by the path of a checkpoint or a run folder; InputError if it is not there.
-
-    Of a run folder it is the suggested checkpoint, or else the newest.
-    pattern: the kind of checkpoint to look for in a folder; both kinds if empty.
-    """
-    if not Path(path).is_dir():
-        prefix = strip_suffix(path)
-        require_checkpoint(prefix, pattern)
-        return prefix
-    suggested = read_validation(path)["suggested"]
-    if suggested and Path(path, suggested["checkpoint"] + ".index").is_file():
-        return str(Path(path, suggested["checkpoint"]))
-    patterns = [pattern] if pattern else [kind for kind in (REID_PATTERN, ID_PATTERN) if steps_in(path, kind)]
-    return newest_checkpoint(path, *patterns[:1])
+    reason = f"{prefix} is no checkpoint" if Path(prefix).exists() else f"there is no {prefix}"
+    raise InputError(f"{reason}: {remedy}")
 
 
 def strip_suffix(path) -> str:
-    """A prefix from whatever a user names: the prefix itself, or one of its files as a shell completes it."""
+    """The prefix from a prefix or from the name of one of its files, as a shell completes it."""
     return re.sub(r"\.(index|json|threshold\.json|threshold\.png|data-\d+-of-\d+)$", "", str(path))
 
 
 def delete(prefix) -> None:
-    """Removes a checkpoint, its index first, so that what an interruption leaves behind is never taken for whole."""
+    """Removes a checkpoint, its index first, so that an interruption leaves nothing that looks complete."""
+    beside = [Path(f"{prefix}{suffix}") for suffix in SUFFIXES]
     data = Path(prefix).parent.glob(Path(prefix).name + ".data-*")
-    beside = [Path(f"{prefix}{suffix}") for suffix in (".index", ".json", ".threshold.json", ".threshold.png")]
     for path in [*beside, *data]:
         path.unlink(missing_ok=True)
 
@@ -121,24 +72,29 @@ def delete(prefix) -> None:
 
 
 def named_weights(net: tf.keras.Model) -> dict:
-    """{'<layer>/<weight>': tf.Variable}, in the network's own order."""
+    """{'<layer>/<weight>': tf.Variable}, in the order of the network."""
     weights = ((layer, weight) for layer in net.layers for weight in layer.weights)
     return {f"{layer.name}/{_base_name(weight)}": as_variable(weight) for layer, weight in weights}
 
 
+def kernels(net: tf.keras.Model) -> list:
+    """The tf.Variables of all convolution and dense kernels, in the order of the network."""
+    return [variable for name, variable in named_weights(net).items() if name.endswith("/kernel")]
+
+
 def _base_name(weight):
-    return weight.name.split("/")[-1].split(":")[0]  # Keras 2 says 'conv1_conv/kernel:0' where Keras 3 says 'kernel'
+    return weight.name.split("/")[-1].split(":")[0]  # Keras 2 has 'conv1_conv/kernel:0' where Keras 3 has 'kernel'
 
 
 def as_variable(weight) -> tf.Variable:
-    """The tf.Variable behind a weight of Keras 2 (itself) or Keras 3 (its value)."""
+    """The tf.Variable of a weight: in Keras 2 the weight itself, in Keras 3 its value."""
     return weight if isinstance(weight, tf.Variable) else weight.value
 
 
 def save_weights(net: tf.keras.Model, prefix, about=None) -> None:
-    """Writes all weights of a network under `prefix`, whole or not at all.
+    """Writes all weights of a network under `prefix`, completely or not at all.
 
-    about: a dict to lie beside them as <prefix>.json.
+    about: a dict that is written beside them as <prefix>.json.
     """
     if about is not None:
         write_json(f"{prefix}.json", about)
@@ -146,37 +102,47 @@ def save_weights(net: tf.keras.Model, prefix, about=None) -> None:
 
 
 def load_weights(net: tf.keras.Model, prefix) -> None:
-    """Reads all weights of a network; InputError if one is missing or of another shape, then nothing was changed."""
+    """Reads all weights of a network. InputError if one is missing or has another shape; then nothing is changed."""
     load_variables(named_weights(net), prefix)
 
 
 def load_backbone(net: tf.keras.Model, prefix) -> None:
-    """Reads the convolutions and BatchNorms alone; the head keeps its own weights. InputError as in load_weights."""
+    """Reads the convolutions and batch normalisations; the head keeps its weights. InputError as in load_weights."""
     heads = (f"{resnet.EMBEDDING_LAYER}/", f"{resnet.ID_LAYER}/")
-    load_variables({name: v for name, v in named_weights(net).items() if not name.startswith(heads)}, prefix)
+    backbone = {name: variable for name, variable in named_weights(net).items() if not name.startswith(heads)}
+    load_variables(backbone, prefix)
 
 
 def save_variables(variables: dict, prefix) -> None:
-    """Writes {name: tf.Variable} under `prefix` through temporary names; the index is renamed last."""
+    """Writes {name: tf.Variable} under `prefix` through temporary names; the index is renamed last.
+
+    InputError if it cannot be written; a checkpoint that was there before then stays.
+    """
     prefix = Path(prefix)
     prefix.parent.mkdir(parents=True, exist_ok=True)
     half_written = prefix.with_name(f"half-written-{os.getpid()}-{prefix.name}")
     try:
         tf.train.Checkpoint(weights=dict(variables)).write(str(half_written))
-        # Where this step is written a second time, its old index must not vouch for the new data.
+        # When a step is written a second time, its old index must not stand beside the new data.
         Path(f"{prefix}.index").unlink(missing_ok=True)
-        for suffix in (".data-00000-of-00001", ".index"):
+        for suffix in (DATA_SUFFIX, ".index"):
             os.replace(f"{half_written}{suffix}", f"{prefix}{suffix}")
     except (tf.errors.OpError, OSError) as error:
-        raise InputError(f"{prefix} can't be written ({first_line(error)}): make room, or name another place") from None
+        raise InputError(
+            f"{prefix} cannot be written ({first_line(error)}): make room, or name another place"
+        ) from None
     finally:
         for left_over in prefix.parent.glob(half_written.name + "*"):
             left_over.unlink()
 
 
 def load_variables(variables: dict, prefix) -> None:
-    """Reads {name: tf.Variable} from `prefix`, after checking that every name is there in the right shape."""
-    stored = read_weights(prefix)
+    """Reads {name: tf.Variable} from `prefix`. InputError if a name is missing or a shape differs."""
+    _assign(variables, read_weights(prefix), prefix)
+
+
+def _assign(variables: dict, stored: dict, prefix) -> None:
+    """Assigns {name: array} to {name: tf.Variable} after checking all names and shapes; prefix: for the message."""
     for name, variable in variables.items():
         if name not in stored:
             raise InputError(f"checkpoint {prefix} has no weight {name}: it is of another kind of model")
@@ -191,21 +157,22 @@ def load_variables(variables: dict, prefix) -> None:
 
 
 def read_weights(prefix) -> dict:
-    """{'<layer>/<weight>': numpy array} of a checkpoint; InputError if it is not there, half-written or foreign."""
+    """{'<layer>/<weight>': numpy array} of a checkpoint; InputError if it is missing, damaged or foreign."""
     require_checkpoint(prefix)
+    before = "weights/"
+    after = "/.ATTRIBUTES/VARIABLE_VALUE"
+    stored = {}
     try:
         reader = tf.train.load_checkpoint(str(prefix))
-        stored = {}
-        before, after = "weights/", "/.ATTRIBUTES/VARIABLE_VALUE"
         for key in reader.get_variable_to_shape_map():
             if key.startswith(before):
                 escaped = key[len(before) : -len(after)]  # by TensorFlow
                 stored[escaped.replace(".S", "/").replace("..", ".")] = reader.get_tensor(key)
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:  # TensorFlow raises all four for damage
         reason = first_line(error)
-        raise InputError(f"checkpoint {prefix} can't be read ({reason}): copy both of its files again") from None
+        raise InputError(f"checkpoint {prefix} cannot be read ({reason}): copy both of its files again") from None
     if not stored:
-        raise InputError(f"checkpoint {prefix} was not written by this project's training scripts")
+        raise InputError(f"checkpoint {prefix} was not written by the training scripts of this project")
     return stored
 
 
@@ -217,27 +184,33 @@ def _shape(shape):
 
 
 def read_args(prefix) -> dict:
-    """The options of the run that wrote a checkpoint, from <prefix>.json or else args.json.
+    """The options of the run that wrote a checkpoint, from <prefix>.json or else args.json; {} without either.
 
-    {} where neither came along.
+    Options of earlier versions get their present names.
     """
     for path in (Path(f"{prefix}.json"), Path(prefix).parent / ARGS_FILE):
         try:
-            return json.loads(path.read_text())
+            args = json.loads(path.read_text())
         except FileNotFoundError:
             continue
         except ValueError as error:
             raise InputError(f"{path} is not valid JSON ({error}): copy it again") from None
+        return {OLD_OPTIONS.get(name, name): value for name, value in args.items()}
     return {}
 
 
 def read_shape(prefix, image_size=None) -> dict:
     """The args of a checkpoint with image_size [H, W], width and, for a re-id model, embedding_size filled in.
 
-    Width and embedding size are read off the weights; the image size stands in <prefix>.json, or is given where that
-    did not come along. InputError where they contradict each other, or the checkpoint holds no ResNet-50 of ours.
+    Width and embedding size are read from the weights. The image size is read from <prefix>.json, or given if that file
+    is missing. InputError if the two contradict each other, or the checkpoint holds no ResNet-50 of this project.
     """
-    stored, args = read_weights(prefix), read_args(prefix)
+    return _shape_args(prefix, read_weights(prefix), image_size)
+
+
+def _shape_args(prefix, stored: dict, image_size) -> dict:
+    """As read_shape, from the weights {name: array} that were read from `prefix`."""
+    args = read_args(prefix)
     trained_at = args.get("image_size")
     if image_size and trained_at and list(image_size) != list(trained_at):
         raise InputError(
@@ -246,7 +219,7 @@ def read_shape(prefix, image_size=None) -> dict:
         )
     if not (image_size or trained_at):
         raise InputError(
-            f"{prefix}.json did not come along with the checkpoint: copy it too, "
+            f"there is no {prefix}.json beside the checkpoint: copy it too, "
             "or give --image_size=256x128 (or what it was trained at) to test_reid.py or pipeline.py"
         )
     args["image_size"] = list(image_size or trained_at)
@@ -263,25 +236,26 @@ def read_shape(prefix, image_size=None) -> dict:
 
 
 def load_net(prefix, image_size=None, untrained=False):
-    """The network of any checkpoint, as something that embeds, and its args.
+    """The network of any checkpoint as one that embeds, and its args: (net, args).
 
-    net: (B, H, W, 3) uint8 RGB -> (B, E) float32 of norm 1. A re-id checkpoint gives its embedding network; an ID
-    checkpoint its pooled features. args and errors as in read_shape.
-    untrained: the same network with random weights instead, the floor that a figure is compared with.
+    net: (B, H, W, 3) uint8 RGB -> (B, E) float32 of norm 1. A re-id checkpoint gives its embedding network, an ID
+    checkpoint its pooled features. args and errors are those of read_shape.
+    untrained: the same network with random weights, as a baseline.
     """
     prefix = strip_suffix(prefix)
-    args = read_shape(prefix, image_size)
+    stored = read_weights(prefix)
+    args = _shape_args(prefix, stored, image_size)
     if "embedding_size" in args:
         net = resnet.build_embedding_net(args["image_size"], args["width"], args["embedding_size"])
     else:
         net = resnet.build_pooled_net(args["image_size"], args["width"])
     if not untrained:
-        load_weights(net, prefix)
+        _assign(named_weights(net), stored, prefix)
     return net, args
 
 
 def load_embedding_net(prefix, image_size=None):
-    """As load_net, for re-id checkpoints only: what pipeline.py freezes."""
+    """As load_net, but InputError if `prefix` is of an ID model."""
     net, args = load_net(prefix, image_size)
     require_reid(prefix, args)
     return net, args
@@ -295,6 +269,9 @@ def require_reid(prefix, args: dict) -> None:
         )
 
 
+# ---- what lies beside checkpoints ----
+
+
 def read_validation(folder) -> dict:
     """validation.json of a run folder.
 
@@ -304,3 +281,27 @@ def read_validation(folder) -> dict:
         return json.loads((Path(folder) / VALIDATION_FILE).read_text())
     except (FileNotFoundError, ValueError):
         return {"suggested": None, "history": []}
+
+
+def stored_threshold(prefix, args: dict) -> dict:
+    """{'threshold': similarity or None, 'threshold_from': its origin in words} of the checkpoint `prefix`.
+
+    The threshold that test_reid.py measured comes first, then the one of the last validation in training (args: as
+    read_args returns them). InputError if <prefix>.threshold.json is damaged.
+    """
+    path = Path(f"{prefix}{THRESHOLD_SUFFIX}")
+    try:
+        measured = json.loads(path.read_text())
+        origin = f"measured: {describe_rate(measured['suggested_at'])} on {measured['data_dir']}"
+        return {"threshold": float(measured["threshold"]), "threshold_from": origin}
+    except FileNotFoundError:
+        return {"threshold": args.get("validation", {}).get("threshold"), "threshold_from": "measured in training"}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path} cannot be read: measure it again with test_reid.py --threshold, or remove it"
+        ) from None
+
+
+def describe_rate(suggested_at: str) -> str:
+    """'far1' -> '1 % false accepts', 'eer' -> 'equal error rate'."""
+    return "equal error rate" if suggested_at == "eer" else f"{suggested_at[len('far') :]} % false accepts"

@@ -154,6 +154,21 @@ def introduce(root: Path = ROOT) -> list:
     return lines + [f"note: {protobuf_note()}"] if protobuf_note() else lines
 
 
+def enable_memory_growth() -> None:
+    """Lets TensorFlow take GPU memory as it needs it, instead of all of it at the start.
+
+    Other processes keep their share; on a Jetson the GPU's memory is the system's. Call it before the first use of the
+    GPU. It is the only function of this module that imports TensorFlow.
+    """
+    import tensorflow as tf
+
+    for device in tf.config.list_physical_devices("GPU"):
+        try:
+            tf.config.experimental.set_memory_growth(device, True)
+        except RuntimeError:  # the GPU is already in use: too late, and harmless
+            pass
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")

@@ -1,6 +1,6 @@
-"""Offline batch-hard mining of triplets, in numpy alone: arrays in, index arrays out.
+"""Offline batch-hard mining of triplets in numpy: arrays in, index arrays out.
 
-The steps are those of the README: a pool of images (draw_pool), embedded by the caller with the current network, then
+The steps are those of the README: a pool of images (draw_pool), which the caller embeds with the current network; then
 queries, and for each query a positive and a negative drawn from the sample_num hardest of the pool (mine_triplets).
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-BLOCK = 256  # queries compared with the pool at a time: 256 x 12,936 similarities of float32 are 13 MB
+BLOCK = 256  # queries compared with the pool at a time: 256 x 12,936 similarities of float32 take 13 MB
 
 
 def draw_pool(num_available: int, num_images: int, rng: np.random.Generator) -> np.ndarray:
@@ -17,20 +17,21 @@ def draw_pool(num_available: int, num_images: int, rng: np.random.Generator) -> 
 
 
 def mine_triplets(embeddings, identities, num_queries: int, sample_num: int, rng: np.random.Generator):
-    """Steps 2 to 5: three (num_queries,) int arrays of indices into the pool, anchors, positives and negatives.
+    """Steps 2 to 5: three (num_queries,) int arrays of indices into the pool: anchors, positives and negatives.
 
-    embeddings (N, E) float of norm 1, identities (N,) int. An image whose identity has no second image in the pool is
-    never a query. Queries are drawn without repetition until all have been drawn, then again. ValueError where the pool
-    allows no triplet at all.
+    embeddings: (N, E) float of norm 1; identities: (N,) int. An image whose identity has no second image in the pool is
+    never a query. Queries repeat only after all of them have been drawn. ValueError if the pool allows no triplet.
     """
-    embeddings, identities = np.asarray(embeddings), np.asarray(identities)
+    embeddings = np.asarray(embeddings)
+    identities = np.asarray(identities)
     _, identity_of, counts = np.unique(identities, return_inverse=True, return_counts=True)
     eligible = np.flatnonzero(counts[identity_of] > 1)
     if len(eligible) == 0 or len(counts) < 2:
         raise ValueError("a pool needs an identity with two images and a second identity")
     rounds = -(-num_queries // len(eligible))
     anchors = np.concatenate([rng.permutation(eligible) for _ in range(rounds)])[:num_queries]
-    positives, negatives = np.empty_like(anchors), np.empty_like(anchors)
+    positives = np.empty_like(anchors)
+    negatives = np.empty_like(anchors)
     for start in range(0, num_queries, BLOCK):
         rows = anchors[start : start + BLOCK]
         similarity = embeddings[rows] @ embeddings.T  # (rows, N)
@@ -45,7 +46,7 @@ def mine_triplets(embeddings, identities, num_queries: int, sample_num: int, rng
 
 
 def _draw_hardest(candidates, easiness, sample_num, rng):
-    """One of the sample_num candidates with the least easiness, each as likely as the others."""
+    """One of the sample_num candidates with the least easiness, each with equal probability."""
     if len(candidates) > sample_num:
         candidates = candidates[np.argpartition(easiness, sample_num - 1)[:sample_num]]
     return candidates[rng.integers(len(candidates))]

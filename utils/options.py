@@ -1,6 +1,6 @@
-"""Command-line options: argparse types that refuse a bad value in one sentence, and the option groups of the trainings.
+"""Command-line options: argparse types with one-sentence errors, and the option groups that both trainings share.
 
-Nothing here imports TensorFlow, so a script can answer --help at once.
+Nothing here imports TensorFlow, so that a script answers --help at once.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-VAL_IDENTITIES = 50  # held out by both trainings where nothing else is asked
+VAL_IDENTITIES = 50  # identities that both trainings hold out for validation by default
+AUGMENTATIONS = ("flip", "pad", "random_erasing", "color_jitter")  # options, and arguments of utils.dataset.augment
 
 
 def _number(kind, accepts, wanted):
@@ -47,7 +48,7 @@ def boolean(text: str) -> bool:
 
 
 def file_to_write(text: str) -> str:
-    """A path in a folder that is there: said at the start rather than after minutes of work."""
+    """The path of a file in an existing folder. It is checked at the start, before minutes of work."""
     if not Path(text).resolve().parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text}: there is no such folder: make it, or name another place")
     if Path(text).is_dir():
@@ -56,10 +57,7 @@ def file_to_write(text: str) -> str:
 
 
 def as_image_size(text: str) -> list:
-    """'256x128' -> [256, 128]: height first, as in the re-id literature.
-
-    Both are at least 32 pixels, the stride of the network.
-    """
+    """'256x128' -> [256, 128], height first as in the re-id literature; both at least 32 pixels, the net's stride."""
     try:
         height, width = (int(part) for part in text.lower().split("x"))
     except ValueError:
@@ -70,7 +68,7 @@ def as_image_size(text: str) -> list:
 
 
 def make_parser(docstring: str) -> argparse.ArgumentParser:
-    """A parser whose --help opens with the script's own docstring and shows each option's default."""
+    """A parser whose --help starts with the script's docstring and shows the default of each option."""
 
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
         def _get_help_string(self, action):
@@ -80,9 +78,9 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
 
 
 def add_old_name(parser, old: str, new: str) -> None:
-    """Accepts the option `old`, whose name has become `new`; --help shows `new` alone.
+    """Accepts `old` as a hidden name of the option `new`; --help shows only `new`.
 
-    parser: where `new` was added; both are written with their dashes.
+    parser: the parser that has `new`; both names include their dashes.
     """
     action = parser._option_string_actions[new]
     kept = {name: getattr(action, name) for name in ("nargs", "const", "type", "choices") if hasattr(action, name)}
@@ -94,41 +92,41 @@ def add_old_name(parser, old: str, new: str) -> None:
 
 
 def add_run_options(parser, kind: str, num_steps: int, save_every: int, num_steps_help: str) -> None:
-    """The options that both training scripts share: where a run lies, how long it goes, how often it saves."""
+    """The options that both training scripts share: where a run lies, how long it takes, how often it saves."""
     # fmt: off
     add = parser.add_argument_group("run").add_argument
     add("--restore", type=boolean, default=False,
-        help=f"True goes on with models/{kind}/m<id>; False starts the next free m<N>")
-    add("--id", type=non_negative_int, default=0, help="number of the run to restore; a new run does not use it")
-    add("--models_dir", default="models", help=f"folder that holds {kind}/m0, {kind}/m1, ...")
+        help=f"True resumes models/{kind}/m<id>; False starts a new run in the next free m<N>")
+    add("--id", type=non_negative_int, default=0, help="number of the run to resume; ignored by a new run")
+    add("--models_dir", default="models", help=f"folder that holds the runs {kind}/m0, {kind}/m1, ...")
     add("--num_steps", type=positive_int, default=num_steps,
-        help=f"steps in all, restored ones included; {num_steps_help}")
+        help=f"training steps in total, including those before a resume; {num_steps_help}")
     add("--save_every", type=positive_int, default=save_every,
-        help="steps between two checkpoints, each with a validation")
-    add("--keep", type=positive_int, default=5, help="newest checkpoints to keep; the suggested one stays as well")
+        help="steps between two checkpoints; each checkpoint is validated")
+    add("--keep", type=positive_int, default=5,
+        help="number of newest checkpoints to keep; the suggested checkpoint is always kept")
     add("--log_every", type=positive_int, default=20, help="steps between two points of the training curves")
     add("--seed", type=as_seed, default=0,
-        help="of splits, order, mining, augmentation and first weights; parallel sums still differ in their last bits")
+        help="seed of splits, image order, mining, augmentation and initial weights; "
+             "results of equal seeds differ by rounding only")
     # fmt: on
 
 
 def add_augmentation_options(parser) -> None:
-    """How training pictures are changed at random; the names are the arguments of utils.dataset.augment."""
+    """How training images are changed at random. The names are in AUGMENTATIONS."""
     # fmt: off
     add = parser.add_argument_group("augmentation").add_argument
-    add("--flip", type=boolean, default=True, help="mirror every other picture")
-    add("--pad_crop", type=non_negative_int, default=10,
-        help="pixels added on each side before the old size is cut out at random "
+    add("--flip", type=boolean, default=True, help="mirror half of the images")
+    add("--pad", type=non_negative_int, default=10,
+        help="pixels of black added on each side before a random crop of the original size "
              "(Bag of Tricks, Luo et al. 2019: 10 at 256x128); 0 is off")
-    add("--erase", type=fraction, default=0.5,
-        help="share of pictures with a random rectangle erased (+4 points of mAP on Market-1501 in Bag of Tricks); "
-             "0 is off")
-    add("--jitter", type=fraction, default=0.0,
-        help="largest change of brightness, contrast and saturation, as a share: "
-             "turn it up if test cameras differ from training ones; 0 is off")
+    add("--random_erasing", type=fraction, default=0.5,
+        help="share of images in which a random rectangle is erased, 0 to 1 "
+             "(+4 points of mAP on Market-1501 in Bag of Tricks); 0 is off")
+    add("--color_jitter", type=fraction, default=0.0,
+        help="largest relative change of brightness, contrast and saturation, 0 to 1; "
+             "increase it if the test cameras differ from the training cameras; 0 is off")
     # fmt: on
-
-
-def augmentation(args) -> dict:
-    """The keyword arguments of utils.dataset.augment from parsed options."""
-    return {name: getattr(args, name) for name in ("flip", "pad_crop", "erase", "jitter")}
+    add_old_name(parser, "--pad_crop", "--pad")
+    add_old_name(parser, "--erase", "--random_erasing")
+    add_old_name(parser, "--jitter", "--color_jitter")

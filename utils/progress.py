@@ -1,7 +1,9 @@
-"""A progress line for long-running work, and the words for numbers in it."""
+"""Long-running work: a progress line, and a request to stop that Ctrl-C makes."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 import time
 
@@ -51,3 +53,33 @@ def clock(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class StopRequest:
+    """Ctrl-C and SIGTERM as a request to stop: the first sets `requested`, a second one raises KeyboardInterrupt.
+
+    Inside `with StopRequest(...) as stop:` signals are handled like this; afterwards as before.
+    """
+
+    def __init__(self, message: str = ""):
+        """message: printed at the first signal, such as what will be finished; nothing if empty."""
+        self.message = message
+        self.requested = False
+        self._handlers = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _receive(self, *_) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        if self.message:
+            with contextlib.suppress(RuntimeError):  # the signal came in the middle of another print
+                print(f"\n{self.message}", flush=True)

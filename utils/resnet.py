@@ -1,8 +1,8 @@
-"""ResNet-50 v1 for re-identification: the network of tf.keras.applications with a width multiplier, and two heads.
+"""ResNet-50 v1 for re-identification: the network of tf.keras.applications with a width multiplier and two heads.
 
-Maths, layer names and weights are those of tf.keras.applications.ResNet50 (He et al. 2015, arXiv 1512.03385): with
-equal weights the outputs agree. The input is always uint8 RGB and the normalisation is the first layer, so it is done
-exactly once in training, in testing and in every exported model.
+Maths, layer names and weights are those of tf.keras.applications.ResNet50 (He et al. 2015, arXiv 1512.03385): equal
+weights give equal outputs. The input is always uint8 RGB. The normalisation is the first layer, so it happens exactly
+once in training, in testing and in every exported model.
 """
 
 from __future__ import annotations
@@ -11,27 +11,24 @@ import tensorflow as tf
 
 from utils.errors import InputError, first_line
 
-# Stage, filters of its 3x3 convolutions at width 1.0, blocks, stride of its first block.
+# Name of the stage, filters of its 3x3 convolutions at width 1.0, number of blocks, stride of the first block.
 STAGES = (("conv2", 64, 3, 1), ("conv3", 128, 4, 2), ("conv4", 256, 6, 2), ("conv5", 512, 3, 2))
 STEM_FILTERS = 64
 EMBEDDING_LAYER = "embedding"
 ID_LAYER = "logits"
 POOL_LAYER = "max_pool"
 
-# Keras' own epsilon for this network; its momentum of 0.99 is not taken over: after a few hundred steps the moving
+# Epsilon is that of Keras for this network. Its momentum of 0.99 is too slow: after a few hundred steps the moving
 # statistics would still be far behind the weights, and embeddings in inference mode would look untrained.
 EPSILON = 1.001e-5
 MOMENTUM = 0.9
 
-# Mean of ImageNet in the BGR order that the published weights were trained with, 0..255.
+# The mean of ImageNet, 0..255, in the BGR order that the published weights were trained with.
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
 class Normalise(tf.keras.layers.Layer):
-    """(B, H, W, 3) uint8 RGB -> float32 BGR less the ImageNet mean.
-
-    It is what tf.keras.applications.resnet.preprocess_input does.
-    """
+    """(B, H, W, 3) uint8 RGB -> float32 BGR minus the ImageNet mean, as tf.keras.applications' preprocess_input."""
 
     def call(self, images):
         return tf.reverse(tf.cast(images, tf.float32), axis=[-1]) - tf.constant(IMAGENET_MEAN_BGR)
@@ -40,17 +37,17 @@ class Normalise(tf.keras.layers.Layer):
         return input_shape
 
 
-class BatchNorm(tf.keras.layers.BatchNormalization):
-    """Keras' layer, computed by TensorFlow's fused operation as Keras 2 did.
+class FusedBatchNorm(tf.keras.layers.BatchNormalization):
+    """Keras' BatchNormalization, computed by TensorFlow's fused operation as in Keras 2.
 
-    Keras 3 spells it out in a dozen operations over the whole feature map, which makes a training step on a CPU some
-    1.3 times as long (benchmarks/train_step.py). The moving variance is that of a sample (n - 1), as in Keras 2; Keras
-    3 takes the batch's (n).
+    Keras 3 uses a dozen operations over the whole feature map instead, with which a training step on a CPU takes about
+    1.3 times as long (benchmarks/train_step.py). The moving variance is the sample variance (n - 1) as in Keras 2;
+    Keras 3 uses the variance of the batch (n).
     """
 
     def call(self, inputs, training=None, mask=None):
         learning = bool(training) and self.trainable
-        empty = tf.zeros([0])  # in training, the operation takes the batch's own statistics
+        empty = tf.zeros([0])  # in training, the operation computes the statistics of the batch
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=self.gamma,
@@ -76,13 +73,16 @@ class UnitLength(tf.keras.layers.Layer):
         return input_shape
 
 
-def build_id_net(num_classes: int, image_size=(256, 128), width: float = 1.0) -> tf.keras.Model:
-    """(B, H, W, 3) uint8 RGB -> (B, num_classes) float32 logits, one for each training identity.
+def build_id_net(
+    num_classes: int, image_size=(256, 128), width: float = 1.0, batchnorm=FusedBatchNorm
+) -> tf.keras.Model:
+    """(B, H, W, 3) uint8 RGB -> (B, num_classes) float32 logits, one per training identity.
 
-    image_size is (height, width) in pixels; width scales the number of filters of every convolution.
+    image_size: (height, width) in pixels. width: factor on the number of filters of every convolution. batchnorm: the
+    layer class after each convolution.
     """
-    images, pooled = _backbone(image_size, width, batchnorm=True)
-    # Small weights: the first steps then move the classifier instead of shaking the pretrained convolutions.
+    images, pooled = _backbone(image_size, width, batchnorm)
+    # With small weights the first steps train the classifier and leave the pretrained convolutions nearly unchanged.
     small = tf.keras.initializers.RandomNormal(stddev=0.01)
     head = tf.keras.layers.Dense(num_classes, kernel_initializer=small, name=ID_LAYER)
     return tf.keras.Model(images, head(pooled), name="id_net")
@@ -90,26 +90,22 @@ def build_id_net(num_classes: int, image_size=(256, 128), width: float = 1.0) ->
 
 def build_embedding_net(image_size=(256, 128), width: float = 1.0, embedding_size: int = 2048) -> tf.keras.Model:
     """(B, H, W, 3) uint8 RGB -> (B, embedding_size) float32 embeddings of norm 1."""
-    return _embedding_net(image_size, width, embedding_size, batchnorm=True)
+    return _embedding_net(image_size, width, embedding_size, FusedBatchNorm)
 
 
 def build_pooled_net(image_size=(256, 128), width: float = 1.0) -> tf.keras.Model:
-    """(B, H, W, 3) uint8 RGB -> (B, 2048 * width) float32: the pooled features of norm 1.
-
-    They are what an ID network knows without its head.
-    """
-    images, pooled = _backbone(image_size, width, batchnorm=True)
+    """(B, H, W, 3) uint8 RGB -> (B, 2048 * width) float32: the pooled features of an ID network, scaled to norm 1."""
+    images, pooled = _backbone(image_size, width, FusedBatchNorm)
     return tf.keras.Model(images, UnitLength(name="unit_length")(pooled), name="pooled_net")
 
 
 def fold_batchnorm(net: tf.keras.Model) -> tf.keras.Model:
-    """The same function as the given embedding network, without BatchNorm layers.
+    """The same function as the given embedding network, without batch normalisation layers.
 
-    Each is folded into the convolution before it: in inference BatchNorm is a fixed scale and shift a channel, of which
-    gamma / sqrt(variance + epsilon) goes into the kernel, the rest into the bias.
+    In inference a batch normalisation is a fixed scale and shift per channel. The scale, gamma / sqrt(variance +
+    epsilon), goes into the kernel of the convolution before it, the shift into its bias.
     """
-    size, width, embedding_size = net.input_shape[1:3], width_of(net), net.output_shape[-1]
-    folded = _embedding_net(size, width, embedding_size, batchnorm=False)
+    folded = _embedding_net(net.input_shape[1:3], width_of(net), net.output_shape[-1], batchnorm=None)
     for layer in folded.layers:
         if isinstance(layer, tf.keras.layers.Conv2D):
             kernel, bias = net.get_layer(layer.name).get_weights()
@@ -122,15 +118,14 @@ def fold_batchnorm(net: tf.keras.Model) -> tf.keras.Model:
 
 
 def width_of(net: tf.keras.Model) -> float:
-    """The width multiplier a network was built with."""
+    """The width multiplier that a network was built with."""
     return net.get_layer("conv1_conv").filters / STEM_FILTERS
 
 
 def load_imagenet_weights(net: tf.keras.Model) -> None:
-    """Copies the ImageNet convolutions of tf.keras.applications into a network of width 1.0.
+    """Copies the ImageNet convolutions of tf.keras.applications into a network of width 1.0; its head stays as it is.
 
-    The head keeps its own weights. The library's own loader downloads them once (94 MB, into ~/.keras/models) and
-    checks them. InputError where that is impossible.
+    Keras downloads the weights once (94 MB, into ~/.keras/models) and checks them. InputError if it cannot.
     """
     if width_of(net) != 1.0:
         raise InputError(
@@ -141,7 +136,7 @@ def load_imagenet_weights(net: tf.keras.Model) -> None:
     except Exception as error:  # Keras raises bare Exception for a failed download
         reason = first_line(error)
         raise InputError(
-            f"the ImageNet weights could not be had ({reason}): connect once and run bash setup.sh imagenet, or put "
+            f"the ImageNet weights cannot be loaded ({reason}): connect once and run bash setup.sh imagenet, or put "
             "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 of the Keras releases into ~/.keras/models, "
             "or start from random weights with pretrained=none"
         ) from None
@@ -149,7 +144,7 @@ def load_imagenet_weights(net: tf.keras.Model) -> None:
 
 
 def copy_backbone(source: tf.keras.Model, target: tf.keras.Model) -> None:
-    """Copies all convolutions and BatchNorms by layer name; both networks must have the same width."""
+    """Copies all convolutions and batch normalisations by layer name; both networks must have the same width."""
     for layer in target.layers:
         if layer.weights and layer.name not in (EMBEDDING_LAYER, ID_LAYER):
             layer.set_weights(source.get_layer(layer.name).get_weights())
@@ -157,14 +152,17 @@ def copy_backbone(source: tf.keras.Model, target: tf.keras.Model) -> None:
 
 def _embedding_net(image_size, width, embedding_size, batchnorm):
     images, pooled = _backbone(image_size, width, batchnorm)
-    # Orthogonal rows keep the angles between pooled features: a fresh layer starts with the ranking of the ID network.
+    # An orthogonal matrix keeps the angles between pooled features: the new layer starts with the ID network's ranking.
     orthogonal = tf.keras.initializers.Orthogonal()
     dense = tf.keras.layers.Dense(embedding_size, kernel_initializer=orthogonal, name=EMBEDDING_LAYER)
     return tf.keras.Model(images, UnitLength(name="unit_length")(dense(pooled)), name="embedding_net")
 
 
 def _backbone(image_size, width, batchnorm):
-    """The convolutions and global max pooling: (B, H, W, 3) uint8 -> (B, 2048 * width) float32, none of it below 0."""
+    """The convolutions and global max pooling: (B, H, W, 3) uint8 -> (B, 2048 * width) float32, 0 or more.
+
+    batchnorm: the layer class after each convolution, None for none. Returns the input and the output tensor.
+    """
     layers = tf.keras.layers
     images = layers.Input((*image_size, 3), dtype="uint8", name="images")
     x = Normalise(name="normalise")(images)  # (B, H, W, 3) float32 BGR, about -124..151
@@ -182,15 +180,12 @@ def _backbone(image_size, width, batchnorm):
 
 
 def _bottleneck(x, filters, stride, name, batchnorm, shortcut):
-    """One residual block: 1x1, 3x3, 1x1 convolutions beside a shortcut.
-
-    The stride sits in the first 1x1, as in Keras.
-    """
+    """One residual block: 1x1, 3x3 and 1x1 convolutions plus a shortcut; the first 1x1 has the stride, as in Keras."""
     layers = tf.keras.layers
     straight = _convolve(x, 4 * filters, 1, stride, f"{name}_0", batchnorm) if shortcut else x
     x = layers.ReLU(name=f"{name}_1_relu")(_convolve(x, filters, 1, stride, f"{name}_1", batchnorm))
     x = layers.ReLU(name=f"{name}_2_relu")(_convolve(x, filters, 3, 1, f"{name}_2", batchnorm))
-    # Each block starts as its shortcut alone (gamma 0), which lets a network from random weights learn within a few
+    # With gamma 0 each block starts as its shortcut alone, so that a network with random weights learns within a few
     # hundred steps.
     x = _convolve(x, 4 * filters, 1, 1, f"{name}_3", batchnorm, gamma="zeros")
     return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([straight, x]))
@@ -202,5 +197,5 @@ def _convolve(x, filters, kernel, stride, name, batchnorm, padding="same", gamma
     x = layers.Conv2D(filters, kernel, **options, name=f"{name}_conv")(x)
     if batchnorm:
         options = {"momentum": MOMENTUM, "epsilon": EPSILON, "gamma_initializer": gamma}
-        x = BatchNorm(**options, name=f"{name}_bn")(x)
+        x = batchnorm(**options, name=f"{name}_bn")(x)
     return x

@@ -21,7 +21,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from utils import resnet
-from utils.checkpoint import load_embedding_net, strip_suffix
+from utils.checkpoint import load_embedding_net, stored_threshold, strip_suffix
 from utils.deploy import trt
 from utils.deploy.detector import Detector, detector_input
 from utils.deploy.parity import CERTAIN, Inaccurate, check_parity, compare_detections, compare_embeddings
@@ -29,7 +29,6 @@ from utils.deploy.reid_net import Embedder
 from utils.deploy.saved_model import FEW, FORMAT, SERVING, describe, gpu_name, load_saved_model, swap_in, write_manifest
 from utils.device import device_name
 from utils.errors import InputError
-from utils.evaluation.threshold import stored_threshold
 
 PLAIN = "plain"
 FEW_PEOPLE = 1  # what the second signature of the re-id net takes: most frames of most cameras show one person or two

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from utils.boxes import iou
-from utils.dataset import FOLDERS, SUFFIXES, image_batches, naming_unreadable
+from utils.dataset import FOLDERS, SUFFIXES, decode_errors_named, image_batches
 from utils.deploy.detector import PERSON
 from utils.errors import InputError
 
@@ -73,7 +73,7 @@ def _draw_people():
 
 
 def _read(paths, size) -> np.ndarray:
-    with naming_unreadable(paths):
+    with decode_errors_named(paths):
         return np.concatenate([images.numpy() for images in image_batches(paths, tuple(size), 64)])
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from utils import checkpoint
+from utils.checkpoint_paths import find_checkpoint, newest_checkpoint
 from utils.dataset import image_batches
 from utils.deploy.reid_net import Embedder, crop_people
 from utils.deploy.saved_model import MANIFEST, read_manifest
@@ -73,17 +74,17 @@ def find_models(named) -> list:
         if is_frozen(name):
             paths = [find_original(name), str(name)]
         else:
-            paths = [checkpoint.newest_checkpoint() if name == "newest" else find_trained(name)]
+            paths = [newest_checkpoint() if name == "newest" else find_trained(name)]
         for path in filter(None, paths):
             found.setdefault(Path(path).resolve(), path)  # each but once, however it was named
     return list(found.values())
 
 
 def find_trained(name) -> str:
-    """As checkpoint.find_checkpoint; where a frozen model was meant that is not there, says how to make one."""
+    """As find_checkpoint; where a frozen model was meant that is not there, says how to make one."""
     if "frozen" in Path(name).parts and not Path(name).exists():  # as pipeline.py calls its folder
         raise InputError(f"there is no {name}: freeze a re-id net with python3 pipeline.py first, or name a checkpoint")
-    return checkpoint.find_checkpoint(name)
+    return find_checkpoint(name)
 
 
 def find_original(folder):

@@ -7,11 +7,9 @@ checkpoint, `<prefix>.threshold.json`, where `scp <prefix>*` takes it along and 
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 
+from utils.checkpoint import describe_rate
 from utils.errors import InputError
 from utils.metrics import DISTRACTOR, JUNK
 
@@ -20,8 +18,6 @@ RATES = {"far1": 0.01, "far0.1": 0.001}  # false accepts: the share of pairs of 
 EXPECTED_ERRORS = 10  # a rate is read off only where at least so many pairs would pass by mistake
 BLOCK = 256  # queries compared with the gallery at a time
 FEWEST_PAIRS = 10  # of the same person, and of different people
-SUFFIX, PICTURE = ".threshold.json", ".threshold.png"  # behind the checkpoint's prefix
-IN_TRAINING = "measured in training"
 
 
 def count_pairs(
@@ -95,11 +91,6 @@ def _edge(place) -> float:
     return round(float(2 * place / BINS - 1), 6)
 
 
-def describe_rate(suggest_at: str) -> str:
-    """'1 % false accepts' for 'far1'."""
-    return "equal error rate" if suggest_at == "eer" else f"{100 * RATES[suggest_at]:g} % false accepts"
-
-
 def lines(figures: dict) -> list:
     """The figures as (what, value) in words: for the terminal and for the picture."""
     rows = [
@@ -114,21 +105,3 @@ def lines(figures: dict) -> list:
     rows.append(("pairs of one person", f"{figures['same_pairs']:,}"))
     rows.append(("pairs of two people", f"{figures['different_pairs']:,}"))
     return rows
-
-
-def stored_threshold(prefix, args: dict) -> dict:
-    """{'threshold': similarity or None, 'threshold_from': in words} for the checkpoint `prefix` with these args.
-
-    What test_reid.py measured counts before what training did. None where neither file came along.
-    """
-    path = Path(f"{prefix}{SUFFIX}")
-    try:
-        measured = json.loads(path.read_text())
-        said = f"measured: {describe_rate(measured['suggested_at'])} on {measured['data_dir']}"
-        return {"threshold": float(measured["threshold"]), "threshold_from": said}
-    except FileNotFoundError:
-        return {"threshold": args.get("validation", {}).get("threshold"), "threshold_from": IN_TRAINING}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{path} can't be read: measure it again with test_reid.py --threshold, or remove it"
-        ) from None

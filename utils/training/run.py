@@ -1,320 +1,150 @@
-"""One training run: its folder models/<kind>/m<N>, args.json, TensorBoard curves, the step loop, saving, stopping and
-going on.
+"""One training run: its folder models/<kind>/m<N>, TensorBoard curves, checkpoints, and how it is resumed.
 
-A run folder holds the checkpoints, `args.json` (every option, and what the run started from), `validation.json` (one
-row a validation, and the suggested step) and the TensorBoard runs `train` and `val`.
+A run folder holds the checkpoints, `args.json` (all options, and what the run started from), `validation.json` (one row
+per validation, and the suggested step) and the TensorBoard runs `train` and `val`.
 """
 
 from __future__ import annotations
 
-import functools
-import math
+import os
 import platform
-import signal
+import shlex
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from utils import checkpoint
 from utils.errors import InputError
 from utils.files import write_json
-from utils.progress import clock
-from utils.training import resume
-from utils.training.step_table import step_table
+from utils.training.steps import step_table
+
+OF_A_STEP = ("step", "validation")  # keys of <prefix>.json that args.json does not have
+OF_A_RESUME = ("restore", "id")  # options that name the run
 
 
 class Run:
-    """The folder of one run. `first_step` is 0 for a new run, else the step that was restored.
+    """A run whose folder exists and whose curves are open: made by Run.new or Run.resume.
 
-    kind: 'id' or 'reid', also the name of the folder; pattern: the name of its checkpoints; keep: how many of them
-    stay, the suggested one aside.
+    first_step: 0 in a new run, else the step from which it was resumed.
     """
 
-    def __init__(self, models_dir, kind: str, pattern: str, args: dict, keep: int):
-        self.parent, self.pattern, self.keep = Path(models_dir) / kind, pattern, keep
-        self.args = dict(args)
-        self.given = dict(args)  # as the user gave them; args takes in what a script inherits
-        self.first_step, self.history = 0, []
-        self.folder = None
+    def __init__(self, folder: Path, pattern: str, about: dict, keep: int, first_step: int = 0, history=()):
+        """Writes args.json and opens the TensorBoard run `train`; use Run.new or Run.resume.
 
-    # ---- starting ----
-
-    def start_new(self, facts: dict) -> None:
-        """Makes the next free folder m<N>.
-
-        facts: what else belongs into args.json, such as where the weights came from.
+        pattern: the name of its checkpoints; about: the content of args.json; keep: how many of the newest checkpoints
+        stay; history: the rows of validation.json up to first_step.
         """
-        try:
-            self.parent.mkdir(parents=True, exist_ok=True)
-            taken = [int(path.name[1:]) for path in self.parent.glob("m*") if path.name[1:].isdigit()]
-            self.folder = self.parent / f"m{max(taken, default=-1) + 1}"
-            self.folder.mkdir()  # fails rather than shares a folder with a run that was started this very moment
-        except OSError as error:
-            raise InputError(
-                f"{self.parent} can't hold a new run ({error.strerror}): name another models_dir"
-            ) from None
-        self._open(facts)
-
-    def find_restored(self) -> int:
-        """The step to go on from in models/<kind>/m<id>.
-
-        InputError if there is no such run or it was trained differently.
-        """
-        self.folder = self.parent / f"m{self.args['id']}"
-        if not self.folder.is_dir():
-            runs = ", ".join(sorted(path.name for path in self.parent.glob("m*"))) or "none yet"
-            raise InputError(
-                f"no run {self.folder} to restore (there is: {runs}): "
-                "set id to one of them, or restore=False for a new run"
-            )
-        with_state = set(checkpoint.steps_in(self.folder, checkpoint.STATE_PATTERN))
-        steps = [step for step in checkpoint.steps_in(self.folder, self.pattern) if step in with_state]
-        if not steps:
-            raise InputError(f"{self.folder} holds no checkpoint to go on from: start a new run with restore=False")
-        before = checkpoint.read_args(self.prefix(steps[-1]))
-        resume.check_unchanged(self.folder, before, self.args)
-        resume.say_changes(before, self.args)
-        history = checkpoint.read_validation(self.folder)["history"]
-        self.history = [row for row in history if row["step"] <= steps[-1]]
-        self.first_step = steps[-1]
-        return self.first_step
-
-    def restore(self, net, optimizer) -> None:
-        """Loads weights and optimiser of the step that find_restored named."""
-        checkpoint.load_weights(net, self.prefix(self.first_step))
-        checkpoint.load_variables(optimizer_variables(optimizer), self._state(self.first_step))
-        facts = checkpoint.read_args(self.prefix(self.first_step))
-        of_the_step = ("step", "validation")
-        self._open({name: value for name, value in facts.items() if name not in (*self.args, *of_the_step)})
-
-    def _open(self, facts):
-        facts = {**facts, "tensorflow": tf.__version__, "python": platform.python_version(), "git": git_state()}
-        self.about = {**self.args, **facts}
-        write_json(self.folder / checkpoint.ARGS_FILE, self.about)
-        self.train_writer = tf.summary.create_file_writer(str(self.folder / "train"))
+        self.folder = folder
+        self.pattern = pattern
+        self.keep = keep
+        self.first_step = first_step
+        self.history = list(history)
+        versions = {"tensorflow": tf.__version__, "python": platform.python_version(), "git": git_state()}
+        self.about = {**about, **versions}
+        self._writers = {}
+        write_json(folder / checkpoint.ARGS_FILE, self.about)
         rows = [f"| {name} | {value} |" for name, value in sorted(self.about.items())]
-        with self.train_writer.as_default(step=self.first_step):
+        with self._writer("train").as_default(step=first_step):
             tf.summary.text("options", "\n".join(["| option | value |", "| --- | --- |", *rows]))
-        going_on = f", going on from step {self.first_step}" if self.first_step else ""
-        print(f"run {self.folder}{going_on} (TensorFlow {tf.__version__})")
+        resumed = f", resumed at step {first_step}" if first_step else ""
+        print(f"run {folder}{resumed} (TensorFlow {tf.__version__})")
 
-    # ---- during ----
+    @classmethod
+    def new(cls, models_dir, kind: str, pattern: str, about: dict, keep: int) -> Run:
+        """A run in the next free folder models_dir/<kind>/m<N>, which is made; InputError if it cannot be made.
 
-    @functools.cached_property
-    def val_writer(self):
-        """Opened late: TensorBoard looks for the projector's files once, when it first meets a run."""
-        return tf.summary.create_file_writer(str(self.folder / "val"))
+        kind: 'id' or 'reid'; the others as in __init__.
+        """
+        parent = Path(models_dir) / kind
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            taken = [int(path.name[1:]) for path in parent.glob("m*") if path.name[1:].isdigit()]
+            folder = parent / f"m{max(taken, default=-1) + 1}"
+            folder.mkdir()  # fails if another run takes the same number at this moment
+        except OSError as error:
+            raise InputError(f"{parent} cannot hold a new run ({error.strerror}): name another models_dir") from None
+        return cls(folder, pattern, about, keep)
+
+    @classmethod
+    def resume(cls, point: ResumePoint, net, optimizer, options: dict, keep: int) -> Run:
+        """The run of `point`, after loading the weights and the optimizer's variables of its step.
+
+        options: today's, for args.json; what the run started from is kept. optimizer: built. InputError if the weights
+        do not fit `net`.
+        """
+        checkpoint.load_weights(net, point.prefix)
+        checkpoint.load_variables(optimizer_variables(optimizer), _state_prefix(point.folder, point.step))
+        facts = {name: value for name, value in point.about.items() if name not in (*options, *OF_A_STEP)}
+        return cls(point.folder, point.pattern, {**options, **facts}, keep, point.step, point.history)
 
     def prefix(self, step: int) -> str:
         """The checkpoint of a step, such as models/reid/m0/reid_model-200.ckpt."""
         return str(self.folder / self.pattern.format(step=step))
 
-    def log(self, writer, step: int, values: dict) -> None:
-        """Scalars into TensorBoard; writer is train_writer or val_writer."""
-        with writer.as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-        writer.flush()
+    # ---- TensorBoard ----
 
-    def show_picture(self, writer, name: str, step: int, picture) -> None:
-        """A picture (H, W, 3) uint8 RGB into TensorBoard's images; writer is train_writer or val_writer."""
-        with writer.as_default(step=step):
-            tf.summary.image(name, picture[None])
-        writer.flush()
+    def _writer(self, part: str):
+        """The writer of 'train' or 'val'. It is opened when first used: TensorBoard looks for the files of the
+        projector once, when it finds a run, so these must be there before the first event of `val`."""
+        if part not in self._writers:
+            self._writers[part] = tf.summary.create_file_writer(str(self.folder / part))
+        return self._writers[part]
 
-    def save(self, net, optimizer, step: int, validation: dict, suggest) -> dict:
-        """Writes the checkpoint of a step and its validation row; deletes older ones; returns the suggestion.
+    def log(self, part: str, step: int, figures: dict) -> None:
+        """Writes {tag: number} to the TensorBoard run `part`, 'train' or 'val'."""
+        with self._writer(part).as_default(step=step):
+            for tag, value in figures.items():
+                tf.summary.scalar(tag, value)
+        self._writer(part).flush()
 
-        What is among the newest `keep` or suggested stays. suggest: (all rows, steps with a checkpoint) -> (row, why),
-        such as suggest_flat below.
+    def log_image(self, part: str, tag: str, step: int, image) -> None:
+        """Writes an image (H, W, 3) uint8 RGB to the TensorBoard run `part`, 'train' or 'val'."""
+        with self._writer(part).as_default(step=step):
+            tf.summary.image(tag, image[None])
+        self._writer(part).flush()
+
+    # ---- checkpoints ----
+
+    def save(self, net, optimizer, step: int, validation: dict, choose) -> dict:
+        """Writes the checkpoint and the validation row of a step, deletes old checkpoints, returns the suggestion.
+
+        The newest `keep` checkpoints and the suggested one stay. choose: (all rows, steps with a checkpoint) -> (row,
+        reason), such as first_plateau or best_map. Returns {'step', 'checkpoint', 'why'}.
         """
         about = {**self.about, "step": step, "validation": validation}
         checkpoint.save_weights(net, self.prefix(step), about)
-        checkpoint.save_variables(optimizer_variables(optimizer), self._state(step))
+        checkpoint.save_variables(optimizer_variables(optimizer), _state_prefix(self.folder, step))
         self.history.append({"step": step, **validation})
         saved = checkpoint.steps_in(self.folder, self.pattern)
-        row, why = suggest(self.history, saved)
-        suggestion = {"step": row["step"], "checkpoint": self.pattern.format(step=row["step"]), "why": why}
-        content = {"suggested": suggestion, "history": self.history}
+        row, why = choose(self.history, saved)
+        suggested = {"step": row["step"], "checkpoint": self.pattern.format(step=row["step"]), "why": why}
+        content = {"suggested": suggested, "history": self.history}
         write_json(self.folder / checkpoint.VALIDATION_FILE, content)
         for old in saved[: -self.keep]:
             if old != row["step"]:
                 checkpoint.delete(self.prefix(old))
         for old in checkpoint.steps_in(self.folder, checkpoint.STATE_PATTERN)[:-1]:
-            checkpoint.delete(self._state(old))  # going on needs the newest only
-        return suggestion
+            checkpoint.delete(_state_prefix(self.folder, old))  # resuming needs the newest only
+        return suggested
 
-    def _state(self, step):
-        return str(self.folder / checkpoint.STATE_PATTERN.format(step=step))
-
-    # ---- ending ----
-
-    def print_end(self, suggested: dict, next_line: str, defaults: dict) -> None:
-        """The saved checkpoints with their figures, and the command to run next, on this run's data set.
-
-        defaults: the script's own value of each option; the next script has the same data_dir by default.
-        """
+    def table(self, suggested: dict) -> str:
+        """The saved checkpoints and their figures as a table; suggested: as save returned it."""
         saved = checkpoint.steps_in(self.folder, self.pattern)
-        print(f"checkpoints in {self.folder}:\n{step_table(self.history, saved, suggested)}")
-        data_dir = self.args["data_dir"]
-        given = "" if data_dir == defaults["data_dir"] else " " + resume.option("data_dir", data_dir)
-        print(f"next: {next_line}{given}")
-
-    def end_stopped(self, defaults: dict) -> None:
-        """After Ctrl-C: says how training goes on, and ends with the exit code that tells a calling script."""
-        number = self.folder.name[1:]
-        print(
-            f"stopped and saved. Go on with:\n  {resume.command(sys.argv[0], self.given, defaults, number)}\n"
-            f"or set restore=True and id={number} in the launcher, which goes on with the values as they are there"
-        )
-        sys.exit(130)
-
-
-def suggest_flat(history: list, saved: list) -> tuple:
-    """Where the validation loss flattened, among the rows whose checkpoint is saved.
-
-    That is the first of them that has made 98 % of the way from the very first loss to the lowest.
-    """
-    lowest = min(row["loss"] for row in history)
-    enough = lowest + 0.02 * (history[0]["loss"] - lowest)
-    rows = [row for row in history if row["step"] in saved]
-    row = next((row for row in rows if row["loss"] <= enough), min(rows, key=lambda row: row["loss"]))
-    return row, f"validation loss {row['loss']:.4f}, flat from there on: the lowest was {lowest:.4f}"
-
-
-def suggest_map(history: list, saved: list) -> tuple:
-    """The saved row with the highest validation mAP.
-
-    Rank-1 looks at one picture a query and jumps with the few queries of a validation; mAP looks at whole rankings.
-    """
-    row = max((row for row in history if row["step"] in saved), key=lambda row: (row["mAP"], -row["loss"]))
-    return row, f"highest validation mAP, {row['mAP']:.1f} %"
-
-
-def build_schedule(args, decay_start: int):
-    """The learning rate of args.learning_rate, args.warmup_steps, decay_start and args.num_steps.
-
-    A run too short for its warm-up or its decay gets both in proportion, which is said.
-    """
-    warmup_steps = args.warmup_steps
-    if warmup_steps >= args.num_steps or decay_start >= args.num_steps:
-        warmup_steps, decay_start = args.num_steps // 6, args.num_steps * 3 // 5
-        print(
-            f"note: {args.num_steps} steps are too few for the warm-up or the decay asked for: "
-            f"the learning rate rises until step {warmup_steps} and falls from step {decay_start}"
-        )
-    return WarmupCosine(args.learning_rate, warmup_steps, decay_start, args.num_steps)
-
-
-class WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate: linear from 0 to `peak` over warmup_steps, then `peak`, then half a cosine down.
-
-    The cosine begins at decay_start and ends with 0 at num_steps.
-    """
-
-    def __init__(self, peak, warmup_steps, decay_start, num_steps):
-        self.peak, self.warmup_steps, self.decay_start, self.num_steps = peak, warmup_steps, decay_start, num_steps
-
-    def __call__(self, step):
-        step = tf.cast(step, tf.float32)
-        rise = tf.minimum(1.0, (step + 1) / max(1, self.warmup_steps))
-        fallen = tf.clip_by_value((step - self.decay_start) / max(1, self.num_steps - self.decay_start), 0.0, 1.0)
-        return self.peak * rise * 0.5 * (1 + tf.cos(math.pi * fallen))
-
-    def get_config(self):
-        return {
-            "peak": self.peak,
-            "warmup_steps": self.warmup_steps,
-            "decay_start": self.decay_start,
-            "num_steps": self.num_steps,
-        }
+        return f"checkpoints in {self.folder}:\n{step_table(self.history, saved, suggested)}"
 
 
 def optimizer_variables(optimizer) -> dict:
-    """{name: tf.Variable} of a built optimiser, by position: Keras 2 and 3 name them differently."""
+    """{name: tf.Variable} of a built optimizer, by position: Keras 2 and 3 have different names for them."""
     return {f"optimizer/{index:04d}": checkpoint.as_variable(v) for index, v in enumerate(optimizer.variables)}
 
 
-class Steps:
-    """Yields first + 1 ... last; shows progress with rate and time left.
-
-    Ctrl-C or SIGTERM end it after the step under way, a second Ctrl-C stops at once. Written as
-    `with Steps(...) as steps: for step in steps:`; `steps.ending` is True in the body of the last step, whatever ended
-    the steps.
-    """
-
-    def __init__(self, first: int, last: int, images_per_step: int):
-        self.first, self.last, self.images_per_step = first, last, images_per_step
-        self.step, self.stopped, self.said_ending = first, False, False
-        self.seconds, self.counted = 0.0, 0  # spent in steps, without validation and mining
-
-    def __enter__(self):
-        self.handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        self.shown = 0.0
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
-
-    def _stop(self, number, frame):
-        if self.stopped:
-            raise KeyboardInterrupt
-        self.stopped = True
-        print("\nfinishing this step and saving; once more to stop at once", flush=True)
-
-    @property
-    def ending(self):
-        self.said_ending = self.stopped or self.step >= self.last
-        return self.said_ending
-
-    @property
-    def images_per_second(self):
-        return self.counted * self.images_per_step / self.seconds if self.seconds else 0.0
-
-    def __iter__(self):
-        # Only a body that has seen `ending` was the last one: a Ctrl-C right behind its checks costs one more step.
-        while not self.said_ending and self.step < self.last:
-            self.step += 1
-            yield self.step
-
-    def took(self, seconds: float) -> None:
-        """Reports the time of one training step.
-
-        The rate is a mean that forgets old steps, the first one (compilation) at once.
-        """
-        if self.step == self.first + 1:
-            self.second_step = time.monotonic()
-            return
-        self.seconds, self.counted = 0.98 * self.seconds + seconds, 0.98 * self.counted + 1
-
-    def show(self, **values) -> None:
-        """A progress line, at most one in two seconds on a terminal and one in ten in a log.
-
-        The last step is always shown.
-        """
-        now, terminal = time.monotonic(), sys.stdout.isatty()
-        if now - self.shown < (2 if terminal else 10) and not self.ending:
-            return
-        self.shown = now
-        line = f"step {self.step}/{self.last}  " + "  ".join(f"{name} {value:.3f}" for name, value in values.items())
-        rate = self.images_per_second
-        if rate:
-            a_step = (now - self.second_step) / max(1, self.step - self.first - 1)  # with validation and mining
-            line += f"  {rate:.0f} images/s  {clock((self.last - self.step) * a_step)} left"
-        print(line, flush=True)
-
-
-def check_finite(loss: float, step: int, run: Run) -> None:
-    """Ends a run whose loss is no longer a number, before a broken checkpoint is written."""
-    if not math.isfinite(loss):
-        raise InputError(
-            f"the loss of step {step} is {loss}: lower learning_rate; "
-            f"the checkpoints in {run.folder} are from before and are sound"
-        )
+def _state_prefix(folder, step: int) -> str:
+    """The checkpoint of the optimizer's variables."""
+    return str(Path(folder) / checkpoint.STATE_PATTERN.format(step=step))
 
 
 def git_state() -> str:
@@ -331,3 +161,137 @@ def git_state() -> str:
         return commit + (" with changes" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+# ---- which step to suggest ----
+
+
+def first_plateau(history: list, saved: list) -> tuple:
+    """(row, reason): the first saved row where the validation loss is flat.
+
+    That is where it has come 98 % of the way from the first loss to the lowest; the lowest saved row if there is none.
+    """
+    lowest = min(row["loss"] for row in history)
+    enough = lowest + 0.02 * (history[0]["loss"] - lowest)
+    rows = [row for row in history if row["step"] in saved]
+    row = next((row for row in rows if row["loss"] <= enough), min(rows, key=lambda row: row["loss"]))
+    return row, f"validation loss {row['loss']:.4f}, flat from there on: the lowest was {lowest:.4f}"
+
+
+def best_map(history: list, saved: list) -> tuple:
+    """(row, reason): the saved row with the highest validation mAP.
+
+    Rank-1 depends on one image per query and is noisy with few queries; mAP depends on whole rankings.
+    """
+    row = max((row for row in history if row["step"] in saved), key=lambda row: (row["mAP"], -row["loss"]))
+    return row, f"highest validation mAP, {row['mAP']:.1f} %"
+
+
+# ---- resuming ----
+
+
+class ResumePoint(NamedTuple):
+    """Where a run can be resumed: its newest step with weights and optimizer variables.
+
+    about: the options and facts of that checkpoint; history: the rows of validation.json up to the step.
+    """
+
+    folder: Path
+    pattern: str
+    step: int
+    about: dict
+    history: list
+
+    @property
+    def prefix(self) -> str:
+        return str(self.folder / self.pattern.format(step=self.step))
+
+
+def find_resume_point(models_dir, kind: str, pattern: str, number: int, asked: dict, fixed) -> ResumePoint:
+    """The newest step of the run models_dir/<kind>/m<number>; a note is printed about options that have changed.
+
+    asked: today's options by name, None if the script inherits one; fixed: the names of those that must not change.
+    InputError if there is no such run, it has no checkpoint, or a fixed option differs.
+    """
+    folder = Path(models_dir) / kind / f"m{number}"
+    if not folder.is_dir():
+        runs = ", ".join(sorted(path.name for path in folder.parent.glob("m*"))) or "none"
+        raise InputError(
+            f"there is no run {folder} to resume (existing runs: {runs}): "
+            "set id to one of them, or restore=False for a new run"
+        )
+    with_state = set(checkpoint.steps_in(folder, checkpoint.STATE_PATTERN))
+    steps = [step for step in checkpoint.steps_in(folder, pattern) if step in with_state]
+    if not steps:
+        raise InputError(f"{folder} has no checkpoint to resume from: start a new run with restore=False")
+    step = steps[-1]
+    about = checkpoint.read_args(folder / pattern.format(step=step))
+    history = checkpoint.read_validation(folder)["history"]
+    point = ResumePoint(folder, pattern, step, about, [row for row in history if row["step"] <= step])
+    check_unchanged(point, asked, fixed)
+    changes = describe_changes(point, asked)
+    if changes:
+        print(changes)
+    return point
+
+
+def check_unchanged(point: ResumePoint, asked: dict, fixed) -> None:
+    """InputError if an option of `fixed` differs; the message lists all of them as they were.
+
+    asked, fixed: as in find_resume_point.
+    """
+    before = point.about
+    differing = [name for name in fixed if asked.get(name) is not None and before.get(name, asked[name]) != asked[name]]
+    if differing:
+        options = " ".join(format_option(name, before[name]) for name in differing)
+        raise InputError(
+            f"{point.folder} was trained with {options}: give the same again, or start a new run with restore=False"
+        )
+
+
+def describe_changes(point: ResumePoint, asked: dict) -> str:
+    """One line about the options that differ from those of the run, '' if none does; asked: as in find_resume_point."""
+    changed = [
+        f"{name}: {point.about.get(name)} -> {value}"
+        for name, value in sorted(asked.items())
+        if value is not None and point.about.get(name) != value and name not in OF_A_RESUME
+    ]
+    return "options that differ from before: " + "; ".join(changed) if changed else ""
+
+
+def resume_advice(script: str, folder, given: dict, defaults: dict) -> str:
+    """What to type to resume the run of a folder m<N>.
+
+    given: the options by name as the user gave them; defaults: those of the script. Only options that differ are named.
+    """
+    number = Path(folder).name[1:]
+    command = f"{shlex.quote(interpreter())} {shlex.quote(script)} --restore=True --id={number}"
+    options = {name: value for name, value in given.items() if name not in OF_A_RESUME}
+    return (
+        f"stopped and saved. To resume:\n  {command}{differing_options(options, defaults)}\n"
+        f"or set restore=True and id={number} in the launcher, which uses the values at its top"
+    )
+
+
+def differing_options(given: dict, defaults: dict) -> str:
+    """' --name=value' for each option whose value is not its default, to append to a command."""
+    return "".join(f" {format_option(name, value)}" for name, value in given.items() if value != defaults.get(name))
+
+
+def format_option(name: str, value) -> str:
+    """image_size, [96, 48] -> '--image_size=96x48', quoted for a shell if necessary."""
+    text = "x".join(str(part) for part in value) if isinstance(value, (list, tuple)) else value
+    return shlex.quote(f"--{name}={text}")
+
+
+def interpreter() -> str:
+    """'python3' if a shell finds the running Python by that name, else its path.
+
+    The launchers use .venv/bin/python without activating .venv, and the system's python3 lacks the packages.
+    """
+    found = shutil.which("python3")
+    here = Path(sys.executable)
+    if found and Path(found).parent == here.parent:
+        return "python3"
+    inside = here.parts[: len(Path.cwd().parts)] == Path.cwd().parts
+    return os.path.relpath(here) if inside else str(here)
