@@ -79,7 +79,7 @@ with explained_imports():
 
     from utils.deploy.detector import Detector
     from utils.deploy.reid_net import Embedder
-    from utils.deploy.saved_model import let_gpu_memory_grow
+    from utils.device import enable_memory_growth
     from utils.files import write_json
     from utils.live import window
     from utils.live.camera import Camera, default_source
@@ -112,7 +112,7 @@ class Stop:
 
 def main(args) -> None:
     stop = Stop()
-    let_gpu_memory_grow()
+    enable_memory_growth()
     show_window = not (args.headless or args.benchmark) and window.has_screen()
     silent = args.headless or args.benchmark or args.serve is not None
     if not (show_window or silent or args.output or args.tracks):

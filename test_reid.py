@@ -75,7 +75,7 @@ with explained_imports():
 
     from utils import dataset_checks, metrics
     from utils.dataset import check_images, naming_unreadable, open_split
-    from utils.deploy.saved_model import let_gpu_memory_grow
+    from utils.device import enable_memory_growth
     from utils.evaluation import ranked, threshold
     from utils.evaluation.models import find_models, open_model
     from utils.evaluation.rerank import rerank_blocks
@@ -87,7 +87,7 @@ with explained_imports():
 
 def main(args):
     check_pictures_asked(args)
-    let_gpu_memory_grow()
+    enable_memory_growth()
     named = [args.model] if isinstance(args.model, str) else args.model
     models = [open_model(path, args.image_size, args.untrained) for path in find_models(named)]
     query, gallery = open_split(args.data_dir, "query"), open_split(args.data_dir, "test")

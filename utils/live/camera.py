@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from utils.device import is_jetson
 from utils.errors import InputError
 from utils.live import gstreamer, sources
 from utils.live.latest_frame import NewestFrame
@@ -32,7 +33,7 @@ FLIPS = {
 
 def default_source() -> str:
     """The camera that is most likely there: on a Jetson the CSI one."""
-    return "csi://0" if gstreamer.is_jetson() else "0"
+    return "csi://0" if is_jetson() else "0"
 
 
 class Camera:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import cv2
 
+from utils.device import is_jetson
 from utils.errors import InputError
 from utils.live import gstreamer, latest_frame
 
@@ -172,8 +173,8 @@ def holders(device: str) -> list:
 
 def _stream(source: str) -> Live:
     rtsp = source.startswith(("rtsp://", "rtsps://"))
-    hardware = rtsp and gstreamer.is_jetson() and gstreamer.has_gstreamer()
-    if rtsp and gstreamer.is_jetson() and not hardware:
+    hardware = rtsp and is_jetson() and gstreamer.has_gstreamer()
+    if rtsp and is_jetson() and not hardware:
         print(
             f"note: this OpenCV has no GStreamer, so that the CPU decodes {without_password(source)};"
             " uninstall pip's opencv-python for JetPack's, which has",
