@@ -96,8 +96,7 @@ with explained_imports():
 
     from utils.deploy.detector import Detector
     from utils.deploy.reid_net import Embedder
-    from utils.deploy.saved_model import let_gpu_memory_grow
-    from utils.device import device_name, power_mode
+    from utils.device import device_name, enable_memory_growth, power_mode
     from utils.files import write_json
     from utils.live import window
     from utils.live.camera import Camera, default_source
@@ -137,7 +136,7 @@ class StopRequest:
 
 def main(args) -> None:
     stop = StopRequest()
-    let_gpu_memory_grow()
+    enable_memory_growth()
     show_window = not (args.headless or args.benchmark) and window.has_screen()
     has_output = args.output or args.tracks or args.serve is not None
     if not (show_window or has_output or args.headless or args.benchmark):

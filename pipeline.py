@@ -13,7 +13,7 @@ it differs from the original; demo.py takes them from there. A minute on a deskt
 from __future__ import annotations
 
 from utils.deploy.trt import PRECISIONS, WORKSPACE
-from utils.device import introduce
+from utils.device import describe_machine, enable_memory_growth
 from utils.errors import InputError, explained_imports, run_main
 from utils.options import as_image_size, as_seed, fraction, make_parser, positive_int
 
@@ -75,7 +75,6 @@ with explained_imports():
     from utils.deploy import onnx_export
     from utils.deploy.freeze import Wishes, freeze_detector, freeze_reid, require_calibration
     from utils.deploy.parity import People, footage_frames
-    from utils.deploy.saved_model import let_gpu_memory_grow
 
 
 def check_detector(args) -> None:
@@ -182,8 +181,8 @@ def agreement(parity: dict) -> str:
 def main(args) -> None:
     if args.onnx:
         onnx_export.check_extras()
-    print("\n".join(introduce()), flush=True)
-    let_gpu_memory_grow()
+    print("\n".join(describe_machine()), flush=True)
+    enable_memory_growth()
     detector, reid = ("obj" in args.what or not args.what), (args.checkpoints or not args.what)
     # All arguments first: a command that is refused for one of them replaces nothing.
     run_all([check_detector] * bool(detector) + [check_reid] * bool(reid), args)

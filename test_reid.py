@@ -76,7 +76,7 @@ with explained_imports():
     from utils import dataset_checks, metrics
     from utils.checkpoint import THRESHOLD_IMAGE_SUFFIX, THRESHOLD_SUFFIX
     from utils.dataset import check_images, decode_errors_named, open_split
-    from utils.deploy.saved_model import let_gpu_memory_grow
+    from utils.device import enable_memory_growth
     from utils.evaluation import ranked, threshold
     from utils.evaluation.models import find_models, open_model
     from utils.evaluation.rerank import rerank_blocks
@@ -88,7 +88,7 @@ with explained_imports():
 
 def main(args):
     check_pictures_asked(args)
-    let_gpu_memory_grow()
+    enable_memory_growth()
     named = [args.model] if isinstance(args.model, str) else args.model
     models = [open_model(path, args.image_size, args.untrained) for path in find_models(named)]
     query, gallery = open_split(args.data_dir, "query"), open_split(args.data_dir, "test")

@@ -36,13 +36,13 @@ def test_the_row_of_a_release(tmp_path, release, parsed, jetpack, tensorrt):
     assert device.l4t_release(tmp_path) == parsed
     row = device.jetpack(parsed)
     assert (row.name, row.tensorrt) == (jetpack, tensorrt)
-    assert f"is JetPack {jetpack}: " in device.matrix_note(tmp_path)
+    assert f"is JetPack {jetpack}: " in device.describe_jetpack(tmp_path)
 
 
 def test_releases_without_a_row(tmp_path):
-    assert device.l4t_release(tmp_path) is None and device.matrix_note(tmp_path) == ""
+    assert device.l4t_release(tmp_path) is None and device.describe_jetpack(tmp_path) == ""
     machine(tmp_path, ("41", "1.0"))
-    assert device.matrix_note(tmp_path) == "L4T 41.1.0 is a release that this project does not know"
+    assert device.describe_jetpack(tmp_path) == "L4T 41.1.0 is a release that this project does not know"
     assert device.jetpack((28, 2, 1)) is None  # older than all: none, not the nearest
 
 
@@ -68,29 +68,29 @@ def test_power_mode(said, mode):
 
 def test_power_mode_of_what_has_none(monkeypatch):
     assert device.power_mode(["/nonexistent/nvpmodel", "-q"]) is None
-    monkeypatch.setattr(device, "SECONDS", 0.1)
+    monkeypatch.setattr(device, "COMMAND_SECONDS", 0.1)
     assert device.power_mode(["sleep", "5"]) is None
 
 
 def test_memory(tmp_path):
-    words = device.memory_words(machine(tmp_path))
+    words = device.describe_memory(machine(tmp_path))
     assert words == "5.0 of 7.4 GB free, 2.0 GB of swap"
     machine(tmp_path, free=2**20, swap=0)
-    assert device.memory_words(tmp_path).startswith("1.0 of 7.4 GB free, 0.0 GB of swap; that is little: ")
-    assert device.memory(tmp_path / "nothing") is None and device.memory_words(tmp_path / "nothing") == ""
+    assert device.describe_memory(tmp_path).startswith("1.0 of 7.4 GB free, 0.0 GB of swap; that is little: ")
+    assert device.memory(tmp_path / "nothing") is None and device.describe_memory(tmp_path / "nothing") == ""
 
 
 def test_slow_protobuf_is_told(monkeypatch):
     from google.protobuf.internal import api_implementation
 
     monkeypatch.setattr(api_implementation, "Type", lambda: "upb")
-    assert device.protobuf_note() == ""
+    assert device.describe_protobuf() == ""
     monkeypatch.setattr(api_implementation, "Type", lambda: "python")
-    assert "pure Python" in device.protobuf_note()
+    assert "pure Python" in device.describe_protobuf()
 
 
 def test_the_introduction_of_this_machine():
-    line = device.introduce()[0]
+    line = device.describe_machine()[0]
     assert line.startswith(f"device: {device.device_name()}") and re.search(r"; [\d.]+ of [\d.]+ GB free", line)
 
 

@@ -64,7 +64,7 @@ def test_pipelines():
 
 
 def test_default_source(monkeypatch, tmp_path):
-    monkeypatch.setattr(gstreamer, "TEGRA_RELEASE", str(tmp_path / "release"))
+    monkeypatch.setattr(device, "TEGRA_RELEASE", str(tmp_path / "release"))
     assert module.default_source() == "0"
     (tmp_path / "release").write_text("# R36")
     assert module.default_source() == "csi://0"
@@ -110,7 +110,7 @@ def captures(monkeypatch, tmp_path):
             self.released.set()
 
     (tmp_path / "release").write_text("# R36")
-    monkeypatch.setattr(gstreamer, "TEGRA_RELEASE", str(tmp_path / "release"))
+    monkeypatch.setattr(device, "TEGRA_RELEASE", str(tmp_path / "release"))
     monkeypatch.setattr(gstreamer, "has_gstreamer", lambda: True)
     monkeypatch.setattr(cv2, "VideoCapture", Capture)
     return opened

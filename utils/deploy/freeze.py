@@ -26,8 +26,8 @@ from utils.deploy import trt
 from utils.deploy.detector import Detector, detector_input
 from utils.deploy.parity import CERTAIN, Inaccurate, check_parity, compare_detections, compare_embeddings
 from utils.deploy.reid_net import Embedder
-from utils.deploy.saved_model import FEW, FORMAT, SERVING, describe, gpu_name, load_saved_model, swap_in, write_manifest
-from utils.device import device_name
+from utils.deploy.saved_model import FEW, FORMAT, SERVING, describe, load_saved_model, swap_in, write_manifest
+from utils.device import device_name, gpu_name
 from utils.errors import InputError
 
 PLAIN = "plain"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from utils.device import device_name
+from utils.device import device_name, gpu_name
 from utils.errors import InputError, first_line
 
 MANIFEST = "manifest.json"
@@ -75,22 +75,6 @@ def _tensorrt_version():
     if not tensorrt.is_tensorrt_enabled():
         return None
     return ".".join(str(number) for number in tensorrt.get_loaded_tensorrt_version())
-
-
-def gpu_name():
-    """The name of the first GPU that TensorFlow sees, or None."""
-    for device in tf.config.list_physical_devices("GPU"):
-        return tf.config.experimental.get_device_details(device).get("device_name", device.name)
-    return None
-
-
-def let_gpu_memory_grow() -> None:
-    """On a Jetson the GPU's memory is the system's: TensorFlow must not take it all. Call it before the first use."""
-    for device in tf.config.list_physical_devices("GPU"):
-        try:
-            tf.config.experimental.set_memory_growth(device, True)
-        except RuntimeError:  # already in use: too late, and harmless
-            pass
 
 
 def load_frozen(folder, kind: str):

@@ -212,9 +212,9 @@ def convert_here(args) -> dict:
     from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils as tensorrt
     from tensorflow.python.compiler.tensorrt import trt_convert
 
-    from utils.deploy.saved_model import let_gpu_memory_grow
+    from utils.device import enable_memory_growth
 
-    let_gpu_memory_grow()
+    enable_memory_growth()
     major = tensorrt.get_loaded_tensorrt_version()[0]
     kinds = trt_convert.TrtGraphConverterV2, trt_convert.TrtConversionParams
     converter = kinds[0](**converter_arguments(*kinds, args.source, args, major))

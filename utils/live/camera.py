@@ -10,9 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from utils.device import is_jetson
 from utils.errors import InputError
 from utils.files import IMAGE_SUFFIXES
-from utils.live import gstreamer, sources
+from utils.live import sources
 from utils.live.latest_frame import LatestFrame
 
 FOLDER_FPS = 10.0  # assumed for a folder of images
@@ -32,7 +33,7 @@ FLIPS = {
 
 def default_source() -> str:
     """The camera that is most likely present: on a Jetson the CSI camera, elsewhere the USB camera."""
-    return "csi://0" if gstreamer.is_jetson() else "0"
+    return "csi://0" if is_jetson() else "0"
 
 
 class Camera:

@@ -7,17 +7,11 @@ from fractions import Fraction
 
 import cv2
 
-TEGRA_RELEASE = "/etc/nv_tegra_release"
 ARGUS_SOCKET = "/tmp/argus_socket"  # of nvargus-daemon; a container needs it as a volume
 QUARTER_TURNS = (1, 3, 5, 7)  # the flip methods that swap width and height
 # A slow reader gets the newest frame, so that no lag builds up.
 SINK = "videoconvert ! video/x-raw, format=BGR ! appsink drop=true max-buffers=1 sync=false"
 PARSERS = {"h264": "rtph264depay ! h264parse", "h265": "rtph265depay ! h265parse"}
-
-
-def is_jetson() -> bool:
-    """Whether this machine runs NVIDIA's Linux for Tegra."""
-    return os.path.exists(TEGRA_RELEASE)
 
 
 def has_gstreamer() -> bool:

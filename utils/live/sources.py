@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import cv2
 
+from utils.device import is_jetson
 from utils.errors import InputError
 from utils.live import gstreamer, latest_frame
 
@@ -131,7 +132,7 @@ def _explain_no_usb_frame(device: str) -> str:
 
 def _stream(source: str) -> LiveSource:
     openings = (lambda: open_url(source),)
-    if source.startswith(("rtsp://", "rtsps://")) and gstreamer.is_jetson():
+    if source.startswith(("rtsp://", "rtsps://")) and is_jetson():
         if gstreamer.has_gstreamer():
             pipelines = [gstreamer.rtsp_pipeline(source, codec) for codec in ("h264", "h265")]
             openings = tuple(lambda pipeline=pipeline: gstreamer.open_pipeline(pipeline) for pipeline in pipelines)
