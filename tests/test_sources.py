@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from utils import device
 from utils.errors import InputError
 from utils.live import camera as module
 from utils.live import gstreamer, latest_frame, sources
