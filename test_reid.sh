@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Measures rank-1 to rank-20, mAP and mINP of a model on people it never saw.
+# Measures rank-1 to rank-20, mAP and mINP of a model on identities it never saw.
 #
-#   bash test_reid.sh                     with the values below; set model first
+#   bash test_reid.sh                     with the values below
 #   bash test_reid.sh --model=models/reid/m1/reid_model-200.ckpt
-#   bash test_reid.sh --ranked=worst.png  draws the queries that went worst, with what they found
-#   bash test_reid.sh --model models/frozen/reid       what pipeline.py froze, beside the checkpoint it came from
+#   bash test_reid.sh --ranked=worst.png  draws the worst queries with their ranked results
+#   bash test_reid.sh --model models/frozen/reid       a frozen model beside its checkpoint
 set -euo pipefail
 cd "$(dirname "$0")"
 
-model=newest                              # newest below models/reid, a run folder (its suggested step), a checkpoint,
-                                          # or the folder of a frozen re-id net
+model=newest                              # newest in models/reid, a run folder (its suggested step), a checkpoint,
+                                          # or the folder of a frozen re-id model
 data_dir=data/Market-1501-v15.09.15       # holds bounding_box_test and bounding_box_query
-threshold=False                           # True measures from which similarity on two pictures show one person
-threshold_at=far1                         # where 1 % of different people pass; or far0.1 (0.1 %), eer (equal errors)
+threshold=                                # far1, far0.1 or eer also measures the similarity from which two images
+                                          # show one person: at 1 % or 0.1 % false accepts, or equal error rate
 
 python=.venv/bin/python
 [ -x "$python" ] || python=python3
@@ -20,6 +20,5 @@ python=.venv/bin/python
 exec "$python" test_reid.py \
   --model="$model" \
   --data_dir="$data_dir" \
-  --threshold="$threshold" \
-  --threshold_at="$threshold_at" \
+  ${threshold:+--threshold="$threshold"} \
   "$@"

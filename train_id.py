@@ -75,8 +75,9 @@ with explained_imports():
     from utils import checkpoint, dataset, resnet
     from utils.checkpoint_paths import find_checkpoint
     from utils.device import enable_memory_growth
-    from utils.evaluation.embed import embed_paths, embedder, evaluate_within
+    from utils.evaluation.embed import compile_embed, embed_paths, evaluate_single_set
     from utils.losses import id_loss, weight_decay
+    from utils.metrics import LabelledSet
     from utils.training.run import Run, differing_options, find_resume_point, first_plateau, resume_advice
     from utils.training.schedule import build_schedule
     from utils.training.split import split_identities
@@ -175,7 +176,7 @@ def validate_held_out(embed, held_out, image_size) -> dict:
     if len(np.unique(held_out.identities)) == len(held_out.identities):
         return {}
     embeddings = embed_paths(embed, held_out.paths, image_size)  # (M, E)
-    figures = evaluate_within(embeddings, held_out.identities, held_out.cameras)
+    figures = evaluate_single_set(LabelledSet(None, embeddings, held_out.identities, held_out.cameras))
     return {"rank1": figures["rank1"], "mAP": figures["mAP"]}
 
 
@@ -219,7 +220,7 @@ def main(args):
     train_step = build_train_step(net, optimizer, args)
     predict = tf.function(lambda images: net(images, training=False))
     unit_length = resnet.UnitLength(name="unit_length")
-    embed = embedder(tf.keras.Model(net.input, unit_length(net.get_layer(resnet.POOL_LAYER).output)))
+    embed = compile_embed(tf.keras.Model(net.input, unit_length(net.get_layer(resnet.POOL_LAYER).output)))
 
     # Training.
     used = [*data.paths, *data.val_paths, *data.held_out.paths]

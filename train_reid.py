@@ -90,10 +90,11 @@ with explained_imports():
     from utils import checkpoint, dataset, resnet
     from utils.checkpoint_paths import find_checkpoint
     from utils.device import enable_memory_growth
-    from utils.evaluation.embed import ask_within, embed_paths, embedder, evaluate_within
-    from utils.evaluation.ranked import Pictures, average_precisions, choose_queries, rank, ranked_grid
+    from utils.evaluation.embed import compile_embed, embed_paths, evaluate_single_set, pick_queries
+    from utils.evaluation.ranked import choose_queries, rank, ranked_grid
+    from utils.evaluation.threshold import training_threshold
     from utils.losses import triplet_loss, weight_decay
-    from utils.metrics import strict_threshold
+    from utils.metrics import LabelledSet, score_queries
     from utils.mining import draw_pool, mine_triplets
     from utils.training.projector import write_projector
     from utils.training.rounds import Mining, mined_batches
@@ -172,7 +173,7 @@ def centre_embedding(net, paths, args) -> None:
     """
     pooled = tf.keras.Model(net.input, net.get_layer(resnet.POOL_LAYER).output)
     pool = draw_pool(len(paths), args.num_images, np.random.default_rng(args.seed))
-    mean = embed_paths(embedder(pooled), paths[pool], args.image_size).mean(axis=0)  # (C,)
+    mean = embed_paths(compile_embed(pooled), paths[pool], args.image_size).mean(axis=0)  # (C,)
     layer = net.get_layer(resnet.EMBEDDING_LAYER)
     kernel, _ = layer.get_weights()  # (C, E)
     layer.set_weights([kernel, -mean @ kernel])
@@ -223,9 +224,14 @@ def validate(embeddings, held_out, args) -> dict:
         embeddings, held_out.identities, len(held_out.paths), args.sample_num, rng
     )
     losses, _, _ = triplet_loss(embeddings[anchors], embeddings[positives], embeddings[negatives], args.margin)
-    figures = evaluate_within(embeddings, held_out.identities, held_out.cameras)
-    threshold = strict_threshold(embeddings, held_out.identities, held_out.cameras)
-    return {"loss": float(np.mean(losses)), "rank1": figures["rank1"], "mAP": figures["mAP"], "threshold": threshold}
+    images = LabelledSet(held_out.paths, embeddings, held_out.identities, held_out.cameras)
+    figures = evaluate_single_set(images)
+    return {
+        "loss": float(np.mean(losses)),
+        "rank1": figures["rank1"],
+        "mAP": figures["mAP"],
+        "threshold": training_threshold(images),
+    }
 
 
 def show_validation(run, step, embeddings, held_out, seed) -> None:
@@ -234,10 +240,8 @@ def show_validation(run, step, embeddings, held_out, seed) -> None:
     The queries are the same in every validation.
     """
     write_projector(run.folder / "val", embeddings, *held_out)
-    chosen, cameras = ask_within(held_out.identities, held_out.cameras)
-    gallery = Pictures(held_out.paths, embeddings, held_out.identities, cameras)
-    queries = Pictures(*(column[chosen] for column in gallery))
-    precisions = average_precisions(queries, gallery)
+    queries, gallery = pick_queries(LabelledSet(held_out.paths, embeddings, held_out.identities, held_out.cameras))
+    precisions = score_queries(queries, gallery).average_precision  # (Q,)
     rows = rank(queries, gallery, choose_queries("random", SHOWN_QUERIES, queries, precisions, seed), precisions)
     run.log_image("val", "val/ranked", step, ranked_grid(rows, queries, gallery, f"step {step}, held-out identities"))
 
@@ -302,7 +306,7 @@ def main(given):
     else:
         run = start_run(net, train, id_model, args)
     train_step = build_train_step(net, optimizer, args)
-    embed = functools.partial(embed_paths, embedder(net), image_size=args.image_size)  # N paths -> (N, E)
+    embed = functools.partial(embed_paths, compile_embed(net), image_size=args.image_size)  # N paths -> (N, E)
 
     # Training: mine, train on k batches, mine again.
     mining = Mining(args.num_images, args.sample_num, args.batch_size, args.k, args.seed)

@@ -42,7 +42,7 @@ from assets.canvas import BLUE, FAINT, GREEN, INK, RED, Canvas
 from utils import checkpoint
 from utils.checkpoint_paths import find_checkpoint
 from utils.dataset import open_split
-from utils.evaluation.embed import embed_paths, embedder
+from utils.evaluation.embed import compile_embed, embed_paths
 
 MARGIN = 0.3  # quick_run.sh trains with it
 FRAME = 130  # of the footage, in the pipeline picture: several people, none of them close
@@ -57,7 +57,7 @@ class Gallery:
         self.paths = [path for path, wanted in zip(split.paths, people) if wanted]
         self.identities, self.cameras = split.identities[people], split.cameras[people]
         net, options = checkpoint.load_net(find_checkpoint(Path(args.models) / "reid/m0"))
-        self.embeddings = embed_paths(embedder(net), self.paths, options["image_size"])  # (N, E)
+        self.embeddings = embed_paths(compile_embed(net), self.paths, options["image_size"])  # (N, E)
         self.similarity = self.embeddings @ self.embeddings.T  # (N, N)
         same = self.identities[:, None] == self.identities[None]
         self.positive = same & (self.cameras[:, None] != self.cameras[None])

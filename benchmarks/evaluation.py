@@ -48,7 +48,7 @@ VIEW, NOISE = 0.5, 3.5
 
 
 def invent(args):
-    """Two sets of (embeddings (N, E) float32 of norm 1, identities (N,), cameras (N,)): queries and gallery."""
+    """Queries and gallery with random embeddings, two LabelledSets."""
     rng = np.random.default_rng(args.seed)
     people = max(2, round(PEOPLE * args.scale))
     means = rng.normal(size=(people + 1, args.embedding_size)).astype(np.float32)
@@ -60,7 +60,7 @@ def invent(args):
         known = identities > 0  # a box on nobody is like nothing else
         embeddings[known] += means[identities[known]] + VIEW * views[cameras[known]]
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-        return embeddings, identities, cameras
+        return metrics.LabelledSet(None, embeddings, identities, cameras)
 
     queries, gallery, nobody = (max(1, round(count * args.scale)) for count in (QUERIES, GALLERY, DISTRACTORS))
     asked = np.arange(queries) % people + 1
@@ -106,9 +106,9 @@ def measure_rerank(query, gallery, alone):
     def blocks(*embeddings):
         return rerank.rerank_blocks(*embeddings, desc="re-ranking")
 
-    seconds, figures = timed(lambda: metrics.evaluate(*query, *gallery, blocks=blocks, desc="re-ranking"))
+    seconds, figures = timed(lambda: metrics.evaluate(query, gallery, blocks=blocks, desc="re-ranking"))
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in kilobytes
-    matrix = 4 * (len(query[0]) + len(gallery[0])) ** 2
+    matrix = 4 * (len(query.embeddings) + len(gallery.embeddings)) ** 2
     print(f"re-ranking takes {seconds:.0f} s, {seconds / alone:.0f} times the product's {alone:.2f} s")
     print(f"the whole process took {held / 1e6:.0f} MB at most; one matrix of all pairs would be {matrix / 1e6:.0f} MB")
     print("  " + said(figures))
@@ -121,18 +121,19 @@ def said(figures) -> str:
 
 def main(args):
     query, gallery = invent(args)
-    size = f"{len(query[0])} queries, {len(gallery[0])} gallery images, {args.embedding_size} numbers each"
+    counts = f"{len(query.embeddings)} queries, {len(gallery.embeddings)} gallery images"
+    size = f"{counts}, {args.embedding_size} numbers each"
     print(f"{size}; numpy {np.__version__}", flush=True)
 
     rounds = []
     for _ in range(args.rounds):
         spent = []
-        both, figures = timed(lambda spent=spent: metrics.evaluate(*query, *gallery, blocks=timed_product(spent)))
+        both, figures = timed(lambda spent=spent: metrics.evaluate(query, gallery, blocks=timed_product(spent)))
         rounds.append((sum(spent), both))
         print(f"  product {sum(spent):.2f} s, evaluation with its product {both:.2f} s", flush=True)
     alone, both = sorted(rounds, key=lambda pair: pair[1] / pair[0])[len(rounds) // 2]
-    counting, held = both - alone, peak(lambda: metrics.evaluate(*query, *gallery))
-    full, block = 4 * len(query[0]) * len(gallery[0]), 4 * metrics.BLOCK * len(gallery[0])
+    counting, held = both - alone, peak(lambda: metrics.evaluate(query, gallery))
+    full, block = 4 * len(query.embeddings) * len(gallery.embeddings), 4 * metrics.BLOCK * len(gallery.embeddings)
     print(f"counting takes {counting:.2f} s, {counting / alone:.2f} times the product's {alone:.2f} s")
     print(f"memory {held / 1e6:.0f} MB: {held / block:.1f} blocks of {metrics.BLOCK} queries, {held / full:.1%} of all")
     print("  " + said(figures))

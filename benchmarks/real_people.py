@@ -79,6 +79,7 @@ from utils.checkpoint_paths import find_checkpoint
 from utils.deploy.detector import Detector
 from utils.deploy.reid_net import pixels
 from utils.device import origin
+from utils.evaluation.embed import BATCH, compile_embed, embed_batches
 from utils.files import write_json
 from utils.metrics import positive_ranks, score_query
 
@@ -151,11 +152,10 @@ def network_vectors(crops, prefix, size, untrained) -> tuple:
     """((N, E) of norm 1, what the network is called)."""
     tf.keras.utils.set_random_seed(0)
     net, args = checkpoint.load_net(prefix, size, untrained=untrained)
-    embed = tf.function(lambda images: net(images, training=False))
-    pictures = scaled(crops, args["image_size"])
-    vectors = np.concatenate(
-        [embed(tf.constant(pictures[start : start + 64])).numpy() for start in range(0, len(pictures), 64)]
-    )
+    embed = compile_embed(net)
+    images = scaled(crops, args["image_size"])  # (N, H, W, 3) uint8
+    batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    vectors = embed_batches(lambda batch: embed(batch).numpy(), batches, len(images))  # (N, E)
     shape = f"width {args['width']:g}, {args['image_size'][0]}x{args['image_size'][1]}"
     return vectors, f"untrained network ({shape})" if untrained else str(prefix)
 

@@ -195,7 +195,8 @@ def test_queries_without_a_match_are_those_that_the_evaluation_leaves_out():
         findings = dataset_checks.testing_findings(query, gallery)
         try:
             figures = metrics.evaluate(
-                embeddings[:9], query.identities, query.cameras, embeddings[9:], gallery.identities, gallery.cameras
+                metrics.LabelledSet(None, embeddings[:9], query.identities, query.cameras),
+                metrics.LabelledSet(None, embeddings[9:], gallery.identities, gallery.cameras),
             )
             counted = sum(int(finding.what.split()[0]) for finding in findings)
             assert counted == figures["unmatched"] and not any(finding.error for finding in findings)

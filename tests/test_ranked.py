@@ -1,4 +1,4 @@
-"""Ranked pictures against hand-made cases and against the evaluation; and the closing table of a training."""
+"""Ranked results against cases made by hand and against the protocol, and the images drawn of them."""
 
 from pathlib import Path
 
@@ -9,42 +9,47 @@ import pytest
 import test_reid
 from tests.fakes import write_checkpoint
 from tests.test_metrics import brute_force, random_case
-from utils import image_grid, metrics
+from utils import image_grid
 from utils.errors import InputError
 from utils.evaluation import ranked
-from utils.evaluation.ranked import IGNORED, RIGHT, WRONG, Pictures
+from utils.evaluation.ranked import IGNORED, RIGHT, WRONG
+from utils.metrics import LabelledSet
 
 
-def pictures(similarities, identities, cameras, paths=None):
-    """A set of which each picture has the given similarity to the embedding (1, 0)."""
+def labelled(similarities, identities, cameras, paths=None):
+    """A set whose images have the given similarities to the embedding (1, 0)."""
     similarities = np.array(similarities)
     embeddings = np.stack([similarities, np.sqrt(1 - similarities**2)], axis=1)
     paths = paths or [f"g{number}.jpg" for number in range(len(similarities))]
-    return Pictures(paths, embeddings, np.array(identities), np.array(cameras))
+    return LabelledSet(np.array(paths, object), embeddings, np.array(identities), np.array(cameras))
 
 
-def test_average_precisions_are_those_of_the_evaluation(monkeypatch):
-    monkeypatch.setattr(ranked, "BLOCK", 3)
-    rng, compared = np.random.default_rng(2), 0
+def test_right_and_wrong_answers_follow_the_protocol():
+    """The first valid answer is right exactly where the brute-force search has rank-1."""
+    rng = np.random.default_rng(2)
+    compared = 0
     while compared < 100:
         case = random_case(rng)
-        queries, gallery = (Pictures([str(n) for n in range(len(side[0]))], *side) for side in (case[:3], case[3:]))
-        precisions = ranked.average_precisions(queries, gallery)
-        for number in range(len(queries.paths)):
-            alone = [column[number : number + 1] for column in case[:3]]
-            try:
-                metrics.evaluate(*alone, *case[3:])
-            except ValueError:
-                assert np.isnan(precisions[number])
+        case = (case[0] + rng.normal(0, 1e-3, case[0].shape), *case[1:])  # no ties: their order is free
+        case = (*case[:3], case[3] + rng.normal(0, 1e-3, case[3].shape), *case[4:])
+        queries = LabelledSet(np.array([f"q{n}" for n in range(len(case[0]))]), *case[:3])
+        gallery = LabelledSet(np.array([f"g{n}" for n in range(len(case[3]))]), *case[3:])
+        nothing = np.zeros(len(case[0]))
+        for row in ranked.rank(queries, gallery, range(len(case[0])), nothing):
+            alone = [column[row.query : row.query + 1] for column in case[:3]]
+            expected = brute_force(*alone, *case[3:])
+            if expected is None:
+                assert all(answer.kind != RIGHT for answer in row.answers)
                 continue
-            assert precisions[number] == pytest.approx(brute_force(*alone, *case[3:])["mAP"], abs=1e-9)
+            first = next(answer for answer in row.answers if answer.kind != IGNORED)
+            assert (first.kind == RIGHT) == (expected["rank1"] == 100)
             compared += 1
 
 
 def test_answers_come_most_similar_first_with_the_ignored_in_their_place():
-    query = pictures([1.0], [3], [1], ["q.jpg"])
+    query = labelled([1.0], [3], [1], ["q.jpg"])
     # right .9 in the query's own camera, junk .8, wrong .7, right .6, distractor .5, another of junk .95, itself 1.0
-    gallery = pictures([0.9, 0.8, 0.7, 0.6, 0.5, 0.95, 1.0], [3, -1, 2, 3, 0, -1, 3], [1, 2, 1, 2, 1, 1, 1])
+    gallery = labelled([0.9, 0.8, 0.7, 0.6, 0.5, 0.95, 1.0], [3, -1, 2, 3, 0, -1, 3], [1, 2, 1, 2, 1, 1, 1])
     gallery.paths[6] = "q.jpg"
     (row,) = ranked.rank(query, gallery, [0], np.array([50.0]))
     places = [(index, verdict) for index, _, verdict in row.answers]
@@ -55,9 +60,9 @@ def test_answers_come_most_similar_first_with_the_ignored_in_their_place():
 
 def test_a_row_has_ten_that_count_and_few_that_do_not():
     rng = np.random.default_rng(0)
-    query = pictures([1.0], [1], [1], ["q.jpg"])
+    query = labelled([1.0], [1], [1], ["q.jpg"])
     similarities = np.sort(rng.uniform(-1, 1, 60))[::-1]
-    gallery = pictures(similarities, [-1, 1, 2] * 20, [1] * 60)
+    gallery = labelled(similarities, [-1, 1, 2] * 20, [1] * 60)
     (row,) = ranked.rank(query, gallery, [0], np.array([np.nan]))
     counted = [index for index, _, verdict in row.answers if verdict != IGNORED]
     ignored = [index for index, _, verdict in row.answers if verdict == IGNORED]
@@ -65,7 +70,7 @@ def test_a_row_has_ten_that_count_and_few_that_do_not():
 
 
 def test_the_choice_of_queries():
-    queries = pictures([0.1] * 6, [1] * 6, [1] * 6, [f"folder/{name}.jpg" for name in "abcdef"])
+    queries = labelled([0.1] * 6, [1] * 6, [1] * 6, [f"folder/{name}.jpg" for name in "abcdef"])
     precisions = np.array([50, np.nan, 10, 90, 30, 20.0])
     assert list(ranked.choose_queries("worst", 3, queries, precisions)) == [2, 5, 4]
     assert list(ranked.choose_queries("worst", 99, queries, precisions)) == [2, 5, 4, 0, 3]
@@ -83,8 +88,8 @@ def test_the_picture_shows_the_right_files_in_the_right_frames(tmp_path):
     for number, colour in enumerate(colours):
         paths.append(str(tmp_path / f"{number}.png"))
         cv2.imwrite(paths[-1], np.full((64, 32, 3), colour[::-1], np.uint8))
-    queries = pictures([1.0], [1], [1], paths[:1])
-    gallery = pictures([0.5, 0.7, 0.9], [1, 2, 1], [2, 2, 1], paths[1:])
+    queries = labelled([1.0], [1], [1], paths[:1])
+    gallery = labelled([0.5, 0.7, 0.9], [1, 2, 1], [2, 2, 1], paths[1:])
     rows = ranked.rank(queries, gallery, [0], np.array([12.3]))
     picture = ranked.ranked_grid(rows, queries, gallery, "a title that is a good deal wider than the four pictures are")
     height, width = image_grid.TILE

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import unit
+from tests.helpers import as_sets
 from utils import metrics
 from utils.evaluation import rerank
 
@@ -59,7 +60,7 @@ def reranked(query, gallery, k1, k2, weight):
 def test_small_cases_equal_the_dense_algorithm(draw, monkeypatch):
     rng, changed = np.random.default_rng(0), 0
     for case in range(60):
-        monkeypatch.setattr(rerank, "BLOCK", int(rng.choice([4, 7, 256])))
+        monkeypatch.setattr(metrics, "BLOCK", int(rng.choice([4, 7, 256])))
         embeddings = draw(rng, int(rng.integers(2, 45)))
         queries = int(rng.integers(1, len(embeddings)))
         query, gallery = embeddings[:queries], embeddings[queries:]
@@ -109,5 +110,5 @@ def test_people_who_form_groups_are_found_better():
     def blocks(query, gallery):
         return rerank.rerank_blocks(query, gallery, k1=6, k2=3)
 
-    before, after = metrics.evaluate(*case), metrics.evaluate(*case, blocks=blocks)
+    before, after = metrics.evaluate(*as_sets(case)), metrics.evaluate(*as_sets(case), blocks=blocks)
     assert after["mAP"] > before["mAP"] + 5

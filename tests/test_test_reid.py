@@ -13,6 +13,7 @@ import tensorflow as tf
 import test_reid
 from tests.conftest import ROOT, draw_set
 from tests.fakes import noise, write_checkpoint, write_model
+from tests.helpers import as_sets
 from utils import checkpoint, metrics
 from utils.checkpoint_paths import find_checkpoint
 from utils.deploy.freeze import freeze_reid
@@ -213,7 +214,7 @@ def test_figures_agree_with_embeddings_made_another_way(people, models, tmp_path
         embeddings = net(images, training=False).numpy()
         names = [path.name.split("_") for path in paths]
         sets += [embeddings, np.array([int(n[0]) for n in names]), np.array([int(n[1][1]) for n in names])]
-    expected, figures = metrics.evaluate(*sets), measure(people, tmp_path, "--model", models[0])
+    expected, figures = metrics.evaluate(*as_sets(sets)), measure(people, tmp_path, "--model", models[0])
     for key in KEYS:
         assert figures[key] == pytest.approx(expected[key], abs=0.1)
 

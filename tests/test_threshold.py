@@ -12,12 +12,15 @@ import pytest
 import demo
 import test_reid
 from tests.fakes import write_checkpoint
-from utils import checkpoint
+from tests.helpers import as_sets
+from utils import checkpoint, metrics
 from utils.dataset import open_split
 from utils.deploy.freeze import freeze_reid
 from utils.errors import InputError
 from utils.evaluation import similarity_histogram, threshold
+from utils.evaluation.embed import pick_queries
 from utils.evaluation.models import Model
+from utils.metrics import LabelledSet
 from utils.resnet import build_id_net
 
 FINE = 2 / threshold.BINS
@@ -52,16 +55,17 @@ def random_case(seed, queries=60, entries=120):
 @pytest.mark.parametrize("seed", range(5))
 def test_every_figure_agrees_with_a_walk_over_all_pairs(seed, monkeypatch):
     case = random_case(seed)
-    monkeypatch.setattr(threshold, "BLOCK", 7)
-    figures = threshold.read_off(*threshold.count_pairs(*case))
+    monkeypatch.setattr(metrics, "BLOCK", 7)
+    figures = threshold.operating_points(*threshold.pair_histograms(*as_sets(case)))
     same, different = all_pairs(*case)
     assert (figures["same_pairs"], figures["different_pairs"]) == (len(same), len(different))
     assert 1000 <= len(different) < 10000  # so that 1 % can be told and 0.1 % can't
     suggested = figures["threshold"]
-    assert suggested == figures["threshold_at_far1"] and figures["suggested_at"] == "far1"
+    one_percent, tenth = figures["operating_points"]
+    assert suggested == one_percent["threshold"] and figures["suggested_at"] == "far1"
     assert np.mean(different >= suggested) <= 0.01 < np.mean(different >= suggested - FINE)
-    assert figures["tar_at_far1"] == pytest.approx(100 * np.mean(same >= suggested), abs=1e-9)
-    assert figures["threshold_at_far0.1"] is figures["tar_at_far0.1"] is None
+    assert one_percent["tar"] == pytest.approx(100 * np.mean(same >= suggested), abs=1e-9)
+    assert tenth == {"name": "far0.1", "far": 0.1, "threshold": None, "tar": None}
     gaps = [abs(np.mean(same < t) - np.mean(different >= t)) for t in np.concatenate([same, different])]
     here = figures["eer_threshold"]
     refused, passed = np.mean(same < here), np.mean(different >= here)
@@ -80,43 +84,46 @@ def counts(**similarities):
 def test_figures_computed_by_hand():
     same = counts(at=[(0.2, 10), (0.6, 30), (0.9, 60)])
     different = counts(at=[(-0.5, 98800), (0.4, 1100), (0.7, 100)])
-    figures = threshold.read_off(same, different, "far0.1")
+    figures = threshold.operating_points(same, different, "far0.1")
     # 1.2 % of the different pairs lie at 0.4 or above, 0.1 % at 0.7: just above 0.4 only these pass.
-    assert figures["threshold_at_far1"] == pytest.approx(0.4 + FINE) == figures["threshold"]
-    assert figures["tar_at_far1"] == figures["tar_at_far0.1"] == pytest.approx(90)
+    one_percent, tenth = figures["operating_points"]
+    assert one_percent["threshold"] == pytest.approx(0.4 + FINE) == tenth["threshold"] == figures["threshold"]
+    assert one_percent["tar"] == tenth["tar"] == pytest.approx(90)
     # Between -0.5 and 0.2: 1.2 % pass, none is refused. Between 0.4 and 0.6: 0.1 % pass, 10 % are refused.
     assert figures["eer"] == pytest.approx(0.6) and -0.5 < figures["eer_threshold"] < 0.2
-    assert threshold.read_off(same, different, "eer")["threshold"] == figures["eer_threshold"]
+    assert threshold.operating_points(same, different, "eer")["threshold"] == figures["eer_threshold"]
 
 
 def test_people_told_apart_without_a_mistake_get_the_middle_between_them():
-    figures = threshold.read_off(counts(at=[(0.8, 20)]), counts(at=[(0.2, 20)]), "eer")
+    figures = threshold.operating_points(counts(at=[(0.8, 20)]), counts(at=[(0.2, 20)]), "eer")
     assert figures["eer"] == 0 and figures["threshold"] == pytest.approx(0.5, abs=2 * FINE)
 
 
 def test_a_network_that_says_the_same_of_everybody_is_not_flattered():
-    figures = threshold.read_off(counts(at=[(0.99, 5000)]), counts(at=[(0.99, 50000)]))
-    assert figures["eer"] == 50 and figures["tar_at_far1"] == figures["tar_at_far0.1"] == 0
+    figures = threshold.operating_points(counts(at=[(0.99, 5000)]), counts(at=[(0.99, 50000)]))
+    assert figures["eer"] == 50 and [point["tar"] for point in figures["operating_points"]] == [0, 0]
 
 
 def test_too_few_pairs_are_said_and_never_made_a_number():
     some = counts(at=[(0.9, 50)])
-    with pytest.raises(InputError, match="999 pairs .* 1 % .it takes 1000.*--threshold_at=eer"):
-        threshold.read_off(some, counts(at=[(0, 999)]))
-    with pytest.raises(InputError, match="0.1 % .it takes 10000.*--threshold_at=far1"):
-        threshold.read_off(some, counts(at=[(0, 9999)]), "far0.1")
+    with pytest.raises(InputError, match="999 pairs .* 1 % .it takes 1000.*--threshold=eer"):
+        threshold.operating_points(some, counts(at=[(0, 999)]))
+    with pytest.raises(InputError, match="0.1 % .it takes 10000.*--threshold=far1"):
+        threshold.operating_points(some, counts(at=[(0, 9999)]), "far0.1")
     with pytest.raises(InputError, match="too few pairs across cameras.* 9 of one person and 9999 of two"):
-        threshold.read_off(counts(at=[(0.9, 9)]), counts(at=[(0, 9999)]))
-    figures = threshold.read_off(some, counts(at=[(0, 1000)]))
-    assert ("true accepts at 0.1 % false", "too few pairs to tell") in threshold.lines(figures)
+        threshold.operating_points(counts(at=[(0.9, 9)]), counts(at=[(0, 9999)]))
+    figures = threshold.operating_points(some, counts(at=[(0, 1000)]))
+    assert ("true accepts at 0.1 % false", "too few pairs") in threshold.format_points(figures)
 
 
 # ---- the picture ----
 
 
 def draw(same, different, title="How similar?"):
-    figures = threshold.read_off(same, different, "eer")
-    return similarity_histogram.similarity_chart(same, different, figures, threshold.lines(figures), title, title)
+    figures = threshold.operating_points(same, different, "eer")
+    return similarity_histogram.similarity_chart(
+        same, different, figures, threshold.format_points(figures), title, title
+    )
 
 
 def test_the_histograms_stand_where_the_similarities_are():
@@ -162,7 +169,7 @@ def test_no_text_is_cut_and_the_file_is_small():
 def measured(tiny_set, tmp_path_factory):
     """The prefix of a checkpoint that test_reid.py measured, its figures, and the embeddings of query and gallery."""
     prefix, _ = write_checkpoint(tmp_path_factory.mktemp("measured") / "m0")
-    options = [f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold", "--threshold_at=eer"]
+    options = [f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold=eer"]
     embedded = []
     with pytest.MonkeyPatch.context() as patch:
         embed = Model.embed_paths
@@ -191,8 +198,8 @@ def test_the_manifest_and_the_demo_take_the_measured_threshold(measured, tmp_pat
     manifest = freeze_reid(prefix, tmp_path / "frozen", lambda size: pictures, batch=2, engine="tensorflow")
     assert manifest["threshold"] == figures["threshold"]
     assert json.loads((tmp_path / "frozen" / "manifest.json").read_text())["threshold"] == figures["threshold"]
-    asked = SimpleNamespace(similarity_threshold=None, strangers="number")
-    assert demo.know_people(asked, manifest).threshold == figures["threshold"]
+    asked = SimpleNamespace(similarity_threshold=None, unnamed="number")
+    assert demo.make_identities(asked, manifest).threshold == figures["threshold"]
     assert "measured: equal error rate on " in capsys.readouterr().out
 
 
@@ -221,23 +228,48 @@ def test_the_files_beside_a_checkpoint_go_with_it_and_name_it(measured, tmp_path
     assert not list(tmp_path.glob("reid_model-1.ckpt*"))
 
 
-@pytest.mark.parametrize("options, expected", [
-    ([], (False, "far1")),
-    (["--threshold"], (True, "far1")),
-    (["--threshold_at=eer"], (True, "eer")),
-    (["--threshold=False", "--threshold_at=eer"], (False, "eer")),
-    (["--threshold=False", "--threshold_at=far1", "--threshold_at=eer"], (True, "eer")),  # through test_reid.sh
-    (["--threshold=False", "--threshold_at=eer", "--threshold"], (True, "eer")),
-])  # fmt: skip
-def test_naming_a_threshold_asks_for_one(options, expected):
-    args = test_reid.parse_args(options)
-    assert (args.threshold, args.threshold_at) == expected
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ([], None),
+        (["--threshold"], "far1"),
+        (["--threshold=eer"], "eer"),
+        (["--threshold", "far0.1"], "far0.1"),
+        # launchers of version 1
+        (["--threshold=False", "--threshold_at=far1"], False),
+        (["--threshold=True", "--threshold_at=eer"], "eer"),
+        (["--threshold=False", "--threshold_at=far1", "--threshold"], "far1"),
+    ],
+)
+def test_parse_args_threshold(options, expected):
+    assert test_reid.parse_args(options).threshold == expected
+
+
+def test_parse_args_refuses_an_unknown_operating_point(capsys):
+    with pytest.raises(SystemExit):
+        test_reid.parse_args(["--threshold=far2"])
+    assert "'far2' is none of far1, far0.1, eer" in capsys.readouterr().err
+
+
+def test_training_threshold_takes_all_pairs_of_different_people_where_one_camera_saw_all():
+    rng = np.random.default_rng(4)
+    embeddings = rng.normal(size=(60, 5))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    identities = np.arange(60) % 12
+    for cameras in (rng.integers(1, 4, 60), np.ones(60, int)):
+        images = LabelledSet(None, embeddings, identities + 1, cameras)
+        found = threshold.training_threshold(images)
+        queries, gallery = pick_queries(images)
+        _, different = all_pairs(*queries[1:], *gallery[1:])
+        assert np.mean(different >= found) <= 0.01 < np.mean(different >= found - FINE)
+        if (cameras == 1).all():
+            assert len(different) == 60 * 55  # every image is a query, and counts as its own camera
 
 
 def test_of_an_id_model_nothing_is_promised_to_pipeline(tiny_set, tmp_path, capsys):
     prefix = tmp_path / "model.ckpt-7"
     checkpoint.save_weights(build_id_net(5, (64, 32), 0.125), prefix, {"image_size": [64, 32]})
-    test_reid.main(test_reid.parse_args([f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold_at=eer"]))
+    test_reid.main(test_reid.parse_args([f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold=eer"]))
     said = capsys.readouterr().out
     assert (
         f"written to {prefix}{checkpoint.THRESHOLD_SUFFIX} and {checkpoint.THRESHOLD_IMAGE_SUFFIX}" in said

@@ -1,103 +1,157 @@
-"""Rank-k and mean average precision after the Market-1501 protocol, in numpy alone and without sorting the gallery.
+"""Rank-k and mean average precision after the Market-1501 protocol, in numpy and without sorting the gallery.
 
-Protocol (Zheng et al. 2015, "Scalable Person Re-identification: A Benchmark"): single query; gallery images of the
-query's own identity and camera are left out; junk (identity -1) is left out; distractors (identity 0) stay. A query
-that has no image of its identity left is counted as unmatched and left out of every figure. An image of another person
-that is exactly as similar as the right one ranks before it, so a network that gives every image the same embedding
-scores nothing.
+The protocol (Zheng et al. 2015, "Scalable Person Re-identification: A Benchmark") is valid_gallery below. Each query is
+asked alone. A query without a match is counted as unmatched and left out of every figure. A negative that is exactly as
+similar as a positive ranks before it, so a net that gives every image the same embedding scores nothing.
 
-A query has few positives among thousands of images. The place of each positive is the number of negatives at least as
-similar, which is counted, not sorted; and the similarities exist for one block of queries at a time.
+A query has few positives among thousands of images. The rank of a positive is the number of negatives that are at
+least as similar, which is counted instead of sorted. Similarities exist for one block of queries at a time.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from utils.progress import Progress
 
-JUNK = -1  # Market-1501: a bad box on a person of the test set; neither right nor wrong, so it never counts
-DISTRACTOR = 0  # Market-1501: a box on nobody; stays in the gallery and is wrong for every query
+JUNK = -1  # Market-1501: a bad box on a person of the test set; it is neither right nor wrong
+DISTRACTOR = 0  # Market-1501: a box on the background or on an unlabelled person; it is wrong for every query
 RANKS = (1, 5, 10, 20)
 BLOCK = 256  # queries compared with the gallery at a time: 256 x 15,913 similarities of float32 are 16 MB
-FEW = 64  # up to so many positives, one count of the gallery for each is quicker than sorting what ranks before them
+COUNT_UP_TO = 64  # positives; counting the gallery once for each of them is then faster than sorting
+
+
+class LabelledSet(NamedTuple):
+    """N images: paths (None where they are not needed), embeddings (N, E) float32 of norm 1, identities and cameras.
+
+    identities and cameras are (N,) int.
+    """
+
+    paths: list
+    embeddings: np.ndarray
+    identities: np.ndarray
+    cameras: np.ndarray
+
+    def take(self, chosen) -> LabelledSet:
+        """The images at the indices (M,) or where the mask (N,) is True, in the order of the indices."""
+        paths = None if self.paths is None else np.asarray(self.paths)[chosen]
+        return LabelledSet(paths, self.embeddings[chosen], self.identities[chosen], self.cameras[chosen])
+
+
+class QueryScores(NamedTuple):
+    """One value per query, nan for a query without a match; percentages but for first_rank.
+
+    first_rank (Q,): the rank of the first positive, from 0. average_precision (Q,): Market-1501's own trapezoid.
+    average_precision_step (Q,): the plain mean of precisions that most code bases print. inverse_penalty (Q,): the
+    share of positives among all images up to the last positive (Ye et al. 2021, arXiv 2001.04193).
+    camera_pairs: as CameraPairs.figures returns them.
+    """
+
+    first_rank: np.ndarray
+    average_precision: np.ndarray
+    average_precision_step: np.ndarray
+    inverse_penalty: np.ndarray
+    camera_pairs: list
+
+
+def valid_gallery(query_identities, query_cameras, gallery_identities, gallery_cameras) -> tuple:
+    """The Market-1501 protocol: which gallery images are positives and which are negatives of each query.
+
+    (B,), (B,), (G,), (G,) int -> positive (B, G) bool, negative (B, G) bool. All other images are ignored: junk, and
+    the query's own identity seen by the query's own camera. Distractors are negatives of every person; whether two of
+    them show one person is unknown, so they are ignored for each other.
+    """
+    same_identity = query_identities[:, None] == gallery_identities[None, :]  # (B, G)
+    same_camera = query_cameras[:, None] == gallery_cameras[None, :]  # (B, G)
+    positive = same_identity & ~same_camera & (query_identities > DISTRACTOR)[:, None]
+    negative = ~same_identity & (gallery_identities != JUNK)[None, :]
+    return positive, negative
+
+
+def row_blocks(count: int):
+    """Yields slices of at most BLOCK rows that cover 0 ... count - 1."""
+    for start in range(0, count, BLOCK):
+        yield slice(start, min(start + BLOCK, count))
 
 
 def similarity_blocks(query_embeddings, gallery_embeddings):
-    """(Q, E) and (G, E) of norm 1 -> yields the cosines of BLOCK queries at a time with the whole gallery, (B, G)."""
-    for start in range(0, len(query_embeddings), BLOCK):
-        yield query_embeddings[start : start + BLOCK] @ gallery_embeddings.T
+    """(Q, E) and (G, E) of norm 1 -> yields the similarities of BLOCK queries at a time with the gallery, (B, G)."""
+    for rows in row_blocks(len(query_embeddings)):
+        yield query_embeddings[rows] @ gallery_embeddings.T
 
 
-def evaluate(
-    query_embeddings,
-    query_identities,
-    query_cameras,
-    gallery_embeddings,
-    gallery_identities,
-    gallery_cameras,
-    blocks=similarity_blocks,
-    desc=None,
-) -> dict:
-    """Embeddings (Q, E) and (G, E) float of norm 1, the others (Q,) and (G,) int -> a dict of figures.
+def evaluate(queries: LabelledSet, gallery: LabelledSet, blocks=similarity_blocks, desc=None) -> dict:
+    """The figures of a gallery search as a dict.
 
-    rank1, rank5, rank10, rank20, mAP (Market-1501's own trapezoid), mAP_step (the plain mean of precisions that most
-    code bases print) and mINP (Ye et al. 2021, arXiv 2001.04193) are percentages; queries, gallery, junk, distractors,
-    unmatched are counts; camera_pairs is a list as CameraPairs makes it.
-    blocks: what compares; called as similarity_blocks is, with the junk left out of the gallery, and the blocks are
-    written into. desc: the name on the progress line, None for silence.
-    ValueError if no query has a match, or if an embedding is not a number.
+    rank1, rank5, rank10, rank20, mAP (trapezoid), mAP_step and mINP are percentages (see QueryScores); queries,
+    gallery, junk, distractors, unmatched are counts; camera_pairs is a list as CameraPairs returns it.
+    blocks and desc: as in score_queries. ValueError if no query has a match, or if an embedding is not a number.
     """
-    if not np.isfinite(query_embeddings.sum() + gallery_embeddings.sum()):
-        raise ValueError("an embedding is not a number")  # and nothing would rank before it
-    junk = gallery_identities == JUNK
-    if junk.any():  # this copies the embeddings
-        gallery_embeddings, gallery_identities = gallery_embeddings[~junk], gallery_identities[~junk]
-        gallery_cameras = gallery_cameras[~junk]
-    of_identity, nobody = indices_by(gallery_identities), np.array([], int)
-    distractors = len(of_identity.pop(DISTRACTOR, nobody))  # a query of nobody has no match
-    pairs, scores = CameraPairs(gallery_cameras), []
-    progress = None
-    rows = (row for similarity in blocks(query_embeddings, gallery_embeddings) for row in similarity)  # (G,) each
-    for row, identity, camera in zip(rows, query_identities.tolist(), query_cameras.tolist()):
-        # Only now, or the rate would count what `blocks` did before its first one.
-        progress = progress or Progress(desc and f"{desc}: ranked", len(query_identities), "queries")
-        own = of_identity.get(identity, nobody)
-        positive = own[gallery_cameras[own] != camera]
-        if len(positive):
-            found = row[positive]  # (P,)
-            row[own] = -np.inf  # only the query's negatives are left to rank before a positive
-            scores.append(score_query(positive_ranks(found, row)))
-            pairs.add(camera, found, gallery_cameras[positive], row)
-        progress.add()
-    if not scores:
+    junk = gallery.identities == JUNK
+    scores = score_queries(queries, gallery, blocks, desc)
+    matched = ~np.isnan(scores.first_rank)
+    if not matched.any():
         raise ValueError("no query has an image of its identity from another camera in the gallery")
+    first_rank = scores.first_rank[matched]
     return {
-        **mean_scores(scores),
-        "queries": len(query_embeddings),
-        "unmatched": len(query_embeddings) - len(scores),
-        "gallery": len(gallery_embeddings),
-        "junk": int(junk.sum()),
-        "distractors": distractors,
-        "camera_pairs": pairs.figures(),
+        **{f"rank{k}": 100 * float(np.mean(first_rank < k)) for k in RANKS},
+        "mAP": float(np.mean(scores.average_precision[matched])),
+        "mAP_step": float(np.mean(scores.average_precision_step[matched])),
+        "mINP": float(np.mean(scores.inverse_penalty[matched])),
+        "queries": len(queries.embeddings),
+        "unmatched": int(np.sum(~matched)),
+        "gallery": int(np.sum(~junk)),
+        "junk": int(np.sum(junk)),
+        "distractors": int(np.sum(gallery.identities == DISTRACTOR)),
+        "camera_pairs": scores.camera_pairs,
     }
 
 
-def indices_by(labels) -> dict:
-    """(N,) int -> {label: the indices that carry it, ascending}."""
-    order = np.argsort(labels, kind="stable")
-    found, starts = np.unique(labels[order], return_index=True)
-    return dict(zip(found.tolist(), np.split(order, starts[1:])))
+def score_queries(queries: LabelledSet, gallery: LabelledSet, blocks=similarity_blocks, desc=None) -> QueryScores:
+    """Ranks the gallery for each query.
+
+    blocks: what compares; called as similarity_blocks is, without the junk of the gallery, and its blocks are written
+    into. desc: the name on the progress line, None for silence. ValueError if an embedding is not a number.
+    """
+    if not np.isfinite(queries.embeddings.sum() + gallery.embeddings.sum()):
+        raise ValueError("an embedding is not a number")
+    junk = gallery.identities == JUNK
+    if junk.any():  # this copies the embeddings
+        gallery = gallery.take(~junk)
+    scores = np.full((len(queries.embeddings), 4), np.nan)
+    pairs = CameraPairs(gallery.cameras)
+    progress = None
+    start = 0
+    for similarity in blocks(queries.embeddings, gallery.embeddings):  # (B, G)
+        # Only now: the rate would else include what `blocks` did before its first block.
+        progress = progress or Progress(desc and f"{desc}: ranked", len(scores), "queries")
+        rows = slice(start, start + len(similarity))
+        positive, negative = valid_gallery(
+            queries.identities[rows], queries.cameras[rows], gallery.identities, gallery.cameras
+        )  # (B, G) each
+        found = [row[chosen] for row, chosen in zip(similarity, positive)]  # (P,) each
+        similarity[~negative] = -np.inf  # only negatives are left to rank before a positive
+        for index in range(len(similarity)):
+            if len(found[index]):
+                ranks = positive_ranks(found[index], similarity[index])
+                scores[start + index] = score_query(ranks)
+                camera = int(queries.cameras[start + index])
+                pairs.add(camera, found[index], gallery.cameras[positive[index]], similarity[index])
+        start += len(similarity)
+        progress.add(len(similarity))
+    return QueryScores(scores[:, 0], *(100 * scores[:, 1:]).T, pairs.figures())
 
 
 def positive_ranks(positive_similarity, negative_similarity) -> np.ndarray:
-    """The places, from 0 and ascending, of P positives among all P + M images.
+    """The ranks, from 0 and ascending, of P positives among all P + M images.
 
-    (P,) and (M,); -inf among the negatives stands for an image that does not count. A negative that ties with a
-    positive ranks before it.
+    (P,) and (M,); -inf among the negatives stands for an image that is ignored. A negative that ties with a positive
+    ranks before it.
     """
     descending = np.sort(positive_similarity)[::-1]
-    if len(descending) <= FEW:
+    if len(descending) <= COUNT_UP_TO:
         before = np.array([np.count_nonzero(negative_similarity >= positive) for positive in descending])
     else:
         rivals = np.sort(negative_similarity[negative_similarity >= descending[-1]])
@@ -106,59 +160,46 @@ def positive_ranks(positive_similarity, negative_similarity) -> np.ndarray:
 
 
 def score_query(ranks) -> tuple:
-    """One query's figures, from the places of its positives.
+    """The figures of one query from the ranks (P,) of its positives, as shares from 0 to 1 but for the first.
 
-    (place of the first positive, average precision by trapezoid, average precision by steps, inverse negative penalty)
+    (rank of the first positive, average precision by trapezoid, average precision by steps, inverse negative penalty)
     """
-    found = np.arange(1, len(ranks) + 1)  # positives found up to and with each of them
+    found = np.arange(1, len(ranks) + 1)  # positives up to and including each of them
     precision = found / (ranks + 1)
     # Precision just before each positive; Market-1501's evaluation takes 1 before the very first image.
     before = np.where(ranks > 0, (found - 1) / np.maximum(ranks, 1), 1.0)
     return ranks[0], np.mean((before + precision) / 2), np.mean(precision), len(ranks) / (ranks[-1] + 1)
 
 
-def mean_scores(scores) -> dict:
-    """What score_query returned for each query with a match -> their means as percentages, by name."""
-    first, trapezoid, step, inverse = np.array(scores).T  # (matched queries,) each
-    figures = {f"rank{k}": 100 * float(np.mean(first < k)) for k in RANKS}
-    means = {"mAP": trapezoid, "mAP_step": step, "mINP": inverse}
-    return {**figures, **{name: 100 * float(np.mean(values)) for name, values in means.items()}}
+def group_indices(labels) -> dict:
+    """(N,) int -> {label: its indices, ascending}."""
+    order = np.argsort(labels, kind="stable")
+    found, starts = np.unique(labels[order], return_index=True)
+    return dict(zip(found.tolist(), np.split(order, starts[1:])))
 
 
 class CameraPairs:
     """Rank-1 from each camera to each other one.
 
-    For a pair (query camera, gallery camera) the gallery is what that one camera took: positives, other people and
-    distractors. Asked is every query of the query camera whose person that gallery camera has seen, so each pair has
-    its own set of queries; the mean over pairs is not rank1. Ties as everywhere: the negative ranks before.
+    For a pair (query camera, gallery camera) the gallery consists of the images of that one camera: positives, other
+    people and distractors. The queries are those of the query camera whose identity the gallery camera has seen, so
+    each pair has its own queries, and the mean over pairs is not rank1. A tie counts against the positive.
     """
 
     def __init__(self, gallery_cameras):
-        self.of_camera = indices_by(gallery_cameras)
-        self.asked = {}  # (query camera, gallery camera): for each query, whether a positive came first
+        self.of_camera = group_indices(gallery_cameras)
+        self.hits = {}  # (query camera, gallery camera): for each query, whether a positive came first
 
     def add(self, camera: int, found, found_cameras, negatives) -> None:
-        """One query: similarities and cameras of its positives, (P,) each, and of all negatives, (G,), else -inf."""
+        """One query: similarities and cameras of its positives, (P,) each; similarities (G,), -inf if no negative."""
         for other in set(found_cameras.tolist()):
             best = found[found_cameras == other].max()
             first = best > negatives[self.of_camera[other]].max()
-            self.asked.setdefault((camera, other), []).append(first)
+            self.hits.setdefault((camera, other), []).append(first)
 
     def figures(self) -> list:
         """[{"query_camera", "gallery_camera", "rank1": percentage, "queries": count}], ordered by the cameras."""
         return [
-            {"query_camera": asking, "gallery_camera": other, "rank1": 100 * float(np.mean(won)), "queries": len(won)}
-            for (asking, other), won in sorted(self.asked.items())
+            {"query_camera": camera, "gallery_camera": other, "rank1": 100 * float(np.mean(hits)), "queries": len(hits)}
+            for (camera, other), hits in sorted(self.hits.items())
         ]
-
-
-def strict_threshold(embeddings, identities, cameras, false_accepts: float = 0.01) -> float:
-    """The similarity that only this share of pairs of different people, seen by different cameras, exceeds.
-
-    (N, E) of norm 1, (N,), (N,); pairs within one camera count where there is no other. From a few hundred pictures:
-    N x N in memory.
-    """
-    different = identities[:, None] != identities[None, :]
-    across = cameras[:, None] != cameras[None, :]
-    pairs = different & across if (different & across).any() else different
-    return float(np.quantile((embeddings @ embeddings.T)[pairs], 1 - false_accepts))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-BLOCK = 256  # queries compared with the pool at a time: 256 x 12,936 similarities of float32 take 13 MB
+from utils.metrics import row_blocks
 
 
 def draw_pool(num_available: int, num_images: int, rng: np.random.Generator) -> np.ndarray:
@@ -32,16 +32,16 @@ def mine_triplets(embeddings, identities, num_queries: int, sample_num: int, rng
     anchors = np.concatenate([rng.permutation(eligible) for _ in range(rounds)])[:num_queries]
     positives = np.empty_like(anchors)
     negatives = np.empty_like(anchors)
-    for start in range(0, num_queries, BLOCK):
-        rows = anchors[start : start + BLOCK]
+    for block in row_blocks(num_queries):
+        rows = anchors[block]
         similarity = embeddings[rows] @ embeddings.T  # (rows, N)
         same = identities[rows][:, None] == identities[None, :]  # (rows, N)
         for row, anchor in enumerate(rows):
             candidates = np.flatnonzero(same[row])
             candidates = candidates[candidates != anchor]
-            positives[start + row] = _draw_hardest(candidates, similarity[row, candidates], sample_num, rng)
+            positives[block.start + row] = _draw_hardest(candidates, similarity[row, candidates], sample_num, rng)
             candidates = np.flatnonzero(~same[row])
-            negatives[start + row] = _draw_hardest(candidates, -similarity[row, candidates], sample_num, rng)
+            negatives[block.start + row] = _draw_hardest(candidates, -similarity[row, candidates], sample_num, rng)
     return anchors, positives, negatives
 
 

@@ -1,4 +1,4 @@
-"""Embeddings of many pictures with one network, and the protocol that turns them into rank-k and mAP."""
+"""Embeddings of many images, and the figures of one labelled set without a query folder."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import tensorflow as tf
 
 from utils import metrics
 from utils.dataset import image_batches
+from utils.metrics import LabelledSet
 from utils.progress import Progress
 
 BATCH = 64
 
 
-def embedder(net):
-    """A network as a compiled function in inference mode: (B, H, W, 3) uint8 RGB -> (B, E) float32."""
+def compile_embed(net):
+    """Compiles a net in inference mode: (B, H, W, 3) uint8 RGB -> (B, E) float32."""
     shape = (None, *net.input_shape[1:])
     return tf.function(lambda images: net(images, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)])
 
@@ -21,31 +22,39 @@ def embedder(net):
 def embed_paths(embed, paths, image_size, desc=None) -> np.ndarray:
     """(N, E) float32, the embeddings of N files in their order.
 
-    desc: what to call them on the progress line, None for silence.
+    embed: as compile_embed returns it; desc: as in embed_batches.
     """
-    embeddings, progress = [], Progress(desc and f"{desc}: embedded", len(paths))
-    for images in image_batches(paths, image_size, BATCH):  # (B, H, W, 3) uint8
-        embeddings.append(embed(images).numpy())  # (B, E)
+    batches = image_batches(paths, image_size, BATCH)
+    return embed_batches(lambda images: embed(images).numpy(), batches, len(paths), desc)
+
+
+def embed_batches(embed, batches, count: int, desc=None) -> np.ndarray:
+    """(N, E) float32, the embeddings of N = count images that come in batches of (B, H, W, 3) uint8 RGB.
+
+    desc: the name on the progress line, None for silence.
+    """
+    embeddings = []
+    progress = Progress(desc and f"{desc}: embedded", count)
+    for images in batches:
+        embeddings.append(embed(images))  # (B, E)
         progress.add(len(images))
     return np.concatenate(embeddings)
 
 
-def ask_within(identities, cameras) -> tuple:
-    """Which pictures of a labelled set without a query folder ask: one of each identity and camera.
+def pick_queries(images: LabelledSet) -> tuple:
+    """Splits a labelled set without a query folder: (queries, gallery), two LabelledSets.
 
-    (N,), (N,) int -> (their indices, the cameras to evaluate with); where nobody was seen by two cameras, every picture
-    counts as its own camera.
+    The queries are one image of each identity and camera, the gallery is the whole set. Where no identity was seen by
+    two cameras, each image counts as its own camera.
     """
-    people = np.unique(np.stack([identities, cameras]), axis=1)[0]
-    if len(people) == len(np.unique(people)):  # nobody was seen by two cameras
-        cameras = np.arange(len(cameras))
-    return np.unique(np.stack([identities, cameras]), axis=1, return_index=True)[1], cameras
+    seen = np.unique(np.stack([images.identities, images.cameras]), axis=1)[0]
+    if len(seen) == len(np.unique(seen)):  # no identity was seen by two cameras
+        images = images._replace(cameras=np.arange(len(images.cameras)))
+    labels = np.stack([images.identities, images.cameras])  # (2, N)
+    first = np.unique(labels, axis=1, return_index=True)[1]
+    return images.take(first), images
 
 
-def evaluate_within(embeddings, identities, cameras) -> dict:
-    """Figures of one labelled set without a query folder, as metrics.evaluate: ask_within asks, all answer.
-
-    (N, E), (N,), (N,).
-    """
-    queries, cameras = ask_within(identities, cameras)
-    return metrics.evaluate(embeddings[queries], identities[queries], cameras[queries], embeddings, identities, cameras)
+def evaluate_single_set(images: LabelledSet) -> dict:
+    """The figures of metrics.evaluate for one labelled set, with the queries of pick_queries."""
+    return metrics.evaluate(*pick_queries(images))

@@ -1,6 +1,7 @@
-"""The models that test_reid.py measures: a checkpoint, on pictures read as in training, or a frozen one, as in demo.py.
+"""Opens the models that test_reid.py measures: checkpoints and frozen models.
 
-So a frozen model's figures are those of what is deployed: its rounding, its own batch, OpenCV's decoding and resizing.
+A checkpoint reads images as in training, a frozen model as in demo.py. The figures of a frozen model thus include its
+precision, its fixed batch size, and decoding and resizing by OpenCV.
 """
 
 from __future__ import annotations
@@ -18,46 +19,43 @@ from utils.dataset import image_batches
 from utils.deploy.reid_net import Embedder, crop_people
 from utils.deploy.saved_model import MANIFEST, read_manifest
 from utils.errors import InputError
-from utils.evaluation.embed import BATCH, embedder
-from utils.progress import Progress
+from utils.evaluation.embed import BATCH, compile_embed, embed_batches
 
-WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]])  # the box of a person who fills the picture
+WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]])  # a box around the whole image
 
 
 class Model(NamedTuple):
     """A model to measure.
 
-    name: its path, or what else to call it; about: kind ('checkpoint' or 'frozen'), engine, precision, image_size
-    [H, W]; original: the path of what a frozen one was made from, if that is at hand; embed: (B, H, W, 3) uint8 RGB of
-    that size -> (B, E) float32 of norm 1; pictures: paths -> yields such batches, as this model gets to see them; reid:
-    False for an ID model, which can be measured but not frozen.
+    name: its path, or what to call it. about: kind ('checkpoint' or 'frozen'), engine, precision, image_size [H, W].
+    original: the path of the model that a frozen one was made from, None if it is not there. embed: (B, H, W, 3) uint8
+    RGB of image_size -> (B, E) float32 of norm 1. read: paths -> yields such batches. reid: False for an ID model,
+    which can be measured but not frozen.
     """
 
     name: str
     about: dict
     original: str | None
     embed: Callable
-    pictures: Callable
+    read: Callable
     reid: bool = True
 
     def embed_paths(self, paths, desc=None, flip=False) -> np.ndarray:
         """(N, E) float32, the embeddings of N files in their order.
 
-        desc: what to call them on the progress line, None for silence. flip: the mean of each picture's embedding
-        and its mirrored one's, brought back to norm 1. InputError if the model returns anything but numbers.
+        desc: the name on the progress line, None for silence. flip: take the mean of the embeddings of each image and
+        of its mirror image, scaled to norm 1. InputError if the model returns anything but numbers.
         """
-        embeddings, progress = [], Progress(desc and f"{desc}: embedded", len(paths))
-        for images in self.pictures(paths):  # (B, H, W, 3) uint8
-            found = self.embed(images)  # (B, E)
-            if flip:
-                found = found + self.embed(images[:, :, ::-1])
-                found /= np.linalg.norm(found, axis=1, keepdims=True)
-            embeddings.append(found)
-            progress.add(len(images))
-        embeddings = np.concatenate(embeddings)
+        embed = self.embed_with_mirror if flip else self.embed
+        embeddings = embed_batches(embed, self.read(paths), len(paths), desc)
         if not np.isfinite(embeddings.sum()):
-            raise InputError(f"{self.name} returns embeddings that are no numbers: it is broken, name an earlier one")
+            raise InputError(f"{self.name} returns embeddings that are not numbers: use an earlier checkpoint")
         return embeddings
+
+    def embed_with_mirror(self, images) -> np.ndarray:
+        """(B, H, W, 3) uint8 RGB -> (B, E) float32 of norm 1."""
+        embeddings = self.embed(images) + self.embed(images[:, :, ::-1])
+        return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
 
 
 def is_frozen(path) -> bool:
@@ -100,7 +98,7 @@ def find_original(folder):
 
 
 def open_model(path, image_size=None, untrained=False) -> Model:
-    """A model that find_models found; InputError if it can't be used here.
+    """A model that find_models found; InputError if it cannot be used here.
 
     image_size: [H, W], only for a checkpoint that came without its .json. untrained: random weights in the shape of the
     checkpoint instead.
@@ -115,33 +113,34 @@ def open_model(path, image_size=None, untrained=False) -> Model:
 def open_checkpoint(prefix, image_size, untrained) -> Model:
     tf.keras.utils.set_random_seed(0)
     net, args = checkpoint.load_net(prefix, image_size, untrained)
-    size, embed = args["image_size"], embedder(net)
+    size = args["image_size"]
+    embed = compile_embed(net)
 
-    def pictures(paths):
+    def read(paths):
         return (images.numpy() for images in image_batches(paths, size, BATCH))
 
     name = f"random weights in the shape of {prefix}" if untrained else prefix
     about = {"kind": "checkpoint", "engine": "tensorflow", "precision": "FP32", "image_size": list(size)}
-    return Model(name, about, None, lambda images: embed(images).numpy(), pictures, "embedding_size" in args)
+    return Model(name, about, None, lambda images: embed(images).numpy(), read, "embedding_size" in args)
 
 
 def open_frozen(folder) -> Model:
     frozen = Embedder(folder)
 
-    def pictures(paths):
+    def read(paths):
         for start in range(0, len(paths), BATCH):
             crops = (read_as_demo(path, frozen.image_size) for path in paths[start : start + BATCH])
             yield np.concatenate(list(crops))
 
     about = {name: frozen.manifest[name] for name in ("engine", "precision")}
     about = {"kind": "frozen", **about, "image_size": list(frozen.image_size)}
-    return Model(str(folder), about, find_original(folder), frozen.embed, pictures)
+    return Model(str(folder), about, find_original(folder), frozen.embed, read)
 
 
 def read_as_demo(path, image_size) -> np.ndarray:
-    """A file's picture as demo.py cuts a person out of a frame, here out of all of it: (1, H, W, 3) uint8 RGB."""
-    # A frame has no note of how the camera was held, and training does not heed it either.
+    """The whole image of a file, cropped and resized as demo.py does: (1, H, W, 3) uint8 RGB."""
+    # Training ignores the EXIF orientation as well.
     frame = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if frame is None:
-        raise InputError(f"{path} can't be decoded: copy it again or remove it")
+        raise InputError(f"{path} cannot be decoded: copy it again or remove it")
     return crop_people(frame, WHOLE, image_size)

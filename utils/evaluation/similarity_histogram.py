@@ -1,6 +1,6 @@
-"""The histograms of similarity as one RGB picture, drawn with OpenCV alone: same person against different people.
+"""The histograms of similarity, same person against different people, as one RGB image drawn with OpenCV.
 
-Everything is drawn twice as large and scaled down, which smooths lines and letters.
+Everything is drawn LARGER and scaled down, which smooths lines and letters.
 """
 
 from __future__ import annotations
@@ -8,22 +8,25 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-SIZE = (560, 1000)  # height and width of the picture, pixels
+from utils.image_grid import put_text
+
+SIZE = (560, 1000)  # height and width of the image, pixels
 PLOT = (92, 60, 488, 700)  # top, left, bottom, right of the histograms within it
-PANEL = 740  # left edge of the words beside them
+PANEL = 740  # left edge of the text beside them
 LARGER = 2
 BARS = 100
 PAPER, FRAME, GRID, INK, FAINT = (252, 252, 250), (200, 200, 200), (228, 228, 228), (40, 40, 40), (110, 110, 110)
-SAME, DIFFERENT, MARK = (0, 114, 178), (213, 94, 0), (40, 40, 40)  # blue and orange: told apart by the colour-blind too
+SAME, DIFFERENT, MARK = (0, 114, 178), (213, 94, 0), (40, 40, 40)  # blue and orange: safe for colour-blind readers
 OPACITY = 0.5
 FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
-def similarity_chart(same, different, figures: dict, words: list, title: str, subtitle: str) -> np.ndarray:
-    """Counts of pairs by similarity from -1 to 1, (BINS,) each -> (H, W, 3) uint8 RGB on light paper.
+def similarity_chart(same, different, figures: dict, rows: list, title: str, subtitle: str) -> np.ndarray:
+    """Draws two histograms (BINS,) of pairs by similarity from -1 to 1: (H, W, 3) uint8 RGB.
 
-    Each histogram is a share of its own pairs, for there are a hundred times as many different ones. figures: as from
-    threshold.read_off, for the lines at the threshold and the equal error rate; words: (what, value) for the panel.
+    Each histogram is scaled to its own number of pairs, because there are far more pairs of different people.
+    figures: as threshold.operating_points returns them, for the lines at the threshold and the equal error rate;
+    rows: (label, value) strings for the panel.
     """
     height, width = (LARGER * side for side in SIZE)
     sheet = np.full((height, width, 3), PAPER, np.uint8)
@@ -38,14 +41,15 @@ def similarity_chart(same, different, figures: dict, words: list, title: str, su
     _mark(sheet, figures["threshold"], low, high, MARK, dash=9)
     _write(sheet, title, (PLOT[1], 36), 0.62, INK, within=SIZE[1] - PLOT[1] - 20)
     _write(sheet, subtitle, (PLOT[1], 62), 0.44, FAINT, within=SIZE[1] - PLOT[1] - 20)
-    _write(sheet, "similarity of two pictures", ((PLOT[1] + PLOT[3]) // 2, PLOT[2] + 50), 0.44, INK, align=0.5)
-    _panel(sheet, words)
+    _write(sheet, "similarity of two images", ((PLOT[1] + PLOT[3]) // 2, PLOT[2] + 50), 0.44, INK, align=0.5)
+    _panel(sheet, rows)
     return cv2.resize(sheet, (SIZE[1], SIZE[0]), interpolation=cv2.INTER_AREA)
 
 
 def _range(same, different, *marks) -> tuple:
-    """The similarities that the picture spans: the marks and all but one in a thousand of either kind, rounded."""
-    lows, highs = list(marks), list(marks)
+    """The range of similarity to draw: the marks and all but 0.1 % of the pairs on either side, rounded."""
+    lows = list(marks)
+    highs = list(marks)
     for counts in (same, different):
         below = np.cumsum(counts) / counts.sum()
         lows.append(2 * np.searchsorted(below, 0.001) / len(counts) - 1)
@@ -61,7 +65,7 @@ def _step(span: float) -> float:
 
 
 def _bars(counts, low, high) -> np.ndarray:
-    """(BINS,) fine counts -> (BARS,) counts between two similarities, the ends with what lies beyond them."""
+    """(BINS,) counts -> (BARS,) counts between two similarities; the outer bars include what lies beyond."""
     centres = (np.arange(len(counts)) + 0.5) * 2 / len(counts) - 1
     bars = np.clip((centres - low) / (high - low) * BARS, 0, BARS - 1).astype(np.int64)
     return np.bincount(bars, weights=counts, minlength=BARS)
@@ -100,15 +104,15 @@ def _fill(sheet, heights, colour) -> np.ndarray:
 
 
 def _mark(sheet, similarity, low, high, colour, dash) -> None:
-    """A dashed upright line at a similarity."""
+    """A dashed vertical line at a similarity."""
     top, _, bottom, _ = PLOT
     x = _across(similarity, low, high)
     for y in np.arange(top, bottom, 2 * dash):
         _line(sheet, (x, y), (x, min(y + dash, bottom)), colour, 1.5)
 
 
-def _panel(sheet, words) -> None:
-    """The legend, and below it (what, value) a line, the value under its name."""
+def _panel(sheet, rows) -> None:
+    """The legend, and below it the rows, each value under its label."""
     y = PLOT[0] + 12
     for colour, text in ((SAME, "the same person"), (DIFFERENT, "different people")):
         box = [LARGER * value for value in (PANEL, y - 12, PANEL + 22, y + 2)]
@@ -123,8 +127,8 @@ def _panel(sheet, words) -> None:
         _write(sheet, text, (PANEL + 34, y), 0.46, INK)
         y += 25
     y += 14
-    for what, value in words:
-        _write(sheet, what, (PANEL, y), 0.42, FAINT, within=SIZE[1] - PANEL - 20)
+    for label, value in rows:
+        _write(sheet, label, (PANEL, y), 0.42, FAINT, within=SIZE[1] - PANEL - 20)
         _write(sheet, value, (PANEL, y + 20), 0.5, INK, within=SIZE[1] - PANEL - 20)
         y += 45
 
@@ -135,12 +139,15 @@ def _line(sheet, start, end, colour, thickness=1.0) -> None:
 
 
 def _write(sheet, text, place, size, colour, align=0.0, within=None) -> None:
-    """Text from its baseline's left end (align 0), middle (0.5) or right end (1), made smaller to stay `within`."""
-    thickness = LARGER // 2
-    (width, _), _ = cv2.getTextSize(text, FONT, LARGER * size, thickness)
-    if within and width > LARGER * within:
-        size *= LARGER * within / width
-        (width, _), _ = cv2.getTextSize(text, FONT, LARGER * size, thickness)
-    x, y = (LARGER * value for value in place)
-    place = (int(round(x - align * width)), int(round(y)))
-    cv2.putText(sheet, text, place, FONT, LARGER * size, colour, thickness, cv2.LINE_AA)
+    """put_text in the units of SIZE."""
+    put_text(
+        sheet,
+        text,
+        [LARGER * value for value in place],
+        LARGER * size,
+        colour,
+        align,
+        within and LARGER * within,
+        FONT,
+        LARGER // 2,
+    )

@@ -1,8 +1,7 @@
-"""How similar must two pictures be to show the same person? Measured on pairs of pictures from different cameras.
+"""The similarity from which two images show the same person, measured on pairs of images from different cameras.
 
-The pairs are counted into fine bins of similarity, block by block, so that Market-1501's 53 million of them need no
-memory. Each rate is exact at the edge of a bin, and a threshold is such an edge. What is found lies beside the
-checkpoint, `<prefix>.threshold.json`, where `scp <prefix>*` takes it along and pipeline.py finds it.
+Similarities are counted in narrow bins, block by block, so that the 53 million pairs of Market-1501 need no memory. A
+threshold is the lower edge of a bin, and its rates are exact there.
 """
 
 from __future__ import annotations
@@ -11,97 +10,118 @@ import numpy as np
 
 from utils.checkpoint import describe_rate
 from utils.errors import InputError
-from utils.metrics import DISTRACTOR, JUNK
+from utils.evaluation.embed import pick_queries
+from utils.metrics import JUNK, LabelledSet, row_blocks, valid_gallery
 
-BINS = 200_000  # of similarities from -1 to 1: thresholds are exact to 0.00001
-RATES = {"far1": 0.01, "far0.1": 0.001}  # false accepts: the share of pairs of different people that pass
-EXPECTED_ERRORS = 10  # a rate is read off only where at least so many pairs would pass by mistake
-BLOCK = 256  # queries compared with the gallery at a time
-FEWEST_PAIRS = 10  # of the same person, and of different people
+BINS = 200_000  # of similarities from -1 to 1, so a threshold is exact to 0.00001
+RATES = {"far1": 0.01, "far0.1": 0.001}  # false-accept rates: the share of pairs of different people that pass
+MIN_ERRORS = 10  # a rate is reported only if at least this many pairs would pass by mistake
+MIN_PAIRS = 10  # of the same person, and of different people
 
 
-def count_pairs(
-    query_embeddings, query_identities, query_cameras, gallery_embeddings, gallery_identities, gallery_cameras
-) -> tuple:
-    """Embeddings (Q, E) and (G, E) float of norm 1, the others (Q,) and (G,) int -> two (BINS,) int64.
+def pair_histograms(queries: LabelledSet, gallery: LabelledSet) -> tuple:
+    """Histograms of similarity for pairs of one person and for pairs of different people, two (BINS,) int64.
 
-    The pairs of a query and a gallery picture of one person, and of different people, by similarity; only pairs of two
-    cameras. Junk is left out. A distractor is nobody's picture: a different person for everybody, and unknown to
-    another distractor.
+    A pair is a query and a gallery image from different cameras. Junk is left out on both sides.
     """
-    asks, answers = query_identities != JUNK, gallery_identities != JUNK
-    query = (query_embeddings[asks], query_identities[asks], query_cameras[asks])
-    gallery_embeddings, gallery_identities = gallery_embeddings[answers], gallery_identities[answers]
-    gallery_cameras = gallery_cameras[answers]
-    same, different = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
-    for start in range(0, len(query[0]), BLOCK):
-        embeddings, identities, cameras = (column[start : start + BLOCK] for column in query)
-        similarity = embeddings @ gallery_embeddings.T  # (B, G)
+    queries = queries.take(queries.identities != JUNK)
+    same = np.zeros(BINS, np.int64)
+    different = np.zeros(BINS, np.int64)
+    for rows in row_blocks(len(queries.embeddings)):
+        similarity = queries.embeddings[rows] @ gallery.embeddings.T  # (B, G)
         bins = np.clip((similarity + 1) * (BINS / 2), 0, BINS - 1).astype(np.int32)  # (B, G)
-        across = cameras[:, None] != gallery_cameras[None, :]  # (B, G)
-        equal = identities[:, None] == gallery_identities[None, :]  # (B, G)
-        known = (identities != DISTRACTOR)[:, None]
-        same += np.bincount(bins[across & equal & known], minlength=BINS)
-        different += np.bincount(bins[across & ~equal], minlength=BINS)
+        positive, negative = valid_gallery(
+            queries.identities[rows], queries.cameras[rows], gallery.identities, gallery.cameras
+        )  # (B, G) each
+        across = queries.cameras[rows, None] != gallery.cameras[None, :]  # (B, G)
+        same += np.bincount(bins[positive], minlength=BINS)
+        different += np.bincount(bins[negative & across], minlength=BINS)
     return same, different
 
 
-def read_off(same, different, suggest_at: str = "far1") -> dict:
-    """Counts by similarity, (BINS,) each -> a flat dict of figures; rates are percentages.
+def lowest_threshold(different, far: float) -> float:
+    """The lowest similarity that at most the share `far` of the pairs of different people reaches.
 
-    eer and eer_threshold: where as many pairs of one person are refused as pairs of two people pass. For each of RATES
-    threshold_at_<name>, the lowest at which no larger share of the different pairs passes, and tar_at_<name>, the share
-    of the same pairs that then passes; both None where the pairs are too few to tell. threshold is the one of
-    suggest_at, 'eer' or a name of RATES; same_pairs and different_pairs are counts. InputError where pairs are too few.
+    different: their histogram, (BINS,), with at least one pair.
+    """
+    return _edge(np.argmax(_share_above(different) <= far))
+
+
+def training_threshold(images: LabelledSet) -> float:
+    """The threshold at 1 % false accepts on a labelled set without a query folder, however few its pairs are."""
+    _, different = pair_histograms(*pick_queries(images))
+    return lowest_threshold(different, RATES["far1"])
+
+
+def operating_points(same, different, suggest_at: str = "far1") -> dict:
+    """Histograms (BINS,) of pair_histograms -> the thresholds to choose from and the suggested one.
+
+    threshold is the one of suggest_at, 'eer' or a name of RATES. eer (percent) is the equal error rate: at
+    eer_threshold the share of pairs of one person that are refused equals the share of pairs of different people that
+    pass. operating_points is a list of {"name", "far", "threshold", "tar"} for RATES: false-accept and true-accept rate
+    in percent; threshold and tar are None where there are too few pairs. same_pairs and different_pairs are counts.
+    InputError if there are too few pairs for what is suggested.
     """
     pairs = {"same_pairs": int(same.sum()), "different_pairs": int(different.sum())}
-    if min(pairs.values()) < FEWEST_PAIRS:
+    if min(pairs.values()) < MIN_PAIRS:
         raise InputError(
             f"too few pairs across cameras for a threshold: {pairs['same_pairs']} of one person and "
-            f"{pairs['different_pairs']} of two people: measure on more pictures"
+            f"{pairs['different_pairs']} of two people: measure on more images"
         )
-    true_accepts, false_accepts = _share_from(same), _share_from(different)  # (BINS + 1,) at each edge
+    true_accepts = _share_above(same)  # (BINS + 1,) at each edge
+    false_accepts = _share_above(different)  # (BINS + 1,)
     gap = np.abs(1 - true_accepts - false_accepts)
     level = np.flatnonzero(gap == gap.min())
-    middle = level[len(level) // 2]  # of the free room, where nothing overlaps
+    middle = level[len(level) // 2]  # of a range in which no pair lies
     error = (1 - true_accepts[middle] + false_accepts[middle]) / 2
-    figures = {"eer": 100 * float(error), "eer_threshold": _edge(middle)}
+    points = []
     for name, rate in RATES.items():
-        enough = rate * pairs["different_pairs"] >= EXPECTED_ERRORS
-        lowest = np.argmax(false_accepts <= rate)
-        figures[f"threshold_at_{name}"] = _edge(lowest) if enough else None
-        figures[f"tar_at_{name}"] = 100 * float(true_accepts[lowest]) if enough else None
-    threshold = figures["eer_threshold"] if suggest_at == "eer" else figures[f"threshold_at_{suggest_at}"]
-    if threshold is None:
+        point = {"name": name, "far": 100 * rate, "threshold": None, "tar": None}
+        if rate * pairs["different_pairs"] >= MIN_ERRORS:
+            point["threshold"] = lowest_threshold(different, rate)
+            point["tar"] = 100 * float(true_accepts[np.argmax(false_accepts <= rate)])
+        points.append(point)
+    thresholds = {"eer": _edge(middle), **{point["name"]: point["threshold"] for point in points}}
+    if thresholds[suggest_at] is None:
+        remedy = "far1" if thresholds["far1"] is not None else "eer"
         raise InputError(
-            f"{pairs['different_pairs']} pairs of different people are too few to tell a rate of "
-            f"{100 * RATES[suggest_at]:g} % (it takes {EXPECTED_ERRORS / RATES[suggest_at]:.0f}): measure on more "
-            f"pictures, or take --threshold_at={'far1' if figures['threshold_at_far1'] is not None else 'eer'}"
+            f"{pairs['different_pairs']} pairs of different people are too few for a false-accept rate of "
+            f"{100 * RATES[suggest_at]:g} % (it takes {MIN_ERRORS / RATES[suggest_at]:.0f}): measure on more "
+            f"images, or use --threshold={remedy}"
         )
-    return {"threshold": threshold, "suggested_at": suggest_at, **figures, **pairs}
+    return {
+        "threshold": thresholds[suggest_at],
+        "suggested_at": suggest_at,
+        "eer": 100 * float(error),
+        "eer_threshold": thresholds["eer"],
+        "operating_points": points,
+        **pairs,
+    }
 
 
-def _share_from(counts) -> np.ndarray:
+def _share_above(histogram) -> np.ndarray:
     """(BINS + 1,) the share of the pairs at or above the lower edge of each bin, and 0 at the end."""
-    passing = np.append(np.cumsum(counts[::-1])[::-1], 0)
+    passing = np.append(np.cumsum(histogram[::-1])[::-1], 0)
     return passing / passing[0]
 
 
-def _edge(place) -> float:
-    return round(float(2 * place / BINS - 1), 6)
+def _edge(index) -> float:
+    """The similarity at the lower edge of a bin."""
+    return round(float(2 * index / BINS - 1), 6)
 
 
-def lines(figures: dict) -> list:
-    """The figures as (what, value) in words: for the terminal and for the picture."""
+def format_points(figures: dict) -> list:
+    """The figures of operating_points as (label, value) strings, for the terminal and for the image."""
     rows = [
         ("suggested threshold", f"{figures['threshold']:.3f}"),
-        ("taken at", describe_rate(figures["suggested_at"])),
+        ("measured at", describe_rate(figures["suggested_at"])),
         ("equal error rate", f"{figures['eer']:.2f} % (at {figures['eer_threshold']:.3f})"),
     ]
-    for name, rate in RATES.items():
-        value, threshold = figures[f"tar_at_{name}"], figures[f"threshold_at_{name}"]
-        said = "too few pairs to tell" if value is None else f"{value:.2f} % (at {threshold:.3f})"
-        rows.append((f"true accepts at {100 * rate:g} % false", said))
+    for point in figures["operating_points"]:
+        value = "too few pairs"
+        if point["tar"] is not None:
+            value = f"{point['tar']:.2f} % (at {point['threshold']:.3f})"
+        rows.append((f"true accepts at {point['far']:g} % false", value))
     rows.append(("pairs of one person", f"{figures['same_pairs']:,}"))
     rows.append(("pairs of two people", f"{figures['different_pairs']:,}"))
     return rows
