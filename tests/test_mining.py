@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import unit
-from utils import mining
+from utils import metrics, mining
 
 
 def hardest_by_loops(embeddings, identities, anchor, sample_num):
@@ -37,7 +37,7 @@ def test_blocks_do_not_change_the_triplets(monkeypatch):
     rng = np.random.default_rng(1)
     embeddings, identities = unit(rng.normal(size=(50, 5))), rng.integers(0, 8, 50)
     whole = mining.mine_triplets(embeddings, identities, 45, 3, np.random.default_rng(5))
-    monkeypatch.setattr(mining, "BLOCK", 7)
+    monkeypatch.setattr(metrics, "BLOCK", 7)
     np.testing.assert_array_equal(mining.mine_triplets(embeddings, identities, 45, 3, np.random.default_rng(5)), whole)
 
 

@@ -78,7 +78,7 @@ def test_the_choice_of_queries():
     assert drawn[0] == drawn[1] and len(set(drawn)) > 1
     assert all(len(set(some)) == 3 and 1 not in some for some in drawn)
     assert list(ranked.choose_queries("e.jpg, b", 1, queries, precisions)) == [4, 1]
-    with pytest.raises(InputError, match="no query is called 'x.jpg': say worst, random, or names .* a.jpg"):
+    with pytest.raises(InputError, match="there is no query 'x.jpg': use worst, random, or names .* a.jpg"):
         ranked.choose_queries("a,x.jpg", 3, queries, precisions)
 
 
@@ -114,7 +114,7 @@ def test_the_script_draws_the_worst_and_refuses_first_what_it_can_not_draw(tiny_
     picture = cv2.imread(str(drawn))
     row = image_grid.TILE[0] + image_grid.CAPTION + image_grid.GAP
     assert picture.shape[0] == ranked.HEADER + 3 * row
-    assert "3 queries and what they found" in capsys.readouterr().out
+    assert "3 queries with their ranked results" in capsys.readouterr().out
     drawn.write_text("precious")
     for wrong, sentence in (
         ([f"--ranked={tmp_path}/new/worst.png"], "there is no such folder"),
