@@ -118,7 +118,7 @@ def test_the_script_draws_the_worst_and_refuses_first_what_it_can_not_draw(tiny_
     drawn.write_text("precious")
     for wrong, sentence in (
         ([f"--ranked={tmp_path}/new/worst.png"], "there is no such folder"),
-        ([f"--ranked={tmp_path}/worst.jpg"], "let its name end with .png"),
+        ([f"--ranked={tmp_path}/worst.jpg"], "use a name that ends with .png"),
         ([f"--ranked={drawn}", "--ranked_queries=nobody.jpg"], "no query is called 'nobody.jpg'"),
     ):
         with pytest.raises(InputError, match=sentence):
