@@ -54,7 +54,7 @@ def parse_args(argv=None):
              "person gets several; default: the value measured in training, then learned from people seen together")
     add("--reembed_every", type=positive_int, default=16,
         help="frames after which a person is embedded again without any doubt; people who are new, doubtful or just "
-             "recognised are embedded sooner; 1: everybody in every frame, which is slow")
+             "recognised are embedded sooner; 1: every person in every frame, which is slow")
     add("--unnamed", choices=("number", "unknown"), default="number",
         help="the label of people without a name: a number each, or 'unknown'")
     add("--gallery", default=None, metavar="FOLDER",
@@ -135,6 +135,7 @@ class StopRequest:
 
 
 def main(args) -> None:
+    """Opens everything, runs the loop, and reports; whatever was opened is closed in any case."""
     stop = StopRequest()
     enable_memory_growth()
     show_window = not (args.headless or args.benchmark) and window.has_screen()

@@ -14,8 +14,8 @@ counted, so that identities and the work they cause are real. The identities are
   by eye  people told apart manually (benchmarks/footage.py; only for vtest.avi)
   walks   boxes that certainly are one person by continuity alone, for any footage
 
-An ID switch is a change of somebody's number since the last sighting. Small differences decide who is mixed up with
-whom, so the footage is replayed without networks from --starts different first frames, spread over the first third.
+An ID switch is a change of a person's number since the last sighting. Small differences decide which people are mixed
+up, so the footage is replayed without networks from --starts different first frames, spread over the first third.
 The tables give the mean and standard deviation of these replays, which share most of their frames: they show the effect
 of small differences, not of other footage.
 """
@@ -101,6 +101,7 @@ class TimedEmbedder:
         self._one_by_one = one_by_one
 
     def embed(self, images: np.ndarray) -> np.ndarray:
+        """As Embedder.embed."""
         height, width = self._timed.image_size
         step = 1 if self._one_by_one else len(images)
         for start in range(0, len(images), step):

@@ -1,8 +1,8 @@
-"""Who is who on the sample footage, and what identities given to its people are worth.
+"""The annotation of the sample footage, and how well given identities agree with it.
 
-vtest_people.txt says who is on vtest.avi, told apart by eye: frame from 1, person, left, top, width, height in pixels,
-of every third frame. It holds the boxes of COCO's SSD in which one person is to be seen clearly, 12 people in all.
-Where several people overlap or nobody could tell, there is no line, so those boxes count for nothing.
+vtest_people.txt annotates the people on vtest.avi, told apart by eye: frame from 1, person, left, top, width, height in
+pixels, of every third frame. It holds the boxes of COCO's SSD that show one person clearly, 12 people in all. Boxes of
+people who overlap or could not be told apart have no line and do not count.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from utils.live.tracks import Tracker
 FOOTAGE = "models/downloads/vtest.avi"
 PEOPLE = Path(__file__).with_name("vtest_people.txt")
 SIZE = 768, 576  # pixels of vtest.avi
-HIT = 0.5  # IoU from which on a box shows the person of the list
+HIT = 0.5  # minimum IoU with an annotated box to show the same person
 
 
 # ---- frames and tracks ----------------------------------------------------------------------------------------------
@@ -36,13 +36,13 @@ def frames(video):
     capture.release()
     if not count:
         raise InputError(
-            f"--video {video} can't be read as video: run bash setup.sh for the sample footage, or name a file that "
+            f"--video {video} cannot be read as a video: run bash setup.sh for the sample footage, or name a file that "
             "OpenCV can decode"
         )
 
 
 def expected(track, frame) -> np.ndarray:
-    """(4,) where the track's box should be in this frame if it goes on as in its last six boxes."""
+    """(4,) the predicted box of a track in this frame, at the velocity of its last six boxes."""
     (last, box), (first, before) = track[-1], track[max(0, len(track) - 6)]
     return box + (box - before) / max(1, last - first) * (frame - last)
 
@@ -50,9 +50,9 @@ def expected(track, frame) -> np.ndarray:
 def link(detections, min_overlap, clear, patience=3) -> list:
     """Follows boxes through frames -> tracks, each a list of (frame, (4,) box).
 
-    detections: [(N, 4)], of each frame; min_overlap: IoU with the place expected from which a box goes on with a track;
-    clear: a track ends where a second box, or a second track, reaches more than this share of that IoU; patience:
-    frames for which it may be lost.
+    detections: [(N, 4)], of each frame; min_overlap: minimum IoU with the predicted box to continue a track.
+    clear: a track ends where a second box, or a second track, reaches more than this share of that IoU.
+    patience: frames that a track survives without a box.
     """
     ended, alive = [], []
     for frame, boxes in enumerate(detections):
@@ -93,7 +93,7 @@ def people_by_eye(path=PEOPLE) -> dict:
 
 
 def walks_by_eye(people_of, frames_of, gap: float) -> np.ndarray:
-    """(M,) people and (M,) frames -> (M,) walks from 0: who was out of sight for more than `gap` frames starts anew."""
+    """(M,) people and (M,) frames -> (M,) walks from 0: a new walk starts after more than `gap` frames out of sight."""
     walks_of, count = np.zeros(len(people_of), int), 0
     for person in np.unique(people_of):
         places = np.flatnonzero(people_of == person)
@@ -104,10 +104,10 @@ def walks_by_eye(people_of, frames_of, gap: float) -> np.ndarray:
 
 
 def walks(detections, rate: float, min_seconds: float = 2.0) -> dict:
-    """As people_by_eye, for any footage: who a box is from continuity alone, until two could be mixed up.
+    """As people_by_eye, for any footage: identities from continuity alone, until two people could be mixed up.
 
-    detections: (N, 4) boxes of each frame. One person has as many walks as it was lost sight of, and a walk is never
-    followed through a crossing, so less is seen to go wrong than by eye.
+    detections: (N, 4) boxes of each frame. A person who was out of sight has several walks, and a walk ends at a
+    crossing, so fewer mistakes are found than by eye.
     """
     people = {}
     for number, track in enumerate(link(detections, min_overlap=0.4, clear=0.5)):
@@ -118,7 +118,7 @@ def walks(detections, rate: float, min_seconds: float = 2.0) -> dict:
 
 
 def replay(boxes, embeddings, threshold: float, every: int, without=range(0)) -> dict:
-    """{frame: (boxes, numbers)} as the demo gives them without some frames, and without any network.
+    """{frame: (boxes, numbers)} as of the demo without some frames, computed without any network.
 
     boxes: [(N, 4)] and embeddings: [(N, E)] of every frame; every: reembed_every.
     """
@@ -131,7 +131,7 @@ def replay(boxes, embeddings, threshold: float, every: int, without=range(0)) ->
 
 
 def numbers_of(people: dict, seen: dict) -> np.ndarray:
-    """Which number each person got: (M, 3) int of frame, person, number (0: unknown), in the order of frames.
+    """The number that each person got: (M, 3) int of frame, person, number (0: unknown), in the order of frames.
 
     people: as of people_by_eye; seen: {frame: (boxes (N, 4), numbers (N,))}.
     """
@@ -147,11 +147,12 @@ def numbers_of(people: dict, seen: dict) -> np.ndarray:
 
 
 def judge(rows: np.ndarray) -> dict:
-    """Figures of what numbers_of returned.
+    """Figures from the rows of numbers_of.
 
-    switches: how often somebody's number is another than at last sight; numbers: how many were given for so many
-    people; own: the share of boxes with the one number that is the person's (each number belongs to one person, most
-    boxes first, as in IDF1); unknown: the share of boxes without a number.
+    people: annotated people; numbers: different numbers given to them.
+    switches: ID switches, changes of a person's number since the last sighting.
+    own: share of boxes with the person's own number; each number belongs to one person, most boxes first, as in IDF1.
+    unknown: share of boxes without a number.
     """
     known = rows[rows[:, 2] > 0]
     people, numbers = np.unique(rows[:, 1]), np.unique(known[:, 2])
@@ -173,7 +174,7 @@ def judge(rows: np.ndarray) -> dict:
 
 
 def shared(seen: dict) -> int:
-    """How many boxes have a number that another box of their frame has; it must be 0."""
+    """The number of boxes that share a number with another box of their frame; must be 0."""
     return sum(len(numbers) - len(set(numbers)) for numbers in (n[n > 0].tolist() for _, n in seen.values()))
 
 
@@ -183,7 +184,7 @@ def check(video, detector) -> None:
             raise InputError(
                 f"{option} {path} does not exist: run bash setup.sh and bash quick_run.sh, or name another"
             )
-    next(frames(video))  # said now, and not after minutes of work
+    next(frames(video))  # fails now, and not after minutes of work
 
 
 def frame_rate(video) -> float:
@@ -194,7 +195,7 @@ def frame_rate(video) -> float:
 
 
 def frame_count(video):
-    """How many frames the file says it has, None if it does not."""
+    """The number of frames according to the file, None if unknown."""
     capture = cv2.VideoCapture(str(video))
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     capture.release()

@@ -23,15 +23,19 @@ def find():
 
 
 class Browser:
-    """One page in a browser of its own, whose profile lies in `folder`; in a `with`."""
+    """One page in its own browser, with the profile in `folder`; used in a `with`."""
 
     def __init__(self, folder, size=(1200, 800)):
         """size: (width, height) of the window in pixels."""
-        self._said, self._count, self._ready, self.problems = b"", 0, False, []
+        self._received = b""
+        self._count = 0  # of the commands sent
+        self._ready = False  # whether the page has run its deferred scripts
+        self.problems = []  # what the page complained about
         there, self._to = os.pipe()
         self._from, back = os.pipe()
         ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (there, back)]  # clear of 3 and 4 in the shell below
-        os.close(there), os.close(back)
+        os.close(there)
+        os.close(back)
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
         options += ["--remote-debugging-pipe", f"--user-data-dir={folder}", "about:blank"]
         shell = ["bash", "-c", f'exec "$@" 3<&{ends[0]} 4>&{ends[1]}', "bash"]
@@ -43,7 +47,8 @@ class Browser:
         targets = self.call("Target.getTargets")["targetInfos"]
         target = next(one["targetId"] for one in targets if one["type"] == "page")
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.call("Page.enable"), self.call("Runtime.enable"), self.call("Log.enable")
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
         self.resize(*size)
 
     def __enter__(self):
@@ -56,10 +61,11 @@ class Browser:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        os.close(self._to), os.close(self._from)
+        os.close(self._to)
+        os.close(self._from)
 
     def call(self, method, **parameters):
-        """A command of the protocol and its answer; what the page complains about meanwhile goes to `problems`."""
+        """Sends a command of the protocol and returns its result; errors of the page meanwhile go to `problems`."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": parameters}
         if self._session:
@@ -70,24 +76,25 @@ class Browser:
             if answer.get("id") == self._count:
                 assert "error" not in answer, f"{method}: {answer['error']}"
                 return answer["result"]
-            self._heed(answer)
+            self._handle(answer)
 
-    def _heed(self, event):
-        method, said = event.get("method"), event.get("params", {})
+    def _handle(self, event):
+        method = event.get("method")
+        content = event.get("params", {})
         if method == "Page.domContentEventFired":
             self._ready = True
         elif method == "Runtime.exceptionThrown":
-            self.problems.append(said["exceptionDetails"])
-        elif method == "Log.entryAdded" and said["entry"]["level"] == "error":
-            self.problems.append(said["entry"]["text"])
+            self.problems.append(content["exceptionDetails"])
+        elif method == "Log.entryAdded" and content["entry"]["level"] == "error":
+            self.problems.append(content["entry"]["text"])
 
     def _read(self, timeout=60):
-        while b"\0" not in self._said:
+        while b"\0" not in self._received:
             assert select.select([self._from], [], [], timeout)[0], "the browser does not answer"
-            said = os.read(self._from, 1 << 16)
-            assert said, "the browser has ended"
-            self._said += said
-        message, self._said = self._said.split(b"\0", 1)
+            received = os.read(self._from, 1 << 16)
+            assert received, "the browser has ended"
+            self._received += received
+        message, self._received = self._received.split(b"\0", 1)
         return json.loads(message)
 
     def resize(self, width, height, phone=False):
@@ -102,7 +109,7 @@ class Browser:
         self._ready = False
         self.call("Page.navigate", url=url)
         while not self._ready:
-            self._heed(self._read())
+            self._handle(self._read())
 
     def run(self, script):
         """The value of an expression in the page."""
@@ -111,27 +118,28 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, script, timeout=30):
-        """Waits until an expression is true, or an element there."""
+        """Waits until an expression is true, or an element exists."""
         end = time.monotonic() + timeout
         while not self.run(f"Boolean({script})"):
             assert time.monotonic() < end, f"never true: {script}; the page says: {self.run('document.body.innerText')}"
             time.sleep(0.05)
 
     def click(self, selector):
-        """Presses the mouse in the middle of an element, as a hand would."""
+        """Clicks the middle of an element with the mouse."""
         place = f"document.querySelector({json.dumps(selector)})"
         self.run(f"{place}.scrollIntoView({{block: 'center'}})")
         box = self.run(f"{place}.getBoundingClientRect().toJSON()")
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        x = box["x"] + box["width"] / 2
+        y = box["y"] + box["height"] / 2
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def type(self, text):
-        """Into what has the focus."""
+        """Types into the element that has the focus."""
         self.call("Input.insertText", text=text)
 
     def press(self, key, code):
-        """A key by its name and its virtual key code: ("Enter", 13)."""
+        """Presses a key, given by its name and its virtual key code: ("Enter", 13)."""
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **text)

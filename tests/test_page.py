@@ -118,7 +118,7 @@ def test_page_in_a_browser(chromium):
         page.show(frame(), later)
         chromium.wait("document.querySelectorAll('.card').length === 3")
         assert chromium.run(CARD.format(1, " .when") + ".textContent") == "1 min ago"
-        chromium.type("a")  # the list was drawn anew, and the field has kept its text and the focus
+        chromium.type("a")  # the list was updated, and the field has kept its text and the focus
         assert page.requests() == []
         chromium.press("Enter", 13)
         chromium.wait(CARD.format(3, " .who") + ".textContent === 'Anna'")

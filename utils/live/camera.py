@@ -84,6 +84,7 @@ class Camera:
         return self.source if self.live else Path(self.source).name or self.source
 
     def _open_live(self, live: sources.LiveSource, fps) -> np.ndarray:
+        """Starts the reading thread; returns the first frame, without taking it."""
         self._latest = LatestFrame(self.name, live.openings)
         frame = self._latest.first()
         if frame is None:
@@ -101,6 +102,7 @@ class Camera:
         return frame
 
     def _open_file(self, fps, loop: bool) -> np.ndarray:
+        """Opens a video, a URL of a video, or images; returns the first frame and keeps it for `read`."""
         paths = None if "://" in self.source else find_images(self.source)
         self.fps = FOLDER_FPS if fps is None else float(fps)
         if paths is not None and not loop:
@@ -124,6 +126,7 @@ class Camera:
                 return
 
     def _read_video(self, loop: bool):
+        """Yields the frames of a video once, and sets fps and length."""
         capture = sources.open_url(self.source) if "://" in self.source else cv2.VideoCapture(self.source, cv2.CAP_ANY)
         try:
             self.fps = _plausible_fps(capture.get(cv2.CAP_PROP_FPS), LIVE_FPS)

@@ -75,6 +75,7 @@ class Recogniser:
         return np.split(self.embedder.embed(np.concatenate(crops)), np.cumsum(counts)[:-1])
 
     def _notice_pauses(self, frames) -> None:
+        """Resets the positions of a camera that gives frames again after PAUSE_SECONDS."""
         now = self._now()
         for index, frame in enumerate(frames):
             since = self._silent_since[index]

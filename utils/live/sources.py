@@ -131,6 +131,7 @@ def _explain_no_usb_frame(device: str) -> str:
 
 
 def _stream(source: str) -> LiveSource:
+    """A network stream, decoded by FFmpeg, or on a Jetson by its hardware."""
     openings = (lambda: open_url(source),)
     if source.startswith(("rtsp://", "rtsps://")) and is_jetson():
         if gstreamer.has_gstreamer():

@@ -2,8 +2,8 @@
 
 A frame takes two calls, as in SORT and DeepSORT. `associate` links the boxes to tracks by their overlap with the
 predicted boxes and says which boxes are due for the re-id net. `update` takes the embeddings of those boxes and returns
-everybody's person id. A track keeps its person as long as nothing contradicts it, so the net runs only for people who
-are new, doubtful or due for a check. Pure numpy.
+the person id of every box. A track keeps its person as long as nothing contradicts it, so the net runs only for people
+who are new, doubtful or due for a check. Pure numpy.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ class Tracker:
         return self.frame - track.last_embedded >= interval
 
     def _has_enough_evidence(self, track: Track, frame: int) -> bool:
-        """Whether the track was seen enough to say that it matches nobody known."""
+        """Whether the track was seen often enough to conclude that it matches no known person."""
         if track.num_embedded < self.config.num_embeddings:
             return False
         return track.person is not None or frame - track.first_embedded >= self.config.frames_to_new_id
@@ -326,7 +326,7 @@ class Tracker:
             track.person.learn(track.embeddings[-1])
 
     def _assign(self, tracks, similarity: np.ndarray, people, visible) -> None:
-        """Assigns people to the tentative tracks, similarity (T, P), nobody twice; without a match one is new."""
+        """Assigns each person to at most one tentative track, similarity (T, P); a track without a match is new."""
         threshold = self.identities.threshold
         columns = {person.person_id: column for column, person in enumerate(people)}
         own = np.zeros(similarity.shape, bool)

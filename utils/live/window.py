@@ -89,6 +89,7 @@ class Keys:
         self.selected = (later or on_screen or [None])[0]
 
     def _type(self, key: int):
+        """Handles a key while a name is typed."""
         if key == ESCAPE:
             self.text = None
         elif key in BACKSPACE:

@@ -89,6 +89,7 @@ class PageServer(ThreadingHTTPServer):
         self._thread.start()
 
     def _bind(self, port: int, host: str) -> None:
+        """Starts to listen; InputError with the reason if that fails."""
         try:
             if not 0 <= port <= 65535:  # getaddrinfo would wrap it round
                 raise OverflowError("there is no such port")
@@ -173,6 +174,7 @@ class Handler(BaseHTTPRequestHandler):
             raise HttpError(403, "This page answers only to the names localhost and 127.0.0.1.")
 
     def _check_token(self, query: str) -> None:
+        """Accepts the token from the query of the address, or from the cookie that _send sets."""
         token = self.server.token
         if token is None:
             return
@@ -202,6 +204,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _parse_request(self, body: bytes) -> Request:
+        """The Request of the path, /name or /forget, and of a JSON body."""
         action = self.path[1:]
         if action not in ("name", "forget"):
             raise HttpError(404, "There is nothing at this address.")
