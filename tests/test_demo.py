@@ -15,7 +15,7 @@ import pytest
 import demo
 from tests.conftest import ROOT, wait_until, write_video
 from tests.fakes import picture, write_checkpoint, write_tf2_detector
-from utils.deploy.freeze import freeze_detector, freeze_reid
+from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
 from utils.errors import InputError
 from utils.live.timing import STAGES
 from utils.live.tracks import DEFAULTS
@@ -35,9 +35,11 @@ def frozen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("frozen")
     write_tf2_detector(folder / "zoo")
     checkpoint, _ = write_checkpoint(folder / "m0")
-    freeze_detector(folder / "zoo", folder / "obj", [picture([(10, 10, 50, 18)])], engine="tensorflow")
+    freeze_detector(
+        folder / "zoo", folder / "obj", [picture([(10, 10, 50, 18)])], options=FreezeOptions(engine="tensorflow")
+    )
     people = np.random.default_rng(0).integers(0, 256, (4, 64, 32, 3), dtype=np.uint8)
-    freeze_reid(checkpoint, folder / "reid", lambda size: people, batch=4, engine="tensorflow")
+    freeze_reid(checkpoint, folder / "reid", lambda size: people, batch=4, options=FreezeOptions(engine="tensorflow"))
     return folder
 
 
@@ -287,7 +289,7 @@ def test_old_option_names():
 @pytest.mark.skipif(not (ZOO / "saved_model.pb").is_file(), reason="no detector: bash setup.sh detector")
 @pytest.mark.skipif(not FOOTAGE.is_file(), reason="no footage: bash setup.sh footage")
 def test_real_people_in_real_footage(run_demo, tmp_path):
-    freeze_detector(ZOO, tmp_path / "obj", [picture([])], engine="tensorflow")
+    freeze_detector(ZOO, tmp_path / "obj", [picture([])], options=FreezeOptions(engine="tensorflow"))
     outputs = ["--output", tmp_path / "people.avi", "--tracks", tmp_path / "tracks.txt"]
     run_demo("--source", FOOTAGE, "--max_frames=40", *outputs, detector=tmp_path / "obj")
     assert len(read_video(tmp_path / "people.avi")) == 40

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import demo_gap, demo_memory, demo_speed, footage
 from benchmarks.footage import frames
 from tests.conftest import ROOT
-from utils.deploy.freeze import freeze_detector
+from utils.deploy.freeze import FreezeOptions, freeze_detector
 from utils.deploy.reid_net import Embedder
 from utils.errors import InputError
 
@@ -30,7 +30,7 @@ def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("frozen")
     demo_speed.freeze_random(demo_speed.parse_args(SMALL), folder)
     frame = next(frames(ROOT / footage.FOOTAGE))
-    freeze_detector(DETECTOR, folder / "obj", [frame], engine="tensorflow")
+    freeze_detector(DETECTOR, folder / "obj", [frame], options=FreezeOptions(engine="tensorflow"))
     return ["--detector", str(folder / "obj"), "--reid", str(folder / "reid")]
 
 

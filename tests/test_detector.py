@@ -61,7 +61,7 @@ def test_a_broken_frame_is_refused(detectors):
 
 
 def test_models_that_are_no_detectors(tmp_path):
-    with pytest.raises(InputError, match="there is no saved_model.pb"):
+    with pytest.raises(InputError, match="contains no saved_model.pb"):
         Detector(tmp_path, frozen=False)
     write_model(tmp_path / "other", lambda input_tensor: {"logits": tf.zeros([1, 10])}, UINT8)
     with pytest.raises(InputError, match="does not return detection_boxes, detection_scores, detection_classes"):
@@ -79,7 +79,7 @@ def test_models_that_are_no_detectors(tmp_path):
 
 def write_manifest(folder, **changes):
     """The manifest that fits the TF2 stand-in, but for the changes."""
-    about = saved_model.describe(load_saved_model(folder)[1])
+    about = saved_model.describe_signature(load_saved_model(folder)[1])
     content = {
         "format": saved_model.FORMAT,
         "kind": "obj",
@@ -93,7 +93,7 @@ def write_manifest(folder, **changes):
 
 def test_manifests_that_do_not_fit(tmp_path, monkeypatch):
     folder = tmp_path / "obj"
-    with pytest.raises(InputError, match="holds no frozen detector: run python3 pipeline.py here"):
+    with pytest.raises(InputError, match="does not hold a frozen detector: run python3 pipeline.py here"):
         Detector(folder)
     write_tf2_detector(folder)
     write_manifest(folder)

@@ -12,8 +12,8 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tests.fakes import noise, picture, write_tf1_detector, write_tf2_detector
 from utils.deploy import saved_model, trt
 from utils.deploy.detector import Detector
-from utils.deploy.freeze import freeze_detector, freeze_reid
-from utils.deploy.parity import People, compare_detections
+from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
+from utils.deploy.parity import PersonImages, compare_detections
 from utils.deploy.reid_net import Embedder
 from utils.device import device_name
 from utils.errors import InputError
@@ -32,7 +32,7 @@ def no_tensorrt(monkeypatch):
 def reid(checkpoint, tmp_path_factory):
     """A frozen re-id net of batch 4 and the manifest that freezing returned."""
     folder = tmp_path_factory.mktemp("frozen") / "reid"
-    return folder, freeze_reid(checkpoint[0], folder, noise, batch=4, engine="tensorflow")
+    return folder, freeze_reid(checkpoint[0], folder, noise, batch=4, options=FreezeOptions(engine="tensorflow"))
 
 
 def test_frozen_reid_net_embeds_like_the_trained_one(checkpoint, reid):
@@ -48,38 +48,46 @@ def test_frozen_reid_net_embeds_like_the_trained_one(checkpoint, reid):
 
 def test_few_people_take_the_small_signature(checkpoint, reid):
     embedder = Embedder(reid[0])
-    assert embedder.batches == {"serving_default": 4, "few": 1}
+    assert embedder.batches == {"serving_default": 4, "small_batch": 1}
     images = noise(SIZE)
-    np.testing.assert_allclose(embedder.embed_by("few", images), checkpoint[1](images, training=False), atol=1e-5)
+    np.testing.assert_allclose(
+        embedder.embed_by("small_batch", images), checkpoint[1](images, training=False), atol=1e-5
+    )
     runs = []
     embed_by = embedder.embed_by
     embedder.embed_by = lambda name, some: runs.append((name, len(some))) or embed_by(name, some)
-    for full, few in ((10, 4), (10, 6), (1, 9)):
-        costs = embedder.manifest["seconds"] = {"serving_default": full, "few": few}
-        for count in range(10):
-            runs.clear()
-            assert len(embedder.embed(np.resize(images, (count, *SIZE, 3)))) == count
-            found = sum(costs[name] * -(-some // embedder.batches[name]) for name, some in runs)
-            best = min(runs_of_4 * full + max(count - 4 * runs_of_4, 0) * few for runs_of_4 in range(4))
-            assert found == best  # by trying all of them
-    del embedder.manifest["seconds"]
-    runs.clear()
-    embedder.embed(np.resize(images, (5, *SIZE, 3)))
-    assert runs == [("serving_default", 4), ("few", 1)]
+    expected = {0: [], 1: [("small_batch", 1)], 3: [("serving_default", 3)], 4: [("serving_default", 4)]}
+    expected[9] = [("serving_default", 8), ("small_batch", 1)]
+    for count, calls in expected.items():
+        runs.clear()
+        assert len(embedder.embed(np.resize(images, (count, *SIZE, 3)))) == count
+        assert [run for run in runs if run[1]] == calls
+
+
+def test_a_folder_frozen_by_version_1_still_embeds(checkpoint, reid, tmp_path):
+    """Its manifest has other names for its second signature and for what was measured."""
+    shutil.copytree(reid[0], tmp_path / "reid")
+    old = {key: value for key, value in reid[1].items() if key != "small_batch"}
+    old.update(few={"batch": 1}, seconds={"serving_default": 0.01, "few": 0.004})
+    old["parity"] = {"of": "cosine", "min": 1.0, "mean": 1.0, "pictures": 5, "bound": 0.99, "pictures_from": "here"}
+    saved_model.write_manifest(tmp_path / "reid", old)
+    images = np.random.default_rng(2).integers(0, 256, (5, *SIZE, 3), dtype=np.uint8)
+    embeddings = Embedder(tmp_path / "reid").embed(images)
+    np.testing.assert_allclose(embeddings, checkpoint[1](images, training=False).numpy(), atol=1e-5)
 
 
 def test_a_batch_of_one_has_no_second_signature(checkpoint, tmp_path):
     manifest = freeze_reid(checkpoint[0], tmp_path / "reid", noise, batch=1)
-    assert "few" not in manifest and Embedder(tmp_path / "reid").embed(noise(SIZE)).shape == (5, 32)
+    assert "small_batch" not in manifest and Embedder(tmp_path / "reid").embed(noise(SIZE)).shape == (5, 32)
 
 
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"image_size": [128, 64]}, "does not have the fixed input that its manifest.json speaks of"),
-        ({"colour_order": "BGR"}, "wants BGR pictures where RGB ones are fed"),
+        ({"image_size": [128, 64]}, "does not have the fixed input that its manifest.json describes"),
+        ({"colour_order": "BGR"}, "wants BGR images, and this version feeds RGB"),
         ({"inputs": {"images": {"shape": [4, 128, 64, 3], "dtype": "uint8"}}}, "does not hold the model that its"),
-        ({"few": {"batch": 2}}, "has no signature 'few' as its manifest.json speaks of"),
+        ({"small_batch": 2}, "has no signature 'small_batch' as its manifest.json describes"),
     ],
 )
 def test_manifests_that_do_not_fit(reid, tmp_path, change, words):
@@ -95,13 +103,13 @@ def test_the_manifest_says_what_was_built(checkpoint, reid):
     assert manifest["inputs"] == {"images": {"shape": [4, *SIZE, 3], "dtype": "uint8"}}
     assert manifest["outputs"] == {"embeddings": {"shape": [4, 32], "dtype": "float32"}}
     assert (manifest["batch"], manifest["image_size"], manifest["colour_order"]) == (4, list(SIZE), "RGB")
-    assert (manifest["engine"], manifest["precision"], manifest["reason"]) == ("tensorflow", "FP32", "asked for")
+    assert (manifest["engine"], manifest["precision"], manifest["reason"]) == ("tensorflow", "FP32", "as requested")
     here = {"tensorflow": tf.__version__, "tensorrt": None, "gpu": saved_model.gpu_name(), "device": device_name()}
     assert manifest["built_for"] == here
     assert manifest["source"]["checkpoint"] == checkpoint[0]
     assert 0.99999 < manifest["parity"]["min"] <= manifest["parity"]["mean"] < 1.00001
-    assert (manifest["parity"]["pictures"], manifest["parity"]["bound"]) == (5, 0.99)
-    assert manifest["few"] == {"batch": 1} and set(manifest["seconds"]) == {"serving_default", "few"}
+    assert (manifest["parity"]["images"], manifest["parity"]["bound"]) == (5, 0.99)
+    assert manifest["small_batch"] == 1
 
 
 def test_frozen_graph_holds_neither_variables_nor_batchnorm(reid):
@@ -115,7 +123,7 @@ def test_frozen_graph_holds_neither_variables_nor_batchnorm(reid):
 def test_too_little_parity_replaces_nothing(checkpoint, reid):
     folder, manifest = reid
     with pytest.raises(InputError, match="smallest cosine .* is 1.0000, below 1.1; nothing was replaced"):
-        freeze_reid(checkpoint[0], folder, noise, batch=2, min_parity=1.1)
+        freeze_reid(checkpoint[0], folder, noise, batch=2, options=FreezeOptions(min_parity=1.1))
     assert json.loads((folder / "manifest.json").read_text()) == manifest
     assert [path.name for path in folder.parent.iterdir()] == ["reid"]  # no temporary folder stays
 
@@ -143,7 +151,7 @@ def test_detections_compared():
     wanted = [detections((left, 0.9, 1), (right, 0.8, 3), (right, 0.1, 1))]  # a person, a car, and hardly a person
     found = [detections((right, 0.8, 1), (moved, 0.7, 1), (left, 0.9, 3))]
     parity = compare_detections(wanted, found)
-    assert (parity["boxes"], parity["pictures"]) == (1, 1)
+    assert (parity["boxes"], parity["images"]) == (1, 1)
     assert parity["min"] == parity["mean"] == pytest.approx(0.4 / 0.6)
     assert parity["score_difference"] == pytest.approx(0.6)  # the lowest of three: 0.1 and 0.7
     nobody = compare_detections([detections((left, 0.2, 1))], found)
@@ -158,28 +166,28 @@ def test_place_that_cannot_be_written(checkpoint, tmp_path):
 
 def test_pictures_of_a_data_set(tiny_set, tmp_path):
     """Of a data set the queries and the gallery, of another folder all of it; which ones is the seed's choice."""
-    people = People(tiny_set, seed=3)
+    people = PersonImages(tiny_set, seed=3)
     compared, calibration = people.compared(SIZE), people.calibration(SIZE, 500)
     assert people.real and compared.shape == (39, *SIZE, 3)  # 36 pictures of people and 3 of nobody
     assert people.source == f"{tiny_set}/bounding_box_query and {tiny_set}/bounding_box_test, seed 3"
     np.testing.assert_array_equal(compared, calibration)  # too few for others
-    np.testing.assert_array_equal(compared, People(tiny_set, seed=3).compared(SIZE))
-    assert (compared != People(tiny_set, seed=4).compared(SIZE)).any()
-    train = People(f"{tiny_set}/bounding_box_train", seed=0)
+    np.testing.assert_array_equal(compared, PersonImages(tiny_set, seed=3).compared(SIZE))
+    assert (compared != PersonImages(tiny_set, seed=4).compared(SIZE)).any()
+    train = PersonImages(f"{tiny_set}/bounding_box_train", seed=0)
     assert train.compared(SIZE).shape == (48, *SIZE, 3)
     read = cv2.imread(f"{tiny_set}/bounding_box_query/0009_c1s1_000000_01.jpg")[..., ::-1]
     assert np.abs(compared.astype(int) - read).reshape(39, -1).max(axis=1).min() <= 2
     with pytest.raises(InputError, match="no folder .*gone"):
-        People(tmp_path / "gone")
-    with pytest.raises(InputError, match="no .jpg or .png picture in"):
-        People(tmp_path)
-    assert not People(None).real and People(None).compared(SIZE).shape == (48, *SIZE, 3)
+        PersonImages(tmp_path / "gone")
+    with pytest.raises(InputError, match="no .jpg or .png image in"):
+        PersonImages(tmp_path)
+    assert not PersonImages(None).real and PersonImages(None).compared(SIZE).shape == (48, *SIZE, 3)
 
 
 def test_calibration_takes_other_pictures_than_the_comparison(tmp_path):
     for number in range(60):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((8, 8, 3), number, np.uint8))
-    people = People(tmp_path)
+    people = PersonImages(tmp_path)
     both = people.compared((8, 8)), people.calibration((8, 8), 500)
     compared, calibration = ({int(image[0, 0, 0]) for image in some} for some in both)
     assert len(compared) == 48 and len(calibration) == 12 and not compared & calibration

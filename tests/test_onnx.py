@@ -25,7 +25,7 @@ def test_onnx_computes_what_tensorflow_does(tmp_path):
     assert f"trtexec --onnx={path} --saveEngine={tmp_path}/frozen/onnx/reid.engine --fp16" in done.stdout
     about = json.loads((tmp_path / "frozen/onnx/reid.json").read_text())
     assert about["inputs"] == {"images": {"shape": [3, *SIZE, 3], "dtype": "float32"}}
-    assert about["parity"]["min"] > 0.9999 and about["parity"]["pictures"] == 48
+    assert about["parity"]["min"] > 0.9999 and about["parity"]["images"] == 48
 
     import onnx
     import onnxruntime
@@ -51,7 +51,7 @@ def test_onnx_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
     wrong = onnx_export.rgb_net(onnx_export.load_embedding_net(other)[0])
     monkeypatch.setattr(onnx_export, "rgb_net", lambda net: wrong)
     with pytest.raises(InputError, match="smallest cosine .*, below 0.9999; nothing was replaced"):
-        onnx_export.write_onnx(checkpoint, tmp_path / "onnx", noise, batch=2)
+        onnx_export.write_onnx(checkpoint, tmp_path / "onnx", noise, "noise", batch=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m0", "other"]
 
 

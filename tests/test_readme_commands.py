@@ -26,7 +26,7 @@ TRAINING = "--num_steps=2 --save_every=2 --log_every=1 --warmup_steps=1"
 SHORTER = {
     "train_id.sh": f"{TRAINING} --image_size=64x32 --width=0.125 --pretrained=none --batch_size=8 --val_identities=2",
     "train_reid.sh": f"{TRAINING} --batch_size=4 --k=2 --num_images=24 --embedding_size=32 --decay_start=1",
-    "pipeline.py": "--calibration_pictures=8",
+    "pipeline.py": "--calibration_images=8",
     "demo.py": "--max_frames=3 --headless",
 }
 CAMERAS = ("csi://0", "csi://1", "rtsp://camera/stream", "0")  # the video takes their place

@@ -16,7 +16,7 @@ from tests.fakes import noise, write_checkpoint, write_model
 from tests.helpers import as_sets
 from utils import checkpoint, metrics
 from utils.checkpoint_paths import find_checkpoint
-from utils.deploy.freeze import freeze_reid
+from utils.deploy.freeze import FreezeOptions, freeze_reid
 from utils.errors import InputError
 from utils.evaluation import models as models_module
 
@@ -43,7 +43,7 @@ def models(tmp_path_factory):
     """(a checkpoint, a frozen model of it)"""
     folder = tmp_path_factory.mktemp("models")
     prefix, _ = write_checkpoint(folder / "m0", SIZE)
-    freeze_reid(prefix, folder / "frozen", noise, batch=4, engine="tensorflow")
+    freeze_reid(prefix, folder / "frozen", noise, batch=4, options=FreezeOptions(engine="tensorflow"))
     return prefix, folder / "frozen"
 
 
@@ -143,7 +143,7 @@ def test_several_frozen_models_are_each_measured_against_the_original(people, mo
     spoilt = tmp_path / "int8"
     write_model(spoilt, serve, tf.TensorSpec([4, *SIZE, 3], tf.uint8, name="images"))
     manifest = json.loads((models[1] / "manifest.json").read_text())
-    del manifest["few"]  # the spoilt net has the main signature alone
+    del manifest["small_batch"]  # the spoilt net has the main signature alone
     (spoilt / "manifest.json").write_text(json.dumps({**manifest, "precision": "INT8"}))
     figures = measure(people, tmp_path, "--model", models[1], Path(models[0]).parent, spoilt)["models"]
     assert [result["model"] for result in figures] == [models[0], str(models[1]), str(spoilt)]

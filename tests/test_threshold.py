@@ -15,7 +15,7 @@ from tests.fakes import write_checkpoint
 from tests.helpers import as_sets
 from utils import checkpoint, metrics
 from utils.dataset import open_split
-from utils.deploy.freeze import freeze_reid
+from utils.deploy.freeze import FreezeOptions, freeze_reid
 from utils.errors import InputError
 from utils.evaluation import similarity_histogram, threshold
 from utils.evaluation.embed import pick_queries
@@ -194,8 +194,10 @@ def test_the_script_measures_what_the_loops_measure(measured, tiny_set):
 
 def test_the_manifest_and_the_demo_take_the_measured_threshold(measured, tmp_path, capsys):
     prefix, figures, _ = measured
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), np.uint8)
-    manifest = freeze_reid(prefix, tmp_path / "frozen", lambda size: pictures, batch=2, engine="tensorflow")
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), np.uint8)
+    manifest = freeze_reid(
+        prefix, tmp_path / "frozen", lambda size: pictures, batch=2, options=FreezeOptions(engine="tensorflow")
+    )
     assert manifest["threshold"] == figures["threshold"]
     assert json.loads((tmp_path / "frozen" / "manifest.json").read_text())["threshold"] == figures["threshold"]
     asked = SimpleNamespace(similarity_threshold=None, unnamed="number")

@@ -1,7 +1,6 @@
 """The parts of train_reid.py: mined rounds, the order of a batch, a new embedding layer, inherited options."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -1,5 +1,6 @@
 """TensorRT is on no test machine: decisions are tested with stand-ins, calls against the real class's signature."""
 
+import functools
 import inspect
 import json
 import shutil
@@ -14,8 +15,8 @@ from tests.conftest import draw_set
 from tests.fakes import noise, picture, write_tf2_detector
 from utils.deploy import saved_model, trt
 from utils.deploy.detector import Detector
-from utils.deploy.freeze import freeze_detector, freeze_reid
-from utils.deploy.parity import People
+from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
+from utils.deploy.parity import PersonImages
 from utils.deploy.reid_net import Embedder
 from utils.errors import InputError
 
@@ -28,11 +29,11 @@ def tensorrt(monkeypatch):
     """As if TensorRT 8.5.2 were here; returns what a test sets as the conversion, and what it was asked for."""
     here = {"run": shutil.copytree, "capability": [8, 7], "asked": []}
 
-    def convert(source, target, kind, precision, pictures, workspace):
-        with np.load(pictures) as arrays:
+    def convert(source, target, kind, precision, inputs, workspace):
+        with np.load(inputs) as arrays:
             here["asked"].append((kind, precision, workspace, {name: arrays[name] for name in arrays}))
         here["run"](source, target)
-        return {"engines": 1, "native": {"Cast": 1}}
+        return {"engines": 1, "tensorflow_ops": {"Cast": 1}}
 
     found = {"version": "8.5.2", "reason": "TensorRT 8.5.2"}
     monkeypatch.setattr(trt, "probe", lambda: {**found, "capability": here["capability"]})
@@ -42,31 +43,30 @@ def tensorrt(monkeypatch):
 
 
 def test_it_is_used_where_it_is(checkpoint, tmp_path, tensorrt):
-    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", noise, batch=2, precision="FP16", workspace=64)
+    manifest = freeze_reid(
+        checkpoint[0], tmp_path / "reid", noise, batch=2, options=FreezeOptions(precision="FP16", workspace=64)
+    )
     assert (manifest["engine"], manifest["precision"], manifest["engines"]) == ("tf-trt", "FP16", 1)
-    assert manifest["built_for"]["tensorrt"] == "8.5.2" and manifest["native"] == {"Cast": 1}
-    assert "few" not in manifest and Embedder(tmp_path / "reid").batches == {"serving_default": 2}
+    assert manifest["built_for"]["tensorrt"] == "8.5.2" and manifest["tensorflow_ops"] == {"Cast": 1}
+    assert "small_batch" not in manifest and Embedder(tmp_path / "reid").batches == {"serving_default": 2}
     [(kind, precision, workspace, arrays)] = tensorrt["asked"]
     assert (kind, precision, workspace, list(arrays)) == ("reid", "FP16", 64, ["example"])
     np.testing.assert_array_equal(arrays["example"], noise(SIZE)[:2])
     plain = saved_model.read_manifest(tmp_path / "reid" / "plain", "reid")
     assert (plain["engine"], plain["precision"]) == ("tensorflow", "FP32")
-    assert Embedder(tmp_path / "reid" / "plain").batches == {"serving_default": 2, "few": 1}
+    assert Embedder(tmp_path / "reid" / "plain").batches == {"serving_default": 2, "small_batch": 1}
 
 
 def test_int8_is_calibrated_on_pictures(checkpoint, tmp_path, tensorrt):
-    with pytest.raises(InputError, match="--precision=INT8 needs pictures .*--pictures"):
-        freeze_reid(checkpoint[0], tmp_path / "reid", noise, precision="INT8")
+    with pytest.raises(InputError, match="--precision=INT8 needs images .*--images"):
+        freeze_reid(checkpoint[0], tmp_path / "reid", noise, options=FreezeOptions(precision="INT8"))
     assert not (tmp_path / "reid").exists()
-    some = People(draw_set(tmp_path / "set", 2, 4))
-    settings = {
-        "precision": "INT8",
-        "pictures_from": some.source,
-        "calibration": lambda size: some.calibration(size, 7),
-    }
-    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", some.compared, batch=4, **settings)
+    some = PersonImages(draw_set(tmp_path / "set", 2, 4))
+    options = FreezeOptions(precision="INT8", images_from=some.source)
+    calibration = functools.partial(some.calibration, count=7)
+    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", some.compared, options, batch=4, calibration=calibration)
     assert manifest["precision"] == "INT8"
-    assert manifest["calibration"] == {"pictures": 7, "pictures_from": some.source}
+    assert manifest["calibration"] == {"images": 7, "images_from": some.source}
     calibration = tensorrt["asked"][0][3]["calibration"]
     wanted = some.calibration(SIZE, 7)
     assert calibration.shape == (2, 4, *SIZE, 3)  # all of one shape, so the eighth is the first again
@@ -92,7 +92,7 @@ def test_int8_where_it_makes_sense(kind, capability, precision, words):
 
 def test_a_detector_asked_for_in_int8_gets_fp16(tmp_path, tensorrt):
     write_tf2_detector(tmp_path / "zoo")
-    manifest = freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES, precision="INT8")
+    manifest = freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES, options=FreezeOptions(precision="INT8"))
     assert (manifest["engine"], manifest["precision"]) == ("tf-trt", "FP16")
     assert manifest["reason"].startswith("TensorRT 8.5.2; INT8 is for the re-id net")
     assert tensorrt["asked"][0][0] == "obj" and tensorrt["asked"][0][3]["example"].shape == (1, 120, 240, 3)
@@ -100,13 +100,13 @@ def test_a_detector_asked_for_in_int8_gets_fp16(tmp_path, tensorrt):
 
 def test_a_failed_conversion_leaves_the_plain_graph(tmp_path, tensorrt):
     def fails(source, target):
-        raise trt.NotConverted("TensorRT could not convert it (ended by signal 9: it said nothing)")
+        raise trt.NotConverted("TensorRT could not convert it (ended by signal 9: no message)")
 
     tensorrt["run"] = fails
     write_tf2_detector(tmp_path / "zoo")
     manifest = freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES)
     assert manifest["engine"] == "tensorflow"
-    wanted = "TensorRT 8.5.2 is there, but TensorRT could not convert it (ended by signal 9"
+    wanted = "TensorRT 8.5.2 is available, but TensorRT could not convert it (ended by signal 9"
     assert manifest["reason"].startswith(wanted)
     assert manifest == json.loads((tmp_path / "obj" / "manifest.json").read_text())
 
@@ -114,11 +114,9 @@ def test_a_failed_conversion_leaves_the_plain_graph(tmp_path, tensorrt):
 def test_an_inaccurate_conversion_is_refused_and_the_plain_graph_kept(tmp_path, tensorrt):
     tensorrt["run"] = lambda source, target: write_tf2_detector(target, scale=0.1)  # finds nobody any more
     write_tf2_detector(tmp_path / "zoo")
-    wanted = (
-        r"TensorRT 8.5.2 is there, but the frozen model differs .* is 0.0000, .*/obj is the plain TensorFlow graph now"
-    )
+    wanted = r"TensorRT 8.5.2 is available, but the frozen model differs .* is 0.0000, .*/obj is the plain TensorFlow"
     with pytest.raises(InputError, match=wanted):
-        freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES, min_parity=0.9)
+        freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES, options=FreezeOptions(min_parity=0.9))
     manifest = saved_model.read_manifest(tmp_path / "obj", "obj")
     assert manifest["engine"] == "tensorflow" and "differs from the original" in manifest["reason"]
     assert len(Detector(tmp_path / "obj").detect(FRAMES[0])[0]) == 1 and not (tmp_path / "obj" / "plain").exists()
@@ -127,7 +125,7 @@ def test_an_inaccurate_conversion_is_refused_and_the_plain_graph_kept(tmp_path, 
 def test_engines_of_elsewhere_are_refused(tmp_path, monkeypatch):
     folder = tmp_path / "obj"
     write_tf2_detector(tmp_path / "zoo")
-    freeze_detector(tmp_path / "zoo", folder, FRAMES, engine="tensorflow")
+    freeze_detector(tmp_path / "zoo", folder, FRAMES, options=FreezeOptions(engine="tensorflow"))
     manifest = {**json.loads((folder / "manifest.json").read_text()), "engine": "tf-trt"}
     monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_tensorrt_build": True})
     monkeypatch.setattr(saved_model, "gpu_name", lambda: "Orin")
@@ -143,7 +141,9 @@ def test_engines_of_elsewhere_are_refused(tmp_path, monkeypatch):
         read(gpu="Xavier", device="Orin Nano", tensorrt="8.6.1")
     with pytest.raises(InputError, match=r"another device \(Orin NX; here: Orin Nano\): run python3 pipeline.py here"):
         read(gpu="Orin", device="Orin NX", tensorrt="8.6.1")
-    with pytest.raises(InputError, match="built for TensorRT 8.5.2, here is 8.6.1: run python3 pipeline.py here"):
+    with pytest.raises(
+        InputError, match="for TensorRT 8.5.2, and TensorRT 8.6.1 is here: run python3 pipeline.py here"
+    ):
         read(gpu="Orin", device="Orin Nano", tensorrt="8.5.2")
 
 
@@ -151,8 +151,7 @@ def test_engines_of_elsewhere_are_refused(tmp_path, monkeypatch):
 
 
 def arguments_for(precision, major, converter, params):
-    args = SimpleNamespace(precision=precision, workspace=64, minimum_segment=3)
-    return trt.converter_arguments(converter, params, "saved_model", args, major)
+    return trt.converter_arguments(converter, params, "saved_model", precision, 64, 3, major)
 
 
 @pytest.mark.parametrize("precision", trt.PRECISIONS)
@@ -216,7 +215,7 @@ def test_the_steps_of_a_conversion(tmp_path, int8):
     assert [name for name, _ in steps] == ["convert", "build", "save"]
     assert steps[0][1] == ([(calibration[0],), (calibration[1],)] if int8 else None)
     assert len(steps[1][1]) == 1 and steps[1][1][0][0] is example
-    assert answer == {"engines": 1, "native": {"AddV2": 1, "Cast": 1, "Square": 1}}
+    assert answer == {"engines": 1, "tensorflow_ops": {"AddV2": 1, "Cast": 1, "Square": 1}}
 
 
 # ---- the child process ----
@@ -238,7 +237,7 @@ def program(tmp_path, text):
 
 def test_a_child_that_dies_is_an_answer(tmp_path, monkeypatch):
     monkeypatch.setattr(trt.sys, "executable", "/bin/false")
-    assert trt._child(["probe"], 10) == {"error": "exit code 1: it said nothing"}
+    assert trt._child(["probe"], 10) == {"error": "exit code 1: no message"}
     monkeypatch.setattr(trt.sys, "executable", program(tmp_path, "echo out of words >&2; kill -ABRT $$"))
     assert trt._child(["probe"], 10) == {"error": "ended by signal 6: out of words"}
     monkeypatch.setattr(trt.sys, "executable", program(tmp_path, "kill -KILL $$"))
@@ -250,10 +249,10 @@ def test_a_child_that_dies_is_an_answer(tmp_path, monkeypatch):
 
 
 def test_a_child_is_watched(tmp_path, monkeypatch, capsys):
-    text = """sleep 0.5; echo "noise of TensorFlow"; echo 'answer: {"engines": 0, "native": {}}'"""
+    text = """sleep 0.5; echo "noise of TensorFlow"; echo 'answer: {"engines": 0, "tensorflow_ops": {}}'"""
     monkeypatch.setattr(trt.sys, "executable", program(tmp_path, text))
     monkeypatch.setattr(trt, "TICK_SECONDS", 0.1)
-    with pytest.raises(trt.NotConverted, match="took none of its operations"):
+    with pytest.raises(trt.NotConverted, match="supports none of its operations"):
         trt.convert("a", "b", "obj", "FP16", "c")
     ticks = capsys.readouterr().out.splitlines()
     assert len(ticks) >= 3
@@ -266,7 +265,7 @@ def test_a_child_is_watched(tmp_path, monkeypatch, capsys):
 
 def test_what_a_detector_leaves_to_tensorflow(tmp_path, monkeypatch):
     told = tmp_path / "told"
-    text = f"""echo "$TF_TRT_OP_DENYLIST $*" >> {told}; echo 'answer: {{"engines": 1, "native": {{}}}}'"""
+    text = f"""echo "$TF_TRT_OP_DENYLIST $*" >> {told}; echo 'answer: {{"engines": 1, "tensorflow_ops": {{}}}}'"""
     monkeypatch.setattr(trt.sys, "executable", program(tmp_path, text))
     monkeypatch.delenv("TF_TRT_OP_DENYLIST", raising=False)
     for kind in ("obj", "reid"):

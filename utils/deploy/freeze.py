@@ -1,17 +1,15 @@
-"""Freezes the re-id net and the detector for the device, and measures what the frozen one returns against the original.
+"""Freezes the re-id net and the detector for the device, and measures the frozen models against their originals.
 
-Weights become constants of the graph, BatchNorm goes into the convolutions, and where TensorRT is really there its
-engines take over what they can; the plain TensorFlow graph is then kept beside, in `plain/`. A model is built in a
-temporary folder, tested there, and put in its place when it is whole.
+Weights become constants of the graph and BatchNorm is folded into the convolutions. Where TensorRT is available, its
+engines replace what they can, and the plain TensorFlow graph is kept in `plain/`. A model is built and measured in a
+temporary folder, and replaces the old one when it is complete.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,44 +24,54 @@ from utils.deploy import trt
 from utils.deploy.detector import Detector, detector_input
 from utils.deploy.parity import CERTAIN, Inaccurate, check_parity, compare_detections, compare_embeddings
 from utils.deploy.reid_net import Embedder
-from utils.deploy.saved_model import FEW, FORMAT, SERVING, describe, load_saved_model, swap_in, write_manifest
+from utils.deploy.saved_model import (
+    FORMAT,
+    SERVING,
+    SMALL_BATCH,
+    describe_signature,
+    load_saved_model,
+    write_manifest,
+)
 from utils.device import device_name, gpu_name
 from utils.errors import InputError
+from utils.files import replace_folder, temporary_folder
 
 PLAIN = "plain"
-FEW_PEOPLE = 1  # what the second signature of the re-id net takes: most frames of most cameras show one person or two
+SMALL_BATCH_SIZE = 1  # most frames of most cameras show one or two people
 
 
-class Wishes(NamedTuple):
-    """What a user wants of a frozen model.
+class FreezeOptions(NamedTuple):
+    """How a model is frozen.
 
-    precision: of TensorRT's engines; engine: 'auto', or 'tensorflow' to leave TensorRT out; min_parity: the bound of
-    the smallest agreement; workspace: MB for TensorRT; pictures_from: in words, where the pictures compared come from.
+    precision: of TensorRT engines. engine: 'auto', or 'tensorflow' to leave out TensorRT. min_parity: the lowest
+    accepted agreement with the original. workspace: MB for TensorRT. images_from: a description of the images that are
+    compared.
     """
 
     precision: str = "FP16"
     engine: str = "auto"
     min_parity: float = 0.99
     workspace: int = trt.WORKSPACE
-    pictures_from: str = "unknown"
+    images_from: str = "unknown"
 
 
-def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=None, **wishes):
+DEFAULTS = FreezeOptions()
+
+
+def freeze_reid(prefix, target, images, options=DEFAULTS, batch=8, image_size=None, calibration=None) -> dict:
     """Freezes the checkpoint `prefix` to `target` as uint8 RGB (batch, H, W, 3) `images` -> (batch, E) `embeddings`.
 
-    pictures: (H, W) -> (N, H, W, 3) uint8 RGB of people to compare on; calibration: the same for INT8, None where
-    there are no real pictures; wishes: as in Wishes. Returns the manifest. InputError if the checkpoint does not fit,
-    or the smallest cosine to the unfrozen net is below min_parity: then `target` stays, unless only TensorRT's engines
-    are that inaccurate.
+    images: (H, W) -> (N, H, W, 3) uint8 RGB of people to compare on. options: FreezeOptions. calibration: as images,
+    for INT8; None if there are no real images. Returns the manifest. InputError if the checkpoint does not fit, or the
+    smallest cosine to the unfrozen net is below min_parity: `target` then stays as it was, unless only the TensorRT
+    engines are that inaccurate.
     """
-    wishes = Wishes(**wishes)
-    require_calibration(wishes, calibration is not None)
+    require_calibration(options, calibration is not None)
     net, args = load_embedding_net(prefix, image_size)
     size = [int(side) for side in args["image_size"]]
-    images = pictures(tuple(size))
-    wanted = in_batches(lambda some: net(some, training=False).numpy(), images, batch)
-    batches = {SERVING: batch, **({FEW: FEW_PEOPLE} if batch > FEW_PEOPLE else {})}
-
+    compared = images(tuple(size))  # (N, H, W, 3)
+    wanted = in_batches(lambda some: net(some, training=False).numpy(), compared, batch)  # (N, E)
+    batches = {SERVING: batch}
     about = {
         "kind": "reid",
         "source": {
@@ -73,15 +81,16 @@ def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=
         },
         "image_size": size,
         "batch": batch,
-        **({FEW: {"batch": FEW_PEOPLE}} if FEW in batches else {}),
-        **stored_threshold(strip_suffix(prefix), args),  # a similarity; None where no .json came along
+        **stored_threshold(strip_suffix(prefix), args),  # a similarity; None if the checkpoint came without its .json
     }
+    if batch > SMALL_BATCH_SIZE:
+        batches[SMALL_BATCH] = about[SMALL_BATCH] = SMALL_BATCH_SIZE
 
     def save(folder):
         embed = rgb_net(net)
         any_number = tf.function(lambda images: {"embeddings": embed(images)})
         function = any_number.get_concrete_function(tf.TensorSpec([None, *size, 3], tf.uint8, name="images"))
-        specs = {name: tf.TensorSpec([some, *size, 3], tf.uint8, name="images") for name, some in batches.items()}
+        specs = {name: tf.TensorSpec([count, *size, 3], tf.uint8, name="images") for name, count in batches.items()}
         _save(_constants(function), specs, folder)
 
     def calibrate():
@@ -91,27 +100,28 @@ def freeze_reid(prefix, target, pictures, batch=8, image_size=None, calibration=
 
     def compare(folder):
         embedder = Embedder(folder)
-        found = [embedder.embed_by(name, images) for name in embedder.batches]  # each signature on all of them
+        found = [embedder.embed_by(name, compared) for name in embedder.batches]  # each signature on all images
         parity = compare_embeddings(np.concatenate([wanted] * len(found)), np.concatenate(found))
-        return {"parity": {**parity, "pictures": len(images)}, "seconds": embedder.seconds()}
+        return {**parity, "images": len(compared)}
 
-    example = np.resize(images, (batch, *size, 3))
-    return _freeze(save, Path(target), about, example, calibrate, compare, wishes)
+    example = np.resize(compared, (batch, *size, 3))
+    return _freeze(save, Path(target), about, example, calibrate, compare, options)
 
 
-def require_calibration(wishes: Wishes, has_pictures: bool) -> None:
-    """InputError if the re-id net would get INT8 and there are no pictures of people to calibrate on."""
-    found = _tensorrt(wishes)
-    int8 = found["version"] and trt.choose_precision("reid", wishes.precision, found["capability"])[0] == "INT8"
-    if int8 and not has_pictures:
-        raise InputError("--precision=INT8 needs pictures of people to calibrate on: name a folder with --pictures")
+def require_calibration(options: FreezeOptions, has_images: bool) -> None:
+    """InputError if the re-id net would get INT8 and there are no images of people to calibrate on."""
+    found = _probe(options)
+    if not found["version"] or has_images:
+        return
+    if trt.choose_precision("reid", options.precision, found["capability"])[0] == "INT8":
+        raise InputError("--precision=INT8 needs images of people to calibrate on: name a folder with --images")
 
 
 def rgb_net(net: tf.keras.Model):
-    """The same function as an embedding network: (B, H, W, 3) RGB of 0..255, any type -> (B, E), for inference only.
+    """The function of an embedding net for inference: (B, H, W, 3) RGB of 0..255, any type -> (B, E) float32.
 
-    BatchNorm goes into the convolutions, and the turn from RGB to BGR into the kernel of the first one: ONNX
-    reverses an axis only by detours, which TensorRT need not know.
+    BatchNorm is folded into the convolutions, and the change from RGB to BGR into the kernel of the first one: ONNX
+    has no simple operation that reverses an axis.
     """
     folded = resnet.fold_batchnorm(net)
     first = folded.get_layer("conv1_conv")
@@ -122,11 +132,12 @@ def rgb_net(net: tf.keras.Model):
     return lambda images: body(tf.cast(images, tf.float32) - mean, training=False)
 
 
-def freeze_detector(source, target, frames, **wishes):
-    """Freezes the zoo's SavedModel `source` to `target` under the names that it came with.
+def freeze_detector(source, target, frames, options=DEFAULTS) -> dict:
+    """Freezes the SavedModel `source` of the zoo to `target`, with the names of its own inputs and outputs.
 
-    frames: list of (H, W, 3) uint8 BGR to compare on. Returns the manifest; InputError as in freeze_reid, where the
-    measure is the overlap (IoU) of each person that the original finds with the box of the frozen one.
+    frames: list of (H, W, 3) uint8 BGR to compare on. options: FreezeOptions. Returns the manifest; InputError as in
+    freeze_reid, where the measure is the overlap (IoU) of each person found by the original with a box of the frozen
+    detector.
     """
     original = Detector(source, CERTAIN, frozen=False)
     _, signature = load_saved_model(source)
@@ -146,119 +157,112 @@ def freeze_detector(source, target, frames, **wishes):
 
     def compare(folder):
         detector = Detector(folder, CERTAIN)
-        return {"parity": compare_detections(wanted, [detector.raw(frame) for frame in frames])}
+        return compare_detections(wanted, [detector.raw(frame) for frame in frames])
 
     height, width = about["image_size"] or frames[0].shape[:2]
     example = cv2.resize(frames[0], (width, height))[np.newaxis]  # (1, H, W, 3)
-    return _freeze(save, Path(target), about, example, None, compare, Wishes(**wishes))
+    return _freeze(save, Path(target), about, example, None, compare, options)
 
 
-def _freeze(save, target, about, example, calibrate, compare, wishes) -> dict:
-    """Writes, tests and puts in place.
+def _freeze(save, target, about, example, calibrate, compare, options) -> dict:
+    """Saves, measures and replaces `target`; returns the manifest.
 
-    save: folder -> None; example: one input; calibrate: as in _add_tensorrt; compare: folder -> what the manifest says
-    of agreement and speed.
+    save: folder -> None. example: one input. calibrate: as in _add_tensorrt. compare: folder -> parity.
     """
-    with scratch_beside(target) as scratch:
-        plain, failure = scratch / PLAIN, None
+    with temporary_folder(target) as folder:
+        plain = folder / PLAIN
         save(plain)
-        gc.collect()  # the graph with all constants is there several times over: let it go before it is loaded again
-        about = {"format": FORMAT, **about, **describe(load_saved_model(plain)[1]), "colour_order": "RGB"}
-        manifest = _write(plain, {**about, "engine": "tensorflow", "precision": "FP32"}, compare, wishes)
-        check_parity(manifest["parity"], wishes.min_parity, "; nothing was replaced")
-        found = _tensorrt(wishes)
+        gc.collect()  # several copies of the constants are in memory: free them before the model is loaded again
+        described = describe_signature(load_saved_model(plain)[1])
+        about = {"format": FORMAT, **about, **described, "colour_order": "RGB"}
+        manifest = _measure(plain, {**about, "engine": "tensorflow", "precision": "FP32"}, compare, options)
+        check_parity(manifest["parity"], options.min_parity, "; nothing was replaced")
+        found = _probe(options)
         manifest["reason"] = found["reason"]
+        failure = None
         if found["version"] is not None:
             try:
-                return _add_tensorrt(scratch, target, about, found, example, calibrate, compare, wishes)
+                return _add_tensorrt(folder, target, about, found, example, calibrate, compare, options)
             except (trt.NotConverted, Inaccurate) as error:
-                manifest["reason"], failure = f"{found['reason']} is there, but {error}", error
+                manifest["reason"] = f"{found['reason']} is available, but {error}"
+                failure = error
         write_manifest(plain, manifest)
-        swap_in(plain, target)
-        if isinstance(failure, Inaccurate):  # asked for, possible, and refused: not to be passed over in silence
+        replace_folder(plain, target)
+        if isinstance(failure, Inaccurate):  # the user asked for it and it is possible, so it must not go unnoticed
             raise InputError(f"{manifest['reason']}; {target} is the plain TensorFlow graph now")
         return manifest
 
 
-def _tensorrt(wishes) -> dict:
-    """As trt.probe, which is not asked where the user wants none."""
-    if wishes.engine == "tensorflow":
-        return {"version": None, "reason": "asked for", "capability": None}
+def _probe(options) -> dict:
+    """As trt.probe, which is not called if the user wants no TensorRT."""
+    if options.engine == "tensorflow":
+        return {"version": None, "reason": "as requested", "capability": None}
     return trt.probe()
 
 
-def _add_tensorrt(scratch, target, about, found, example, calibrate, compare, wishes) -> dict:
-    """Converts scratch/plain and puts both in place; NotConverted if that fails, Inaccurate if it costs too much.
+def _add_tensorrt(folder, target, about, found, example, calibrate, compare, options) -> dict:
+    """Converts folder/plain and replaces `target` with both; NotConverted or Inaccurate if that fails.
 
-    calibrate: () -> ((N, batch, H, W, 3) inputs for INT8, how many pictures they hold).
+    calibrate: () -> ((N, batch, H, W, 3) inputs for INT8, the number of images in them).
     """
-    plain, whole, pictures = scratch / PLAIN, scratch / "tf-trt", scratch / "pictures.npz"
-    precision, why_not = trt.choose_precision(about["kind"], wishes.precision, found["capability"])
-    arrays, calibrated = {"example": example}, {}
+    plain = folder / PLAIN
+    whole = folder / "tf-trt"
+    inputs = folder / "inputs.npz"
+    precision, why_not = trt.choose_precision(about["kind"], options.precision, found["capability"])
+    arrays = {"example": example}
+    # The converter keeps the main signature only.
+    about = {key: value for key, value in about.items() if key != SMALL_BATCH}
     if precision == "INT8":
         arrays["calibration"], count = calibrate()
-        calibrated = {"calibration": {"pictures": count, "pictures_from": wishes.pictures_from}}
-    np.savez(pictures, **arrays)
-    done = trt.convert(plain, whole, about["kind"], precision, pictures, wishes.workspace)
-    reason = "; ".join(words for words in (found["reason"], why_not) if words)
-    about = {key: value for key, value in about.items() if key != "few"}  # the converter keeps the main signature alone
-    about = {**about, "engine": "tf-trt", "precision": precision, "reason": reason, **calibrated, **done}
-    manifest = _write(whole, about, compare, wishes, found["version"])
-    check_parity(manifest["parity"], wishes.min_parity)
+        about["calibration"] = {"images": count, "images_from": options.images_from}
+    np.savez(inputs, **arrays)
+    done = trt.convert(plain, whole, about["kind"], precision, inputs, options.workspace)
+    reason = "; ".join(part for part in (found["reason"], why_not) if part)
+    about.update(engine="tf-trt", precision=precision, reason=reason, **done)
+    manifest = _measure(whole, about, compare, options, found["version"])
+    check_parity(manifest["parity"], options.min_parity)
     os.replace(plain, whole / PLAIN)
-    swap_in(whole, target)
+    replace_folder(whole, target)
     return manifest
 
 
 def _constants(function):
-    """A concrete function -> (the same with its variables as constants, the names of its outputs in their order)."""
+    """A concrete function -> (the same with constants instead of variables, the names of its outputs in order)."""
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     return frozen, sorted(function.structured_outputs)  # the order in which TensorFlow flattens a dict
 
 
 def _save(constants, specs: dict, folder: Path) -> None:
-    """A SavedModel of what _constants returned, with a signature for each {name: tf.TensorSpec of the one input}."""
+    """Saves the result of _constants with a signature for each {name: tf.TensorSpec of the input}."""
     frozen, outputs = constants
     module = tf.Module()
 
-    def serve(picture):
-        return dict(zip(outputs, tf.nest.flatten(frozen(picture))))
+    def serve(images):
+        return dict(zip(outputs, tf.nest.flatten(frozen(images))))
 
     module.served = {name: tf.function(serve, input_signature=[spec]) for name, spec in specs.items()}
     tf.saved_model.save(module, str(folder), signatures=module.served)
 
 
-def _write(folder: Path, about: dict, compare, wishes, tensorrt=None) -> dict:
-    """Writes the manifest that loading asks for, measures by the very path that demo.py takes, notes the result."""
+def _measure(folder: Path, about: dict, compare, options, tensorrt=None) -> dict:
+    """Writes the manifest, measures the parity with the code that demo.py uses, and adds it to the manifest."""
     built_for = {"tensorflow": tf.__version__, "tensorrt": tensorrt, "gpu": gpu_name(), "device": device_name()}
     manifest = {**about, "built_for": built_for, "parity": None}
     write_manifest(folder, manifest)
-    manifest.update(compare(folder))
-    manifest["parity"].update(bound=wishes.min_parity, pictures_from=wishes.pictures_from)
+    parity = compare(folder)
+    manifest["parity"] = {**parity, "bound": options.min_parity, "images_from": options.images_from}
     write_manifest(folder, manifest)
     return manifest
 
 
 def in_batches(function, images, batch) -> np.ndarray:
+    """Concatenates the results of function on batches of images, (N, ...) -> (N, ...)."""
     return np.concatenate([function(images[start : start + batch]) for start in range(0, len(images), batch)])
 
 
 def _source_note(source) -> dict:
-    """What utils/setup/fetch_parts.py noted beside a detector that it fetched."""
+    """The origin of a detector that setup.sh fetched, {} for others."""
     try:
         return {"note": json.loads((Path(source).parent / "source.json").read_text())}
     except (OSError, ValueError):
         return {}
-
-
-@contextlib.contextmanager
-def scratch_beside(target: Path):
-    """A temporary folder beside `target`; InputError if that cannot be written, and nothing of it stays."""
-    scratch = target.with_name(f".half-frozen-{os.getpid()}-{target.name}")
-    try:
-        scratch.mkdir(parents=True)
-        yield scratch
-    except OSError as error:
-        raise InputError(f"{target.parent} cannot be written ({error})") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,10 +1,8 @@
-"""Frozen models on disk: a SavedModel with a manifest.json that says what it is, checked before anything runs on it."""
+"""Frozen models on disk: a SavedModel with a manifest.json that describes it and is checked before the model runs."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import tensorflow as tf
@@ -14,9 +12,10 @@ from utils.errors import InputError, first_line
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-SERVING, FEW = "serving_default", "few"  # signatures; the second one, for few people, only a re-id net may have
+SERVING = "serving_default"  # the signature of every frozen model
+SMALL_BATCH = "small_batch"  # a second signature of re-id nets, and the key of its batch size in the manifest
 KINDS = {"obj": "detector", "reid": "re-id net"}
-# what a manifest must say, and as which type
+# The keys that a manifest must have, and their types.
 FIELDS = {
     "kind": str,
     "inputs": dict,
@@ -30,11 +29,11 @@ PREPARE = "run python3 pipeline.py here"
 
 
 def read_manifest(folder, kind: str) -> dict:
-    """The manifest of the frozen model in `folder`; InputError in one sentence if there is none that fits here."""
+    """The manifest of the frozen model in `folder`; InputError if there is none, or if it does not fit this machine."""
     folder = Path(folder)
     path = folder / MANIFEST
     if not path.is_file() or not (folder / "saved_model.pb").is_file():
-        raise InputError(f"{folder} holds no frozen {KINDS[kind]}: {PREPARE}")
+        raise InputError(f"{folder} does not hold a frozen {KINDS[kind]}: {PREPARE}")
     try:
         manifest = json.loads(path.read_text())
         wrong = [name for name, kind_of in FIELDS.items() if not isinstance(manifest[name], kind_of)]
@@ -47,29 +46,29 @@ def read_manifest(folder, kind: str) -> dict:
             f"{folder} is a frozen {KINDS.get(manifest['kind'], manifest['kind'])}, not a {KINDS[kind]}: {PREPARE}"
         )
     if manifest["colour_order"] != "RGB":
-        raise InputError(f"{folder} wants {manifest['colour_order']} pictures where RGB ones are fed: {PREPARE}")
+        raise InputError(f"{folder} wants {manifest['colour_order']} images, and this version feeds RGB: {PREPARE}")
     _check_device(folder, manifest)
     return manifest
 
 
 def _check_device(folder: Path, manifest: dict) -> None:
-    """TensorRT's engines run only on the kind of GPU they were built on, in a TensorFlow that knows TensorRT."""
+    """InputError for TensorRT engines of another kind of GPU or another TensorRT, which would not run here."""
     if manifest["engine"] != "tf-trt":
         return
     if not tf.sysconfig.get_build_info().get("is_tensorrt_build"):
-        raise InputError(f"{folder} was built with TensorRT, which the TensorFlow here lacks: {PREPARE}")
-    built, here = manifest["built_for"].get("gpu"), gpu_name()
-    if built == here:
-        built, here = manifest["built_for"].get("device"), device_name()
-    if built not in (here, None):
-        raise InputError(f"{folder} was built for another device ({built}; here: {here or 'no GPU'}): {PREPARE}")
-    built, here = manifest["built_for"].get("tensorrt"), _tensorrt_version()
+        raise InputError(f"{folder} was built with TensorRT, which this TensorFlow does not have: {PREPARE}")
+    built_for = manifest["built_for"]
+    for built, here in ((built_for.get("gpu"), gpu_name()), (built_for.get("device"), device_name())):
+        if built not in (here, None):
+            raise InputError(f"{folder} was built for another device ({built}; here: {here or 'no GPU'}): {PREPARE}")
+    built = built_for.get("tensorrt")
+    here = _tensorrt_version()
     if built != here:
-        raise InputError(f"{folder} was built for TensorRT {built}, here is {here or 'none'}: {PREPARE}")
+        raise InputError(f"{folder} was built for TensorRT {built}, and TensorRT {here or 'none'} is here: {PREPARE}")
 
 
 def _tensorrt_version():
-    """'8.5.2', None where the library is missing: asking for its version then would abort the process."""
+    """'8.5.2', or None if the library is missing: asking it for its version would then abort the process."""
     from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils as tensorrt
 
     if not tensorrt.is_tensorrt_enabled():
@@ -78,11 +77,13 @@ def _tensorrt_version():
 
 
 def load_frozen(folder, kind: str):
-    """(manifest, signature, keep), checked against each other; `keep` must live as long as the signature is used."""
+    """(manifest, signature, loaded), checked against each other; keep `loaded` as long as the signature is used."""
     manifest = read_manifest(folder, kind)
     loaded, signature = load_saved_model(folder)
     expected = {name: (tensor["shape"], tensor["dtype"]) for name, tensor in manifest["inputs"].items()}
-    found = {name: (tensor["shape"], tensor["dtype"]) for name, tensor in describe(signature)["inputs"].items()}
+    found = {
+        name: (tensor["shape"], tensor["dtype"]) for name, tensor in describe_signature(signature)["inputs"].items()
+    }
     missing = set(manifest["outputs"]) - set(signature.structured_outputs)
     if expected != found or missing:
         raise InputError(f"{folder} does not hold the model that its {MANIFEST} describes: {PREPARE}")
@@ -90,9 +91,9 @@ def load_frozen(folder, kind: str):
 
 
 def load_saved_model(folder):
-    """(loaded, signature) of any SavedModel; InputError if it cannot be loaded or offers nothing to call."""
+    """(loaded, signature) of any SavedModel; InputError if it cannot be loaded or has no signature to call."""
     if not (Path(folder) / "saved_model.pb").is_file():
-        raise InputError(f"{folder} is not a SavedModel: there is no saved_model.pb in it")
+        raise InputError(f"{folder} is not a SavedModel: it contains no saved_model.pb")
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises a dozen kinds for a damaged, foreign or newer model
@@ -104,8 +105,8 @@ def load_saved_model(folder):
     return loaded, signature
 
 
-def describe(signature) -> dict:
-    """{"inputs": {name: {"shape", "dtype"}}, "outputs": the same}; -1 is a size that is free."""
+def describe_signature(signature) -> dict:
+    """{"inputs": {name: {"shape", "dtype"}}, "outputs": the same}; -1 stands for a size that is not fixed."""
 
     def tensors(specs):
         return {
@@ -120,18 +121,5 @@ def describe(signature) -> dict:
 
 
 def write_manifest(folder: Path, manifest: dict) -> None:
+    """Writes manifest.json into the folder of a frozen model."""
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-
-
-def swap_in(whole: Path, target: Path) -> None:
-    """Puts the finished folder `whole` in the place of `target`; at no moment is a half-written one there."""
-    old = target.with_name(f".old-{os.getpid()}-{target.name}")
-    if target.exists():
-        os.replace(target, old)
-    try:
-        os.replace(whole, target)
-    except OSError:
-        if old.exists():
-            os.replace(old, target)  # the good one goes back
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -1,13 +1,13 @@
-"""TensorRT through TensorFlow (TF-TRT): is it really here, and the conversion. Both run in a process of their own.
+"""TensorRT through TensorFlow (TF-TRT): whether it is available, and the conversion, each in a process of its own.
 
-Asking a TensorFlow that was built for TensorRT about a library that is missing aborts the process, and building engines
-can be ended for lack of memory: neither must take pipeline.py with it.
+A TensorFlow that was built for TensorRT aborts the process when it is asked about a missing library, and the system may
+kill a process that builds engines for lack of memory. Neither may end pipeline.py.
 
     python3 -m utils.deploy.trt probe
-    python3 -m utils.deploy.trt convert SAVED_MODEL TARGET --precision FP16 --pictures pictures.npz
+    python3 -m utils.deploy.trt convert SAVED_MODEL TARGET --precision FP16 --inputs inputs.npz
 
-What the converter takes changed from TensorFlow 2.7 to 2.17, the last that has one, and from TensorRT 7 to 10:
-converter_arguments says how that is met.
+The arguments of the converter differ between TensorFlow 2.7 and 2.17, the last version that has one, and between
+TensorRT 7 and 10: see converter_arguments.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from utils.errors import InputError, first_line, run_main
 from utils.options import make_parser, positive_int
 
 PRECISIONS = ("FP32", "FP16", "INT8")
-WORKSPACE = 256  # MB; a Jetson's GPU shares the memory of the system: TensorRT's own default takes a gigabyte and more
-INT8_CAPABILITY = (6, 1)  # compute capability from which a GPU multiplies bytes
-WITHOUT_INT8 = ((6, 2),)  # but for the TX2's
-EXPLICIT_BATCH_ONLY = 10  # the major version of TensorRT that gave up the implicit batch
-PROBE_SECONDS, CONVERT_SECONDS = 120, 3600  # engines take minutes on the smaller boards
-TICK_SECONDS = 5  # between two lines of progress
-ANSWER = "answer: "  # marks the one line of a child's output that counts; TensorFlow prints around it
-# of what stays TensorFlow's, these cost nothing
+WORKSPACE = 256  # MB; the GPU of a Jetson shares the system's memory, and TensorRT's default is over a gigabyte
+INT8_CAPABILITY = (6, 1)  # lowest compute capability with INT8
+WITHOUT_INT8 = ((6, 2),)  # TX2
+EXPLICIT_BATCH_ONLY = 10  # the major version of TensorRT that dropped the implicit batch
+PROBE_SECONDS = 120
+CONVERT_SECONDS = 3600  # engines take minutes on small boards
+TICK_SECONDS = 5  # between two progress lines
+ANSWER = "answer: "  # prefix of the child's answer; TensorFlow prints other lines
+# Operations that cost nothing, and are not reported as left to TensorFlow.
 NOT_COUNTED = ("TRTEngineOp", "Const", "Identity", "NoOp", "Placeholder")
-# The re-id net can become one engine. Of a detector only the convolutions are worth one: its loops and small pieces
-# before and after would be copied to and fro, and its suppression of boxes has a history of wrong results in TensorRT.
-SEGMENTS = {"reid": 3, "obj": 50}  # fewest operations that become an engine
-DENIED = {"reid": "", "obj": "CombinedNonMaxSuppression"}  # operations left to TensorFlow, with commas between
+# The re-id net can become one engine. In a detector only the convolutions are worth one: small segments cost copies
+# between TensorFlow and TensorRT, and its non-maximum suppression has given wrong results in TensorRT.
+SEGMENTS = {"reid": 3, "obj": 50}  # fewest operations per engine
+DENIED = {"reid": "", "obj": "CombinedNonMaxSuppression"}  # operations left to TensorFlow, separated by commas
 
 
 def parse_args():
@@ -48,7 +49,7 @@ def parse_args():
     add("source", nargs="?", help="SavedModel to convert")
     add("target", nargs="?", help="folder that the converted one is written to")
     add("--precision", choices=PRECISIONS, default="FP16", help="of the engines")
-    add("--pictures", help="npz with `example`, one input, and for INT8 `calibration`, many inputs, all of one shape")
+    add("--inputs", help="npz with `example`, one input, and for INT8 `calibration`, many inputs of the same shape")
     add("--workspace", type=positive_int, default=WORKSPACE, help="MB that TensorRT may use while it builds and runs")
     add("--minimum_segment", type=positive_int, default=SEGMENTS["reid"], help="fewest operations for an engine")
     # fmt: on
@@ -56,14 +57,14 @@ def parse_args():
 
 
 class NotConverted(InputError):
-    """TensorRT is here and yet gives no model; the plain one is as good as before."""
+    """TensorRT is available but could not convert the model; the plain graph still works."""
 
 
 @functools.lru_cache(maxsize=None)  # the answer costs seconds and does not change
 def probe() -> dict:
-    """What of TensorRT is here; never raises, never aborts this process.
+    """Looks for TensorRT; never raises and never aborts this process.
 
-    {"version": "8.5.2" or None, "reason": what was found in words, "capability": [8, 7] of the GPU or None}
+    {"version": "8.5.2" or None, "reason": a description of what was found, "capability": [8, 7] of the GPU or None}
     """
     answer = _child(["probe"], PROBE_SECONDS)
     if "version" not in answer:
@@ -72,7 +73,10 @@ def probe() -> dict:
 
 
 def choose_precision(kind: str, wanted: str, capability) -> tuple:
-    """(precision, why not the wanted one or ""). kind: 'obj' or 'reid'; capability: of the GPU, None if unknown."""
+    """(precision, reason if it is not the wanted one or "").
+
+    kind: 'obj' or 'reid'; capability: compute capability of the GPU, None if unknown.
+    """
     if wanted != "INT8":
         return wanted, ""
     if kind == "obj":
@@ -83,25 +87,25 @@ def choose_precision(kind: str, wanted: str, capability) -> tuple:
     return wanted, ""
 
 
-def convert(source: Path, target: Path, kind: str, precision: str, pictures: Path, workspace: int = WORKSPACE) -> dict:
-    """Writes the SavedModel `source` with TensorRT engines to `target`, with a line of progress every few seconds.
+def convert(source: Path, target: Path, kind: str, precision: str, inputs: Path, workspace: int = WORKSPACE) -> dict:
+    """Writes the SavedModel `source` with TensorRT engines to `target`, with a progress line every few seconds.
 
-    pictures: npz as --pictures says. Returns {"engines", "native"}: how many engines, and how many operations of which
-    kind stayed TensorFlow's. NotConverted with the reason where it fails.
+    inputs: npz as for the option --inputs. Returns {"engines": how many, "tensorflow_ops": {operation: how many were
+    left to TensorFlow}}. NotConverted with the reason if it fails.
     """
-    command = ["convert", str(source), str(target), "--precision", precision, "--pictures", str(pictures)]
+    command = ["convert", str(source), str(target), "--precision", precision, "--inputs", str(inputs)]
     command += ["--workspace", str(workspace), "--minimum_segment", str(SEGMENTS[kind])]
-    said = f"{kind}: building engines for TensorRT, {precision}"
-    answer = _child(command, CONVERT_SECONDS, said, {"TF_TRT_OP_DENYLIST": DENIED[kind]} if DENIED[kind] else {})
+    desc = f"{kind}: building engines for TensorRT, {precision}"
+    answer = _child(command, CONVERT_SECONDS, desc, {"TF_TRT_OP_DENYLIST": DENIED[kind]} if DENIED[kind] else {})
     if "error" in answer:
         raise NotConverted(f"TensorRT could not convert it ({answer['error']})")
     if not answer["engines"]:
-        raise NotConverted("TensorRT took none of its operations")
+        raise NotConverted("TensorRT supports none of its operations")
     return answer
 
 
-def _child(arguments: list, seconds: float, said=None, environment=None) -> dict:
-    """Runs this module in a process of its own. said: what a ticking line of progress says, None for silence."""
+def _child(arguments: list, seconds: float, desc=None, environment=None) -> dict:
+    """Runs this module in a process of its own. desc: the name on the progress line, None for silence."""
     command = [sys.executable, "-m", "utils.deploy.trt", *arguments]
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     root = Path(__file__).resolve().parents[2]
@@ -121,26 +125,29 @@ def _child(arguments: list, seconds: float, said=None, environment=None) -> dict
                     if passed >= seconds:
                         child.kill()
                         return {"error": f"it did not end within {seconds:g} s"}
-                    if said:
-                        print(f"{said}: {passed:.0f} s ... (minutes on small boards)", flush=True)
-        except BaseException:  # Ctrl-C above all: no process may stay behind
+                    if desc:
+                        print(f"{desc}: {passed:.0f} s ... (minutes on small boards)", flush=True)
+        except BaseException:  # such as Ctrl-C: the child must not stay behind
             child.kill()
             raise
     for line in out.splitlines():
         if line.startswith(ANSWER):
             return json.loads(line[len(ANSWER) :])
-    return {"error": _last_words(child.returncode, errors)}
+    return {"error": _failure(child.returncode, errors)}
 
 
-def _last_words(returncode: int, errors: str) -> str:
-    words = (errors.strip().splitlines() or ["it said nothing"])[-1][:200]
+def _failure(returncode: int, errors: str) -> str:
+    """Why a child ended without an answer."""
+    line = (errors.strip().splitlines() or ["no message"])[-1][:200]
     if returncode == -9:
-        return f"ended by signal 9: {words}; most often for lack of memory: add swap, or lower --workspace"
-    return f"{f'ended by signal {-returncode}' if returncode < 0 else f'exit code {returncode}'}: {words}"
+        return f"ended by signal 9: {line}; the usual cause is a lack of memory: add swap, or lower --workspace"
+    if returncode < 0:
+        return f"ended by signal {-returncode}: {line}"
+    return f"exit code {returncode}: {line}"
 
 
 def probe_here() -> dict:
-    """The questions in the only order that is safe; the last one aborts the process on some builds, hence the child."""
+    """Looks for TensorRT in the only safe order; the last question aborts the process on some builds."""
     import tensorflow as tf
 
     name = f"TensorFlow {tf.__version__}"
@@ -166,19 +173,19 @@ def _dotted(version) -> str:
     return ".".join(str(number) for number in version)
 
 
-def converter_arguments(converter, params, source: str, args, major: int) -> dict:
-    """How the class `converter` is called; params: its TrtConversionParams, args: as parse_args gives them.
+def converter_arguments(converter, params, source: str, precision, workspace, minimum_segment, major: int) -> dict:
+    """The arguments of the class `converter`; params: its TrtConversionParams; major: the major version of TensorRT.
 
-    `conversion_params` is the one spelling that TensorFlow 2.7 to 2.17 all take; where a build has dropped it, the
-    same names are arguments of their own. TensorRT 10 has no implicit batch any more: major is its major version.
+    precision, workspace, minimum_segment: as the options of this module. TensorFlow 2.7 to 2.17 all accept
+    `conversion_params`; a build without it has the same names as separate arguments. TensorRT 10 has no implicit batch.
     """
     settings = {
-        "max_workspace_size_bytes": args.workspace << 20,
-        "precision_mode": args.precision,
-        "minimum_segment_size": args.minimum_segment,
-        "maximum_cached_engines": 1,  # the input has one shape; INT8 allows no more either
-        "use_calibration": args.precision == "INT8",
-        "allow_build_at_runtime": False,  # a frame of an unforeseen shape runs without an engine: no minutes of silence
+        "max_workspace_size_bytes": workspace << 20,
+        "precision_mode": precision,
+        "minimum_segment_size": minimum_segment,
+        "maximum_cached_engines": 1,  # the input has one shape, and INT8 allows one engine only
+        "use_calibration": precision == "INT8",
+        "allow_build_at_runtime": False,  # an input of another shape runs without an engine
     }
     arguments = {"input_saved_model_dir": source}
     if "conversion_params" in inspect.signature(converter).parameters:
@@ -191,23 +198,23 @@ def converter_arguments(converter, params, source: str, args, major: int) -> dic
 
 
 def run_converter(converter, example, calibration, target: str) -> dict:
-    """The four steps in their order. example: one input; calibration: a list of inputs, None unless INT8.
+    """Converts, builds and saves. example: one input; calibration: a list of inputs, None unless INT8.
 
-    Inputs are yielded as tuples, which every version's build() takes; INT8 calibrates in convert(), or with explicit
-    batch in build(), which is the converter's own affair.
+    Inputs are yielded as tuples, which build() accepts in every version. The converter calibrates INT8 in convert(), or
+    with explicit batch in build().
     """
     feeds = {} if calibration is None else {"calibration_input_fn": lambda: iter([(some,) for some in calibration])}
     converted = converter.convert(**feeds)
-    converter.build(input_fn=lambda: iter([(example,)]))  # now, or the first frame would wait for minutes
+    converter.build(input_fn=lambda: iter([(example,)]))  # otherwise the first frame would wait for minutes
     converter.save(target)
     operations = [node.op for node in converted.graph.as_graph_def().node]
-    native = {name: operations.count(name) for name in sorted(set(operations)) if name not in NOT_COUNTED}
+    left = {name: operations.count(name) for name in sorted(set(operations)) if name not in NOT_COUNTED}
     built = [path for path in Path(target, "assets").glob("trt-serialized-engine.*") if path.stat().st_size]
-    return {"engines": len(built), "native": native}
+    return {"engines": len(built), "tensorflow_ops": left}
 
 
 def convert_here(args) -> dict:
-    """Converts in this process, which TensorRT may abort; the answer is that of run_converter."""
+    """Converts in this process, which TensorRT may abort; returns what run_converter returns."""
     import numpy as np
     from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils as tensorrt
     from tensorflow.python.compiler.tensorrt import trt_convert
@@ -216,11 +223,12 @@ def convert_here(args) -> dict:
 
     enable_memory_growth()
     major = tensorrt.get_loaded_tensorrt_version()[0]
-    kinds = trt_convert.TrtGraphConverterV2, trt_convert.TrtConversionParams
-    converter = kinds[0](**converter_arguments(*kinds, args.source, args, major))
-    with np.load(args.pictures) as pictures:
-        calibration = list(pictures["calibration"]) if args.precision == "INT8" else None
-        return run_converter(converter, pictures["example"], calibration, args.target)
+    kind = trt_convert.TrtGraphConverterV2
+    settings = (args.precision, args.workspace, args.minimum_segment, major)
+    converter = kind(**converter_arguments(kind, trt_convert.TrtConversionParams, args.source, *settings))
+    with np.load(args.inputs) as inputs:
+        calibration = list(inputs["calibration"]) if args.precision == "INT8" else None
+        return run_converter(converter, inputs["example"], calibration, args.target)
 
 
 def main(args) -> None:
