@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 identities=700                            # people drawn to train on; 60 others are drawn to test on
-one_camera=0.65                           # share of those that one camera alone sees
+single_camera_share=0.65                  # share of those that a single camera sees
 image_size=96x48                          # pixels; the people of the footage are hardly larger
 width=0.25                                # a quarter of ResNet-50's filters
 val_identities=50                         # people that both trainings leave to validation
@@ -55,13 +55,14 @@ step() {
   printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"
 }
 
-# Both trainings note it as they would of pictures that somebody forgot.
+# Both trainings print a note about identities that a single camera sees.
 say_intended() {
-  echo "that one camera alone sees many people is intended here (one_camera=$one_camera): the note on it below is no mistake"
+  echo "a single camera sees many of the identities on purpose (single_camera_share=$single_camera_share): expect a note about it below"
 }
 
 step "1/6 drawing people"
-"$python" data/sample.py --output "$data_dir" --identities "$identities" --one_camera "$one_camera" \
+"$python" data/sample.py --output "$data_dir" --identities "$identities" \
+  --single_camera_share "$single_camera_share" \
   --image_size "$image_size" --seed "$seed"
 rm -rf "$models_dir" models/quick_run.json  # what the last quick run made
 

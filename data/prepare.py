@@ -72,10 +72,10 @@ with explained_imports():
     from data import layouts
     from data.custom_dataset import SINGLE_CAMERA, plan_own
     from data.report import MADE_BY, NAMES, UNPACKED, how_to_mend, next_command, read_note, verdict, with_original
-    from data.unpack import require_space, unpack
     from utils import dataset, dataset_checks
     from utils.dataset_checks import count_noun
     from utils.progress import Progress
+    from utils.unpack import require_space, unpack
 
 UNPACKING = "unpacked"  # the folder
 
@@ -101,6 +101,12 @@ def make_plan(source: Path, args) -> layouts.Plan:
     if (root / "list_train.txt").is_file():
         return layouts.plan_lists(root)
     return layouts.plan_folders(kind, root)
+
+
+def is_data_file(path) -> bool:
+    """Whether a member of an archive is an image or a list; a Mac adds a hidden "._" file to each of its own."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return not hidden and path.suffix.lower() in (*dataset.SUFFIXES, ".txt")
 
 
 def plan_unpacked(source: Path, unpacked: Path, args) -> layouts.Plan:
@@ -224,7 +230,7 @@ def prepare(source: Path, output: Path, args) -> tuple:
         before = is_there(output, wanted)
         if before is None:
             with made_beside(output) as part:
-                left_out = unpack(source, part / UNPACKING)
+                left_out = unpack(source, part / UNPACKING, is_data_file)
                 plan = plan_unpacked(source, part / UNPACKING, args)
                 require_pictures(plan, source)
                 place(plan, part, os.rename)

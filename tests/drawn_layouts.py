@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 
 from data import prepare
+from data.drawn import draw_people
 from data.layouts import Counts
-from data.sample import draw_people
 from utils import dataset
 
 # What arrange() makes of each set: 4 people to train on and 4 to test on, 6 pictures each.

@@ -33,7 +33,7 @@ def quick_run(place, detector=True):
 def test_a_note_that_is_no_mistake_of_the_user_is_announced(tmp_path):
     said = quick_run(tmp_path)
     notes = [number for number, line in enumerate(said) if line.startswith("note: ")]
-    assert len(notes) == 2 and all("intended here (one_camera=0.65)" in said[number - 2] for number in notes)
+    assert len(notes) == 2 and all("on purpose (single_camera_share=0.65)" in said[number - 2] for number in notes)
 
 
 @pytest.mark.parametrize("detector", [True, False])

@@ -15,7 +15,14 @@ from tests.conftest import ROOT
 
 PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "models/README.md")
 SCRIPTS = ("train_id", "train_reid", "test_reid", "pipeline", "demo", "data/prepare", "data/sample")
-MADE = ("models/", "data/Market", "data/people", "data/drawn", "data/quick_run", "data/<name>")  # made by commands
+MADE = (
+    "models/",
+    "data/Market",
+    "data/people",
+    "data/drawn_people",
+    "data/quick_run",
+    "data/<name>",
+)  # made by commands
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 

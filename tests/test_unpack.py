@@ -1,4 +1,4 @@
-"""Archives given to data/prepare.py: evil members, damage, a full disk and a Mac's additions."""
+"""utils/unpack.py and the archives given to data/prepare.py: unsafe members, damage, a full disk, a Mac's files."""
 
 import io
 import shutil
@@ -10,98 +10,115 @@ from pathlib import Path
 
 import pytest
 
-from data import unpack as unpacking
-from tests.conftest import refusal, run
+from data.prepare import is_data_file
 from tests.drawn_layouts import arrange, first, prepared, put
+from utils import unpack as unpacking
 from utils.errors import InputError
+from utils.unpack import unpack
 
-pytestmark = pytest.mark.usefixtures("small_table")
+FORMATS = {"zip": ".zip", "tar": ".tar", "gztar": ".tar.gz", "bztar": ".tar.bz2", "xztar": ".tar.xz"}
 
 
-def evil_zip(path, drawn, name, mode=stat.S_IFREG | 0o644, content=b"gotcha"):
+def make_zip(path, name, mode=stat.S_IFREG | 0o644):
+    """A zip of a harmless member and the named one."""
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("a/0001_c1s1_000001_00.jpg", drawn[0, 0, ".jpg"])
+        archive.writestr("a/0001_c1s1_000001_00.jpg", b"image")
         member = zipfile.ZipInfo(name)
         member.external_attr = mode << 16
-        archive.writestr(member, content)
+        archive.writestr(member, b"/etc/passwd")
     return path
 
 
-def evil_tar(path, drawn, name, kind=tarfile.REGTYPE, linkname=""):
+def make_tar(path, name, kind=tarfile.REGTYPE):
+    """A tar of a harmless member and the named one."""
     with tarfile.open(path, "w:gz") as archive:
         for member_name, member_kind in (("a/0001_c1s1_000001_00.jpg", tarfile.REGTYPE), (name, kind)):
             member = tarfile.TarInfo(member_name)
-            member.type, member.linkname = member_kind, linkname
-            member.size = len(drawn[0, 0, ".jpg"]) if member_kind == tarfile.REGTYPE else 0
-            archive.addfile(member, io.BytesIO(drawn[0, 0, ".jpg"]))
+            member.type = member_kind
+            member.linkname = "/etc"
+            member.size = 5 if member_kind == tarfile.REGTYPE else 0
+            archive.addfile(member, io.BytesIO(b"image"))
     return path
 
 
-def test_evil_members_are_refused_by_name(drawn, tmp_path):
-    outside = tmp_path / "inner" / "victim.jpg"
-    paths = (
-        "../victim.jpg",
-        "a/../../../victim.jpg",
-        str(outside),
-        "..\\victim.jpg",
-        "C:\\victim.jpg",
-        "../victim.exe",
-    )
-    archives = [(evil_zip(tmp_path / f"{n}.zip", drawn, name), name) for n, name in enumerate(paths)]
-    archives += [(evil_tar(tmp_path / f"{n}.tar.gz", drawn, name), name) for n, name in enumerate(paths)]
-    archives += [(evil_zip(tmp_path / "link.zip", drawn, "x.jpg", stat.S_IFLNK | 0o777, b"/etc/passwd"), "x.jpg")]
-    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
-        path = tmp_path / f"kind{kind.decode()}.tar.gz"
-        archives.append((evil_tar(path, drawn, "folder", kind, "/etc"), "folder"))
-    for archive, name in archives:
-        before = sorted(tmp_path.rglob("*"))
-        with pytest.raises(InputError) as error:
-            prepared(archive, tmp_path / "inner" / "set")
-        message = str(error.value)
-        assert repr(name) in message and archive.name in message and "\n" not in message, message
-        (tmp_path / "inner").rmdir()  # empty: whatever was begun is gone
-        assert sorted(tmp_path.rglob("*")) == before
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+@pytest.mark.parametrize(
+    "name",
+    ["../victim.jpg", "a/../../../victim.jpg", "{tmp}/victim.jpg", "..\\victim.jpg", "C:\\victim.jpg", "../x"],
+)
+def test_unpack_refuses_a_path_outside_the_folder(make, name, tmp_path):
+    name = name.format(tmp=tmp_path)
+    archive = make(tmp_path / "archive", name)
+    with pytest.raises(InputError, match="archive: its member .* would be written outside the folder") as error:
+        unpack(archive, tmp_path / "inner", wanted=is_data_file)
+    assert repr(name) in str(error.value) and "\n" not in str(error.value)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["archive", "inner"]
 
 
-def test_damaged_archives_are_refused(drawn, tmp_path):
-    arrange("market1501", tmp_path / "source", drawn)
-    for form, suffix in (
-        ("zip", ".zip"),
-        ("gztar", ".tar.gz"),
-        ("tar", ".tar"),
-        ("bztar", ".tar.bz2"),
-        ("xztar", ".tar.xz"),
-    ):
-        whole = Path(shutil.make_archive(str(tmp_path / "set"), form, tmp_path / "source"))
-        content = whole.read_bytes()
-        (tmp_path / f"short{suffix}").write_bytes(content[: len(content) // 2])
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, "zip"])
+def test_unpack_refuses_links_and_devices(kind, tmp_path):
+    if kind == "zip":
+        archive = make_zip(tmp_path / "archive", "x.jpg", stat.S_IFLNK | 0o777)
+    else:
+        archive = make_tar(tmp_path / "archive", "x.jpg", kind)
+    with pytest.raises(InputError, match="archive: its member 'x.jpg' is a link or a device"):
+        unpack(archive, tmp_path / "inner")
+    assert not list((tmp_path / "inner").iterdir())
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_unpack_gives_back_what_was_packed(form, tmp_path, monkeypatch):
+    put(tmp_path / "source" / "a" / "1.jpg", b"image" * 999)
+    put(tmp_path / "source" / "a" / "list.txt", b"")
+    put(tmp_path / "source" / "a" / "b" / "program.exe", b"code")
+    archive = Path(shutil.make_archive(str(tmp_path / "set"), form, tmp_path / "source"))
+    assert unpack(archive, tmp_path / "all") == 0
+    for path in (tmp_path / "source").rglob("*.*"):
+        assert (tmp_path / "all" / path.relative_to(tmp_path / "source")).read_bytes() == path.read_bytes()
+    assert unpack(archive, tmp_path / "some", wanted=is_data_file) == 1
+    assert sorted(path.name for path in (tmp_path / "some").rglob("*.*")) == ["1.jpg", "list.txt"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_unpack_refuses_a_damaged_archive(form, drawn, tmp_path):
+    root = arrange("market1501", tmp_path / "source", drawn)
+    whole = Path(shutil.make_archive(str(tmp_path / "set"), form, root))
+    content = whole.read_bytes()
+    short = tmp_path / f"short{FORMATS[form]}"
+    for size in (len(content) // 2, 10):
+        short.write_bytes(content[:size])
         with pytest.raises(InputError, match="short.* is damaged, cut short"):
-            prepared(tmp_path / f"short{suffix}", tmp_path / "out")
-        # In the middle, or for a plain tar, which has no checksum of contents, one of its headers.
-        middle = content.index(b"ustar", len(content) // 2) - 257 if form == "tar" else len(content) // 2
-        (tmp_path / f"bits{suffix}").write_bytes(content[:middle] + bytes(512) + content[middle + 512 :])
+            unpack(short, tmp_path / f"short{size}")
+    # In the middle; a plain tar has no checksum of contents, so there in one of its headers.
+    middle = content.index(b"ustar", len(content) // 2) - 257 if form == "tar" else len(content) // 2
+    bits = tmp_path / f"bits{FORMATS[form]}"
+    for number, garbage in enumerate((bytes(512), b"x" * 512)):
+        bits.write_bytes(content[:middle] + garbage + content[middle + 512 :])
         with pytest.raises(InputError, match="bits.* is damaged"):
-            prepared(tmp_path / f"bits{suffix}", tmp_path / "out")
+            unpack(bits, tmp_path / f"bits{number}")
+
+
+def test_prepare_refuses_a_page_instead_of_an_archive(tmp_path):
     (tmp_path / "page.zip").write_text("<html>sign in to download</html>")
     with pytest.raises(InputError, match="page.zip is damaged, cut short or no .zip or .tar"):
         prepared(tmp_path / "page.zip", tmp_path / "out")
-    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.iterdir()] == ["page.zip"]
 
 
 @pytest.mark.parametrize("form", ["zip", "tar"])
-def test_a_full_disk_is_said_before_it_is_full(form, drawn, tmp_path, monkeypatch):
+def test_prepare_refuses_an_archive_that_the_disk_has_no_room_for(form, drawn, tmp_path, monkeypatch):
     arrange("market1501", tmp_path / "source", drawn)
     archive = shutil.make_archive(str(tmp_path / "set"), form, tmp_path / "source")
     usage = namedtuple("usage", "total used free")(0, 0, unpacking.SPARE + 100)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(InputError, match=r"set.* needs .* GB and there are 0.5 GB free"):
         prepared(archive, tmp_path / "out")
-    assert not list(tmp_path.glob(".*"))
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", f".{form}"]
     with pytest.raises(InputError, match="GB free"):
         prepared(tmp_path / "source", tmp_path / "out", "--link=copy")
 
 
-def test_a_macs_additions_are_left_out(drawn, tmp_path, capsys):
+def test_prepare_leaves_out_the_hidden_files_of_a_mac(small_table, drawn, tmp_path, capsys):
     root = arrange("market1501", tmp_path / "source", drawn)
     for folder in ("query", "bounding_box_train"):
         put(root / folder / f"._{first(root, folder).name}", b"mac")
@@ -111,8 +128,3 @@ def test_a_macs_additions_are_left_out(drawn, tmp_path, capsys):
     capsys.readouterr()
     assert prepared(tmp_path / "source", tmp_path / "folder") == 0
     assert "3 files that are no pictures of the set were left out" in capsys.readouterr().out  # and Thumbs.db
-
-
-def test_as_a_user_runs_it(drawn, tmp_path):
-    evil = evil_zip(tmp_path / "evil.zip", drawn, "../x.jpg")
-    assert refusal(run("data/prepare.py", evil, "--output", tmp_path / "new")).startswith(f"error: {evil}: its member")

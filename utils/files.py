@@ -8,8 +8,6 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from utils.errors import InputError, first_line
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")  # of the images that are read, in lower case
@@ -132,5 +130,5 @@ def _unwritable(path, error: OSError) -> InputError:
 
 
 def _plain(value):
-    """numpy numbers and paths as JSON knows them."""
-    return value.item() if isinstance(value, np.generic) else str(value)
+    """NumPy numbers and paths in a form that JSON has."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -1,11 +1,11 @@
-"""Draws one walking person: a pose of an identity, seen from somewhere.
+"""Draws one walking person: an identity in a pose, from any direction.
 
-The body is a small skeleton in three dimensions, so that front, side and back, strides and cameras on a mast all come
-from one description. Trunk, skirts and hair are stacks of rows ("columns"), arms and legs are tapered rods ("limbs");
-far parts come first.
+The body is a small skeleton in three dimensions, so one description gives front, side and back views, strides, and
+views from above. Trunk, skirts and hair are stacks of ellipses ("columns"), arms and legs are tapered rods ("limbs").
+Far parts are painted first.
 
-Lengths are in body heights: y upwards from the ground, x to the person's left, z to where the person faces. Colours
-are RGB in 0..1.
+Lengths are in body heights: y points up from the ground, x to the person's left, z to the front. Colours are RGB in
+0..1.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from data.drawn.wardrobe import NOISE_SIZE, choose, cloth_colour, noise, plain
 
 
 def random_pose(rng, heading: float) -> SimpleNamespace:
-    """A moment of walking (or standing); `heading` in radians: 0 faces the camera, pi / 2 walks to the right, pi walks
-    away.
+    """A moment of walking or standing.
+
+    heading: direction in radians; 0 faces the camera, pi / 2 walks to the right, pi walks away.
     """
     arms = [choose(rng, swing=68, pocket=12, front=9, phone=5, bent=6) for _ in range(2)]
     return SimpleNamespace(
@@ -36,37 +37,32 @@ def random_pose(rng, heading: float) -> SimpleNamespace:
 
 
 def skeleton(person, pose) -> dict:
-    """Joints of both sides ("hip0" is the person's left) as (x, y, z)."""
-    joints, wide = {}, person.build
+    """The joints of both sides as {name: (x, y, z)}; "hip0" is the person's left hip, "hip1" the right one."""
+    joints = {}
+    wide = person.build
     for side, sign in enumerate((1, -1)):
-        swing = np.sin(pose.phase + (0 if sign > 0 else np.pi)) * 0.42 * pose.stride * person.gait
-        lift = (
-            max(0.0, np.cos(pose.phase + (0 if sign > 0 else np.pi))) * 0.8 * pose.stride
-        )  # the knee bends on the way forward
+        phase = pose.phase + (0 if sign > 0 else np.pi)
+        swing = np.sin(phase) * 0.42 * pose.stride * person.gait
+        lift = max(0.0, np.cos(phase)) * 0.8 * pose.stride  # the knee bends while the leg moves forward
         hip = np.array([0.052 * sign * wide, person.legs, 0.0])
         thigh, shin = person.legs * 0.47, person.legs * 0.46
         knee = hip + thigh * np.array([0.02 * sign, -np.cos(swing + lift * 0.35), np.sin(swing + lift * 0.35)])
         ankle = knee + shin * np.array([0, -np.cos(swing - lift * 0.5), np.sin(swing - lift * 0.5)])
-        joints.update(
-            {
-                f"hip{side}": hip,
-                f"knee{side}": knee,
-                f"ankle{side}": ankle,
-                f"toe{side}": ankle + np.array([0.02 * sign, -0.02, 0.09]),
-            }
-        )
+        toe = ankle + np.array([0.02 * sign, -0.02, 0.09])
+        joints.update({f"hip{side}": hip, f"knee{side}": knee, f"ankle{side}": ankle, f"toe{side}": toe})
         shoulder = np.array([(0.112 + person.bulk * 0.4) * sign * wide, 0.805, pose.lean])
-        kind, back = pose.arms[side], -swing * pose.swing
+        kind = pose.arms[side]
+        back = -swing * pose.swing
         out = 0.16 + person.bulk * 2
-        if kind in ("swing", "pocket"):
-            back = back if kind == "swing" else back * 0.2
-            elbow = shoulder + 0.17 * np.array(
-                [out * sign, -np.cos(back), np.sin(back) - (0.2 if kind == "pocket" else 0)]
-            )
-            bend = back + (0.35 if kind == "swing" else 0.55)
-            hand = elbow + 0.16 * np.array(
-                [0.05 * sign if kind == "swing" else -0.25 * sign, -np.cos(bend), np.sin(bend)]
-            )
+        if kind == "swing":
+            elbow = shoulder + 0.17 * np.array([out * sign, -np.cos(back), np.sin(back)])
+            bend = back + 0.35
+            hand = elbow + 0.16 * np.array([0.05 * sign, -np.cos(bend), np.sin(bend)])
+        elif kind == "pocket":
+            back = back * 0.2
+            elbow = shoulder + 0.17 * np.array([out * sign, -np.cos(back), np.sin(back) - 0.2])
+            bend = back + 0.55
+            hand = elbow + 0.16 * np.array([-0.25 * sign, -np.cos(bend), np.sin(bend)])
         else:
             elbow = shoulder + 0.165 * np.array([out * sign, -0.95, 0.25])
             reach = {"front": (-0.45, 0.25, 0.85), "bent": (-0.1, 0.05, 1.0), "phone": (-0.1, 1.0, 0.15)}[kind]
@@ -76,24 +72,25 @@ def skeleton(person, pose) -> dict:
 
 
 class Painter:
-    """Paints shapes given in body heights into `picture` (H, W, 3) float32 and marks them in `mask` (H, W) uint8."""
+    """Paints shapes, given in body heights, into `image` (H, W, 3) float32 and marks them in `mask` (H, W) uint8."""
 
-    def __init__(self, picture, mask, foot, height, heading, tilt, light, rng):
-        self.picture, self.mask, self.foot, self.height, self.heading, self.light = (
-            picture,
-            mask,
-            foot,
-            height,
-            heading,
-            light,
-        )
-        self.sin_tilt, self.cos_tilt = np.sin(tilt), np.cos(tilt)
+    def __init__(self, image, mask, foot, height, heading, tilt, light, rng):
+        """foot: (column, row) of the feet; height: of the person in pixels; the rest as in draw_person."""
+        self.image = image
+        self.mask = mask
+        self.foot = foot
+        self.height = height
+        self.heading = heading
+        self.light = light
+        self.sin_tilt = np.sin(tilt)
+        self.cos_tilt = np.cos(tilt)
         self.noise_at = rng.integers(0, NOISE_SIZE, (64, 2))
         self.painted = 0
 
     def project(self, point):
-        """(column, row, nearness) of a body point; what is higher is nearer to a camera on a mast, and so a little
-        larger.
+        """(column, row, nearness) of a body point.
+
+        For a camera that looks down, the upper parts of a body are nearer, and so a little larger.
         """
         x, y, z = point
         near = z * np.cos(self.heading) - x * np.sin(self.heading)
@@ -103,94 +100,103 @@ class Painter:
         return self.foot[0] + across * grow * self.height, self.foot[1] - up * self.height, near
 
     def _window(self, left, top, right, bottom):
+        """The part of the image in a box: ((rows, columns) as slices, xx (1, w), yy (h, 1)); None if it is empty."""
         rows, columns = self.mask.shape
-        left, right = max(0, int(left)), min(columns, int(right) + 2)
-        top, bottom = max(0, int(top)), min(rows, int(bottom) + 2)
+        left = max(0, int(left))
+        right = min(columns, int(right) + 2)
+        top = max(0, int(top))
+        bottom = min(rows, int(bottom) + 2)
         if left >= right or top >= bottom:
             return None
-        return (
-            left,
-            top,
-            right,
-            bottom,
-            np.arange(left, right, dtype=np.float32)[None],
-            np.arange(top, bottom, dtype=np.float32)[:, None],
-        )
+        xx = np.arange(left, right, dtype=np.float32)[None]
+        yy = np.arange(top, bottom, dtype=np.float32)[:, None]
+        return (slice(top, bottom), slice(left, right)), xx, yy
 
-    def _fill(self, window, inside, across, along, angle, cloth):
-        """Colours the `inside` pixels of a window: `across` -1..1 over the part, `along` body heights from its start,
-        `angle` around the body.
+    def _fill(self, place, inside, across, along, angle, cloth):
+        """Paints the `inside` pixels of a window; all arrays are (h, w).
+
+        across: position over the part, -1..1. along: body heights from its start. angle: around the body, radians.
         """
-        left, top, right, bottom, _, _ = window
         if not inside.any():
             return
-        across, along, angle = across[inside], along[inside], angle[inside]
+        across = across[inside]
+        along = along[inside]
+        angle = angle[inside]
         self.painted += 1
         y, x = self.noise_at[self.painted % 64]
         rows, columns = inside.shape
-        pieces = [noise(sigma)[y : y + rows, x : x + columns][inside] for sigma in (1.0, 3.0)]
-        colour = cloth_colour(cloth, along, angle, pieces[1])
+        fine = noise(1.0)[y : y + rows, x : x + columns][inside]
+        coarse = noise(3.0)[y : y + rows, x : x + columns][inside]
+        colour = cloth_colour(cloth, along, angle, coarse)
         depth = np.sqrt(np.clip(1 - across * across, 0, 1))
         shade = self.light.ambient + (1 - self.light.ambient) * (self.light.x * across + self.light.z * depth)
-        shade = shade * (1 + cloth.folds * pieces[1] + cloth.weave * pieces[0]) * (1 - cloth.edge * (1 - depth) ** 2)
+        shade = shade * (1 + cloth.folds * coarse + cloth.weave * fine) * (1 - cloth.edge * (1 - depth) ** 2)
         if cloth.pattern == "puffer":
             shade = shade * (0.72 + 0.33 * np.abs(np.sin(np.pi * along / 0.04)))
-        self.picture[top:bottom, left:right][inside] = np.clip(colour * shade[:, None], 0.0, 1.2)
-        self.mask[top:bottom, left:right][inside] = 1
+        self.image[place][inside] = np.clip(colour * shade[:, None], 0.0, 1.2)
+        self.mask[place][inside] = 1
 
     def limb(self, start, end, radius_start, radius_end, cloth, offset=0.0):
-        """A tapered rod with round ends; `offset` is how far along the garment it begins."""
-        (x0, y0, _), (x1, y1, _) = self.project(start), self.project(end)
-        r0, r1 = radius_start * self.height, radius_end * self.height
+        """Paints a tapered rod with round ends; offset: where on the garment it begins, body heights."""
+        x0, y0, _ = self.project(start)
+        x1, y1, _ = self.project(end)
+        r0 = radius_start * self.height
+        r1 = radius_end * self.height
         reach = max(r0, r1)
         window = self._window(min(x0, x1) - reach, min(y0, y1) - reach, max(x0, x1) + reach, max(y0, y1) + reach)
         if window is None:
             return
-        xx, yy = window[4] - x0, window[5] - y0
-        dx, dy = x1 - x0, y1 - y0
+        place, xx, yy = window
+        xx = xx - x0
+        yy = yy - y0
+        dx = x1 - x0
+        dy = y1 - y0
         length = max(np.hypot(dx, dy), 1e-3)
         along = np.clip((xx * dx + yy * dy) / length**2, 0, 1)
         radius = r0 + (r1 - r0) * along
         away = np.hypot(xx - along * dx, yy - along * dy)
         across = np.clip((xx - along * dx) / np.maximum(radius, 0.5), -1, 1)
         full = np.linalg.norm(np.subtract(end, start))
-        self._fill(window, away <= radius, across, along * full + offset, np.arcsin(across) - self.heading, cloth)
+        self._fill(place, away <= radius, across, along * full + offset, np.arcsin(across) - self.heading, cloth)
 
     def column(self, heights, half_x, half_z, cloth, centre=(0.0, 0.0), round_top=0.0):
-        """A stack of ellipses: `half_x`, `half_z` (half widths sideways and front to back) at `heights`, from the top
-        down.
+        """Paints a stack of ellipses at `heights`, from the top down.
+
+        half_x, half_z: their half widths sideways and from front to back. centre: (x, z).
         """
         points = [self.project((centre[0], y, centre[1])) for y in heights]
-        turn_c, turn_s = np.cos(self.heading), np.sin(self.heading)
-        half = np.hypot(np.multiply(half_x, turn_c), np.multiply(half_z, turn_s)) * self.height
-        rows, columns = np.array([p[1] for p in points]), np.array([p[0] for p in points])
-        rows = (
-            rows + np.linspace(-1, 1, len(rows)) * self.sin_tilt * np.mean(half_z) * self.height
-        )  # a tilted view sees the near rim lower
+        half_x = np.multiply(half_x, np.cos(self.heading))
+        half_z_turned = np.multiply(half_z, np.sin(self.heading))
+        half = np.hypot(half_x, half_z_turned) * self.height
+        columns = np.array([point[0] for point in points])
+        rows = np.array([point[1] for point in points])
+        # In a view from above the near rim is lower.
+        rows = rows + np.linspace(-1, 1, len(rows)) * self.sin_tilt * np.mean(half_z) * self.height
         window = self._window(
             (columns - half).min(), rows[0] - round_top * self.height, (columns + half).max(), rows[-1]
         )
         if window is None:
             return
-        xx, yy = window[4], window[5]
-        flat = yy[:, 0]
-        centre_x, width = np.interp(flat, rows, columns)[:, None], np.interp(flat, rows, half)[:, None]
+        place, xx, yy = window
+        centre_x = np.interp(yy[:, 0], rows, columns)[:, None]
+        width = np.interp(yy[:, 0], rows, half)[:, None]
         inside = (np.abs(xx - centre_x) <= width) & (yy >= rows[0]) & (yy <= rows[-1])
         across = np.clip((xx - centre_x) / np.maximum(width, 0.5), -1, 1)
         along = np.broadcast_to((yy - rows[0]) / self.height, inside.shape)
-        self._fill(window, inside, across, along, np.arcsin(across) - self.heading, cloth)
+        self._fill(place, inside, across, along, np.arcsin(across) - self.heading, cloth)
 
 
-def draw_person(picture, mask, person, pose, foot, height: float, tilt: float, light, rng) -> None:
-    """Paints `person` with the feet at `foot` (column, row), `height` pixels tall, and marks it in `mask`.
+def draw_person(image, mask, person, pose, foot, height: float, tilt: float, light, rng) -> None:
+    """Paints a person, `height` pixels tall with the feet at `foot` (column, row), and marks it in `mask`.
 
-    tilt: how far the camera looks down, radians. light: x (from the right), z (from the camera), ambient; all shares
-    of full light.
+    image: (H, W, 3) float32. mask: (H, W) uint8. tilt: how far the camera looks down, radians. light: x (from the
+    right), z (from the camera) and ambient, all as shares of full light.
     """
-    painter = Painter(picture, mask, foot, height, pose.heading, tilt, light, rng)
+    painter = Painter(image, mask, foot, height, pose.heading, tilt, light, rng)
     joints = skeleton(person, pose)
     nearness = {name: painter.project(point)[2] for name, point in joints.items()}
-    skin, facing = plain(person.skin), np.cos(pose.heading) > 0
+    skin = plain(person.skin)
+    facing = np.cos(pose.heading) > 0
     legs = sorted((0, 1), key=lambda side: nearness[f"knee{side}"])
     arms = sorted((0, 1), key=lambda side: nearness[f"elbow{side}"])
     if person.bag == "backpack" and facing:
@@ -213,7 +219,7 @@ def draw_person(picture, mask, person, pose, foot, height: float, tilt: float, l
 
 
 def draw_leg(painter, person, joints, side, skin) -> None:
-    """Thigh, shin and shoe; shorts, skirts and dresses leave the shin bare."""
+    """Draws thigh, shin and shoe; shorts, skirts and dresses leave the shin bare."""
     hip, knee, ankle, toe = (joints[f"{name}{side}"] for name in ("hip", "knee", "ankle", "toe"))
     wide = (0.6 + 0.4 * person.build) * {"leggings": 0.8, "wide": 1.3}.get(person.bottom, person.trouser)
     shoe = plain(person.shoes, folds=0.1)
@@ -232,7 +238,7 @@ def draw_leg(painter, person, joints, side, skin) -> None:
 
 
 def draw_arm(painter, person, pose, joints, side, skin) -> None:
-    """Sleeve, bare forearm where the sleeve is short, hand, and the bag or sheet of paper that hangs from it."""
+    """Draws sleeve, forearm (bare below a short sleeve) and hand, with a bag or a sheet of paper in it."""
     shoulder, elbow, hand = (joints[f"{name}{side}"] for name in ("shoulder", "elbow", "hand"))
     sleeve = SimpleNamespace(**vars(person.upper))
     if sleeve.pattern in ("sleeves", "yoke") and person.top != "vest":
@@ -242,13 +248,9 @@ def draw_arm(painter, person, pose, joints, side, skin) -> None:
     wide = (0.65 + 0.35 * person.build) * (1 + person.bulk * 9)
     short = person.top in ("tshirt", "vest") or (person.top == "dress" and person.hem < 0.33)
     if person.bag == "hand" and (side == 0) == (person.bag_side > 0):
-        painter.limb(
-            hand + [0, -0.03, 0],
-            hand + [0, -0.1 * person.bag_size, 0.0],
-            0.045,
-            0.055 * person.bag_size,
-            plain(person.bag_colour, 0.12),
-        )
+        bag = plain(person.bag_colour, 0.12)
+        bottom = hand + [0, -0.1 * person.bag_size, 0.0]
+        painter.limb(hand + [0, -0.03, 0], bottom, 0.045, 0.055 * person.bag_size, bag)
     if pose.paper and side == 0:
         painter.limb(hand + [0, -0.03, 0.02], hand + [0.0, 0.03, 0.05], 0.03, 0.03, plain((0.93, 0.93, 0.92)))
     painter.limb(hand, hand + (hand - elbow) * 0.12, 0.021, 0.018, skin)
@@ -256,14 +258,15 @@ def draw_arm(painter, person, pose, joints, side, skin) -> None:
     upper_end = shoulder + (elbow - shoulder) * (0.75 if short else 1.0)
     if short:
         painter.limb(shoulder, elbow, 0.036 * wide, 0.032 * wide, skin)
-    painter.limb(
-        shoulder + [0, -0.012, 0], upper_end, 0.046 * wide, 0.036 * wide, skin if person.top == "vest" else sleeve
-    )
+    upper = skin if person.top == "vest" else sleeve
+    painter.limb(shoulder + [0, -0.012, 0], upper_end, 0.046 * wide, 0.036 * wide, upper)
 
 
 def draw_trunk(painter, person, pose) -> None:
-    """Shirt, jacket, coat, dress or skirt as columns; straps over the shoulder are part of its colouring."""
-    wide, bulk, belly = person.build, person.bulk, person.belly
+    """Draws shirt, jacket, coat, dress or skirt as columns; shoulder straps are part of the cloth."""
+    wide = person.build
+    bulk = person.bulk
+    belly = person.belly
     cloth = SimpleNamespace(**vars(person.upper), open_front=person.open_front)
     if person.top == "puffer":
         cloth.pattern = "puffer" if cloth.pattern in ("plain", "mottle", "print") else cloth.pattern
@@ -285,19 +288,17 @@ def draw_trunk(painter, person, pose) -> None:
             [0.065 * wide, 0.075 * wide, 0.05 * wide],
             person.lower,
         )
-    hem = {"coat": person.hem, "dress": person.skirt_hem, "tshirt": 0.5, "shirt": 0.5}.get(person.top, 0.47) + (
-        0.03 if person.hem > 0.36 else 0
-    )
+    hem = {"coat": person.hem, "dress": person.skirt_hem, "tshirt": 0.5, "shirt": 0.5}.get(person.top, 0.47)
+    hem += 0.03 if person.hem > 0.36 else 0
     flare = 1.0 if person.top not in ("dress", "coat") else 0.85 + 0.35 * person.flare
     heights = [0.855, 0.835, 0.8, 0.7, 0.6, 0.53, hem]
     waist = 0.078 if person.female else 0.088
-    half_x = np.array([0.035, 0.07, 0.108, 0.1, waist + belly, hip_wide + belly * 0.5, hip_wide * flare]) * wide + bulk
-    half_z = (
-        np.array([0.03, 0.045, 0.062, 0.075 + belly, 0.068 + belly * 2, 0.075 + belly, 0.075 * flare]) * wide + bulk
-    )
-    painter.column(heights, half_x, half_z, cloth, centre=(0, pose.lean * 0.5))
+    half_x = np.array([0.035, 0.07, 0.108, 0.1, waist + belly, hip_wide + belly * 0.5, hip_wide * flare])
+    half_z = np.array([0.03, 0.045, 0.062, 0.075 + belly, 0.068 + belly * 2, 0.075 + belly, 0.075 * flare])
+    painter.column(heights, half_x * wide + bulk, half_z * wide + bulk, cloth, centre=(0, pose.lean * 0.5))
     if person.bag == "shoulder":
-        side, size = person.bag_side, person.bag_size
+        side = person.bag_side
+        size = person.bag_size
         if side * np.sin(painter.heading) < 0.4:  # otherwise the body hides it
             painter.column(
                 [0.58, 0.57, 0.45],
@@ -309,9 +310,7 @@ def draw_trunk(painter, person, pose) -> None:
 
 
 def draw_backpack(painter, person) -> None:
-    """A backpack: seen from behind it covers the back, from the side it sticks out, from the front
-    only its straps show.
-    """
+    """Draws a backpack. From the front the body hides it, and only the straps on the cloth show."""
     size = person.bag_size
     painter.column(
         [0.82, 0.8, 0.7, 0.6, 0.82 - 0.25 * size],

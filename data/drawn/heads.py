@@ -1,4 +1,4 @@
-"""Draws the head of a person: neck, face, hair, what covers it. Lengths are in body heights, as in data/drawn/figure.py."""
+"""Draws the head of a person: neck, face, hair, headwear. Lengths are in body heights, as in data/drawn/figure.py."""
 
 from __future__ import annotations
 
@@ -11,32 +11,38 @@ OVAL = np.sqrt(np.clip(1 - (2 * STEPS - 1) ** 2, 0.02, 1)) * (1 - 0.18 * STEPS) 
 
 
 def draw_head(painter, person, pose) -> None:
-    """Neck, face and hair (or what covers it); where the face ends follows from the turn of the head."""
-    size, saved = person.head, painter.heading
+    """Draws neck, hair, face and headwear."""
+    size = person.head
+    saved = painter.heading
     painter.limb((0, 0.82, 0), (0, 0.885, 0.01), 0.034, 0.032, plain(person.skin, edge=0.5))
     if person.scarf:
         painter.limb((-0.02, 0.845, 0.015), (0.02, 0.845, 0.015), 0.045, 0.045, plain(person.scarf_colour, 0.15))
     painter.heading = saved + pose.turn
-    top, chin = 0.915 + 0.085 * size * 0.98, 0.915 - 0.055 * size
+    top = 0.915 + 0.085 * size * 0.98
+    chin = 0.915 - 0.055 * size
     draw_hair(painter, person, top, chin)
     if np.cos(painter.heading) > -0.45:
         draw_face(painter, person, top, chin)
     if person.cover in ("cap", "beanie"):
         draw_cap(painter, person, top, chin)
     painter.heading = saved
-    if person.hood and person.cover != "hood":  # lies on the neck
+    if person.hood and person.cover != "hood":  # a hood that lies on the neck
         cloth = plain(person.upper.colour * 0.9, 0.15)
         painter.limb((-0.04, 0.845, -0.035), (0.04, 0.845, -0.035), 0.035, 0.035, cloth)
 
 
 def draw_hair(painter, person, top, chin) -> None:
-    """The shell of the head: hair, a hood or head scarf, or bare skin."""
+    """Draws the outside of the head: hair, a hood, a head scarf, or bare skin."""
     covered = person.cover in ("hood", "scarf")
     swell = 1.2 if covered else {"curly": 1.28, "long": 1.12}.get(person.hair, 1.04)
-    if covered:
-        colour = person.cover_colour if person.cover == "scarf" else person.upper.colour
+    if person.cover == "scarf":
+        colour = person.cover_colour
+    elif person.cover == "hood":
+        colour = person.upper.colour
+    elif person.hair == "bald":
+        colour = person.skin
     else:
-        colour = person.skin if person.hair == "bald" else person.hair_colour
+        colour = person.hair_colour
     painter.column(
         top + (chin - top) * STEPS,
         OVAL * 0.056 * person.head * swell,
@@ -47,7 +53,7 @@ def draw_hair(painter, person, top, chin) -> None:
 
 
 def draw_face(painter, person, top, chin) -> None:
-    """A smaller oval, further forward, with a dark band at the eyes and perhaps a beard."""
+    """Draws the face: a smaller oval, further forward, with a dark band at the eyes and perhaps a beard."""
     size = person.head
     face = np.linspace(0.28 if person.hair != "bald" else 0.12, 0.98, 7)
     shape = np.sqrt(np.clip(1 - (2 * face - 1) ** 2, 0.02, 1)) * (1 - 0.18 * face)
@@ -55,7 +61,8 @@ def draw_face(painter, person, top, chin) -> None:
     shift = 0.032 if np.cos(painter.heading) < 0.5 else 0.022
     skin = plain(person.skin, 0.04)
     painter.column(heights, shape * 0.047 * size, shape * 0.045 * size, skin, centre=(0, shift))
-    eyes, shade = top + (chin - top) * 0.47, plain(person.skin * 0.62)
+    eyes = top + (chin - top) * 0.47
+    shade = plain(person.skin * 0.62)
     painter.column([eyes, eyes - 0.012], [0.036 * size] * 2, [0.034 * size] * 2, shade, centre=(0, shift + 0.006))
     if person.beard:
         low = face > 0.68
@@ -65,7 +72,7 @@ def draw_face(painter, person, top, chin) -> None:
 
 
 def draw_cap(painter, person, top, chin) -> None:
-    """A beanie, or a cap with its brim."""
+    """Draws a beanie, or a cap with its brim."""
     under = 0.42 if person.cover == "beanie" else 0.36
     cap = STEPS[STEPS <= under + 0.02]
     painter.column(
@@ -81,7 +88,7 @@ def draw_cap(painter, person, top, chin) -> None:
 
 
 def draw_long_hair(painter, person) -> None:
-    """Hair down to the shoulder blades, or a pony tail."""
+    """Draws hair down to the shoulder blades, or a pony tail."""
     wide = 0.056 if person.hair == "long" else 0.022
     end = 0.8 - 0.1 * (person.flare - 1)
     painter.column(

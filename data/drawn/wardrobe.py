@@ -1,4 +1,4 @@
-"""Who is drawn: an identity is an outfit on a body, the same wherever it is seen.
+"""Who is drawn: an identity is an outfit on a body, the same for every camera.
 
 Lengths are in body heights, colours RGB in 0..1.
 """
@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-# What people wear: (colour 0..255, how often in tops and coats, how often in trousers and skirts)
+# Cloth: (RGB colour in 0..255, weight among tops and coats, weight among trousers and skirts).
 CLOTH = {
     "black": ((20, 20, 23), 15, 16),
     "charcoal": ((52, 52, 57), 8, 8),
@@ -37,6 +37,7 @@ CLOTH = {
     "teal": ((34, 112, 122), 2, 0.5),
     "purple": ((92, 54, 122), 3, 1),
 }
+# Dark colours by column of CLOTH.
 DARK = (
     None,
     ("black", "charcoal", "navy", "brown", "olive", "dark denim"),
@@ -53,14 +54,17 @@ HAIR = (
     (200, 198, 194),
     (120, 56, 34),
 )
+SKIN_SHARES = (0.26, 0.26, 0.18, 0.12, 0.1, 0.08)
+HAIR_SHARES = (0.28, 0.22, 0.16, 0.1, 0.08, 0.07, 0.05, 0.04)
 NOISE_SIZE = 512
 
 
 @lru_cache(maxsize=None)
 def noise(sigma: float) -> np.ndarray:
-    """(1024, 1024) float32 smooth noise of mean 0 and deviation 1, `sigma` in pixels.
+    """(1024, 1024) float32 smooth noise of mean 0 and deviation 1; sigma: of its blur, in pixels.
 
-    It repeats after 512, so a window of up to 512 may start anywhere below (512, 512). The same in every process.
+    It repeats after 512 pixels, so a window of up to 512 may start anywhere below (512, 512). It is the same in every
+    process.
     """
     rough = np.random.default_rng(int(sigma * 1000)).standard_normal((NOISE_SIZE, NOISE_SIZE)).astype(np.float32)
     pad = int(3 * sigma) + 1
@@ -70,27 +74,30 @@ def noise(sigma: float) -> np.ndarray:
 
 
 def choose(rng, **weights) -> str:
-    """One of the names, as often as its weight says."""
+    """One of the names at random, in proportion to the weights."""
     share = np.array(list(weights.values()), float)
     return list(weights)[rng.choice(len(share), p=share / share.sum())]
 
 
+def one_of(rng, colours, shares) -> np.ndarray:
+    """(3,) one of the RGB colours, from 0..255 to 0..1; shares: the probability of each."""
+    return np.array(colours[rng.choice(len(colours), p=shares)], np.float32) / 255
+
+
 def random_colour(rng, column: int, dark: bool = False) -> np.ndarray:
-    """(3,) a cloth colour, each garment with a dye of its own; `column` 1 for tops, 2 for trousers and skirts."""
-    rows = {name: row[column] for name, row in CLOTH.items() if not dark or name in DARK[column]}
-    dye = (
-        np.array(CLOTH[choose(rng, **rows)][0], np.float32) / 255 * rng.uniform(0.8, 1.2)
-        + rng.uniform(0, 0.06)
-        + rng.normal(0, 0.025, 3)
-    )
+    """(3,) a cloth colour with a random variation; column: 1 for tops, 2 for trousers and skirts."""
+    weights = {name: row[column] for name, row in CLOTH.items() if not dark or name in DARK[column]}
+    colour = np.array(CLOTH[choose(rng, **weights)][0], np.float32) / 255
+    dye = colour * rng.uniform(0.8, 1.2) + rng.uniform(0, 0.06) + rng.normal(0, 0.025, 3)
     return np.clip(dye, 0.03, 0.97).astype(np.float32)
 
 
 def random_cloth(rng, column: int, patterns: dict, dark: bool) -> SimpleNamespace:
-    """A piece of clothing: base and second colour, pattern and its period (body heights), folds and weave."""
-    colour, second = random_colour(rng, column, dark), random_colour(rng, 1)
+    """The cloth of a garment: two colours, pattern and its period (body heights), folds and weave."""
+    colour = random_colour(rng, column, dark)
+    second = random_colour(rng, 1)
     pattern = "plain" if dark and rng.random() < 0.6 else choose(rng, **patterns)
-    if np.abs(colour - second).sum() < 0.4:  # a pattern that nobody can see is none
+    if np.abs(colour - second).sum() < 0.4:  # the pattern would be invisible
         second = np.clip(colour + (0.35 if colour.mean() < 0.5 else -0.35), 0, 1)
     return SimpleNamespace(
         colour=colour,
@@ -108,8 +115,8 @@ def random_cloth(rng, column: int, patterns: dict, dark: bool) -> SimpleNamespac
 
 
 def random_clothes(rng, female: bool) -> dict:
-    """Upper and lower garment, their kinds and cloths."""
-    dark = rng.random() < 0.55  # many a street is full of dark jackets, told apart by shades and hair
+    """Upper and lower garment: their kinds and cloths."""
+    dark = rng.random() < 0.55  # many real people wear dark jackets, which differ in shades only
     # fmt: off
     top = choose(rng, tshirt=22, shirt=16, jacket=30, hoodie=12, coat=14 if female else 9, puffer=10, vest=4,
                  dress=8 if female else 0)
@@ -123,7 +130,7 @@ def random_clothes(rng, female: bool) -> dict:
 
 
 def random_identity(rng) -> SimpleNamespace:
-    """Everything that stays with a person: clothes, body, hair, skin, shoes, what is carried."""
+    """All constant properties of a person: clothes, body, hair, skin, shoes and bags."""
     female = rng.random() < 0.5
     clothes = random_clothes(rng, female)
     top = clothes["top"]
@@ -131,6 +138,7 @@ def random_identity(rng) -> SimpleNamespace:
     cover = choose(
         rng, none=80, cap=8, beanie=6, hood=5 if top in ("hoodie", "puffer", "coat") else 0, scarf=3 if female else 0
     )
+    bulk = {"puffer": 0.03, "coat": 0.018, "jacket": 0.014, "hoodie": 0.014}.get(top, 0.0)
     return SimpleNamespace(
         female=female,
         **clothes,
@@ -139,18 +147,14 @@ def random_identity(rng) -> SimpleNamespace:
         build=float(np.clip(rng.normal(0.95 if female else 1.05, 0.11), 0.78, 1.4)),
         legs=rng.uniform(0.48, 0.55),
         head=rng.uniform(0.92, 1.12),
-        bulk=dict(puffer=0.03, coat=0.018, jacket=0.014, hoodie=0.014).get(top, 0.0) * rng.uniform(0.6, 1.4),
+        bulk=bulk * rng.uniform(0.6, 1.4),
         hem=rng.uniform(0.24, 0.42),
         skirt_hem=rng.uniform(0.2, 0.42),
         flare=rng.uniform(1.0, 1.7),
         belly=max(0.0, rng.normal(0, 0.02)),
         trouser=rng.uniform(0.9, 1.3),
-        skin=np.array(SKIN[rng.choice(6, p=[0.26, 0.26, 0.18, 0.12, 0.1, 0.08])], np.float32)
-        / 255
-        * rng.uniform(0.93, 1.06),
-        hair_colour=np.array(HAIR[rng.choice(8, p=[0.28, 0.22, 0.16, 0.1, 0.08, 0.07, 0.05, 0.04])], np.float32)
-        / 255
-        * rng.uniform(0.85, 1.15),
+        skin=one_of(rng, SKIN, SKIN_SHARES) * rng.uniform(0.93, 1.06),
+        hair_colour=one_of(rng, HAIR, HAIR_SHARES) * rng.uniform(0.85, 1.15),
         cover_colour=random_colour(rng, 1),
         beard=not female and rng.random() < 0.25,
         hood=top in ("hoodie", "puffer", "coat") and rng.random() < 0.6,
@@ -167,12 +171,15 @@ def random_identity(rng) -> SimpleNamespace:
 
 
 def cloth_colour(cloth, along, angle, rough) -> np.ndarray:
-    """(n, 3) colours of n points of a garment: `along` body heights from its top, `angle` around the body (0 in front,
-    pi / 2 at the person's left), `rough` noise.
+    """(N, 3) RGB colours of N points of a garment.
+
+    along: (N,) body heights from its top. angle: (N,) around the body, radians; 0 in front, pi / 2 at the person's
+    left. rough: (N,) noise.
     """
     colour = np.broadcast_to(cloth.colour, (len(along), 3)).copy()
     turned = (angle + np.pi) % (2 * np.pi) - np.pi
-    kind, wave = cloth.pattern, along / cloth.period + cloth.phase
+    kind = cloth.pattern
+    wave = along / cloth.period + cloth.phase
     if kind == "stripes":
         other = wave % 1 < 0.45
     elif kind == "check":
@@ -184,11 +191,8 @@ def cloth_colour(cloth, along, angle, rough) -> np.ndarray:
     elif kind == "mottle":
         other = rough > 0.4
     elif kind == "print":
-        other = (
-            (np.abs((turned - cloth.print_at + np.pi) % (2 * np.pi) - np.pi) < 0.55)
-            & (np.abs(along - 0.11) < 0.045)
-            & (rough > -0.6)
-        )
+        from_print = (turned - cloth.print_at + np.pi) % (2 * np.pi) - np.pi
+        other = (np.abs(from_print) < 0.55) & (np.abs(along - 0.11) < 0.045) & (rough > -0.6)
     elif kind == "hem":
         other = along > 0.27
     elif kind == "seam":
@@ -205,15 +209,14 @@ def cloth_colour(cloth, along, angle, rough) -> np.ndarray:
     if getattr(cloth, "straps", None) is not None:
         colour[(np.abs(np.abs(turned) - 0.62) < 0.13) & (along < 0.17)] = cloth.straps
     if getattr(cloth, "sling", None) is not None:
-        slant = np.where(
-            np.abs(turned) < np.pi / 2, turned, np.sign(turned) * np.pi - turned
-        )  # down from one shoulder to the other hip
+        # Down from one shoulder to the other hip.
+        slant = np.where(np.abs(turned) < np.pi / 2, turned, np.sign(turned) * np.pi - turned)
         colour[np.abs(slant * 0.13 * cloth.sling_side - (along - 0.13)) < 0.012] = cloth.sling
     return colour
 
 
 def plain(colour, folds=0.06, edge=0.25, pattern="plain") -> SimpleNamespace:
-    """Skin, hair, leather: one colour."""
+    """A material of a single colour: skin, hair, leather."""
     return SimpleNamespace(
         colour=np.asarray(colour, np.float32),
         second=None,

@@ -1,0 +1,104 @@
+"""Unpacks .zip and .tar archives: nothing outside the target folder, no links, and only if the disk has room."""
+
+from __future__ import annotations
+
+import contextlib
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
+
+from utils.errors import InputError
+from utils.progress import Progress
+
+SPARE = 500 * 2**20  # bytes of the disk that stay free
+MEGABYTE = 2**20
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+
+
+class Member(NamedTuple):
+    """A file in an archive. regular: neither a link nor a device. entry: as zipfile or tarfile knows it."""
+
+    name: str
+    size: int
+    regular: bool
+    entry: object
+
+
+def unpack(archive: Path, folder: Path, wanted=None) -> int:
+    """Unpacks a .zip or a .tar (plain, or in gzip, bzip2 or xz) into the new folder `folder`.
+
+    wanted: a function from a member's relative path to whether it is unpacked; None unpacks all. Returns how many
+    files were not wanted. InputError names the archive if it is damaged, does not fit on the disk, or has a member that
+    is a link or would be written outside the folder. The checks come before the first file is written.
+    """
+    folder.mkdir()
+    try:
+        with _open_archive(archive) as (members, open_member):
+            paths = {member: safe_path(archive, member) for member in members}
+            chosen = [member for member in members if not wanted or wanted(paths[member])]
+            total = sum(member.size for member in chosen)
+            require_space(folder, total, archive)
+            progress = Progress("unpacked", total / MEGABYTE, "MB")
+            for member in chosen:
+                target = folder.joinpath(*paths[member].parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with open_member(member.entry) as content, open(target, "wb") as file:
+                    shutil.copyfileobj(content, file)
+                progress.add(member.size / MEGABYTE)
+            return len(members) - len(chosen)
+    except RuntimeError as error:  # a password, or a compression that Python does not know
+        raise InputError(f"{archive} cannot be unpacked ({error}): unpack it by hand and name the folder") from None
+    except (*DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # gzip and bz2 raise OSError without a number
+            raise InputError(f"{archive} cannot be unpacked into {folder.parent} ({error.strerror})") from None
+        raise InputError(f"{archive} is damaged, cut short or no .zip or .tar ({error}): get it again") from None
+
+
+@contextlib.contextmanager
+def _open_archive(archive: Path):
+    """Gives (the members that are not folders, a function that opens an entry)."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            files = [entry for entry in file.infolist() if not entry.is_dir()]
+            yield [Member(entry.filename, entry.file_size, _is_regular(entry), entry) for entry in files], file.open
+        return
+    with tarfile.open(archive) as file:
+        files = [entry for entry in file.getmembers() if not entry.isdir()]
+        # tarfile takes a damaged header for the end of the archive, but behind a real end there are only zeros.
+        rest = file.fileobj.read(MEGABYTE)
+        if rest.strip(b"\0") or file.fileobj.tell() < file.offset + tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it has no end")
+        yield [Member(entry.name, entry.size, entry.isreg(), entry) for entry in files], file.extractfile
+
+
+def _is_regular(entry: zipfile.ZipInfo) -> bool:
+    """False for a link or a device; a program without Unix permissions writes 0."""
+    return stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG)
+
+
+def safe_path(archive: Path, member: Member) -> PureWindowsPath:
+    """The relative path of a member; InputError for a link, a device, an absolute path or one with "..".
+
+    A Windows path understands both separators and drive letters.
+    """
+    path = PureWindowsPath(member.name)
+    if path.drive or path.root or ".." in path.parts:
+        raise InputError(f"{archive}: its member {member.name!r} would be written outside the folder: do not trust it")
+    if not member.regular:
+        raise InputError(f"{archive}: its member {member.name!r} is a link or a device: do not trust it")
+    return path
+
+
+def require_space(folder: Path, size: int, source) -> None:
+    """InputError if the disk of `folder` has no room for `size` bytes from `source`, and SPARE bytes more."""
+    free = shutil.disk_usage(folder).free
+    if size + SPARE > free:
+        raise InputError(
+            f"{source} needs {size / 2**30:,.1f} GB and there are {free / 2**30:,.1f} GB free at {folder.parent}: "
+            f"make room ({SPARE // MEGABYTE} MB are kept free), or use another disk"
+        )
