@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from utils import checkpoint, resnet
+from utils.checkpoint_paths import find_checkpoint, newest_checkpoint
 from utils.errors import InputError
 
 SIZE = (64, 32)
@@ -101,14 +102,14 @@ def test_untrained_means_random_weights_in_the_same_shape(saved):
 
 
 def test_missing_damaged_and_foreign_checkpoints_are_refused(saved, tmp_path):
-    with pytest.raises(InputError, match="there is no .*-300.ckpt: name one .*, such as .*-200.ckpt$"):
+    with pytest.raises(InputError, match="there is no .*-300.ckpt: copy both of its files"):
         checkpoint.load_net(tmp_path / "reid_model-300.ckpt")
     tf.train.Checkpoint(v=tf.Variable(1.0)).write(str(tmp_path / "foreign.ckpt"))
     with pytest.raises(InputError, match="not written by this project"):
         checkpoint.load_net(tmp_path / "foreign.ckpt")
     data = tmp_path / "reid_model-200.ckpt.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:1000])
-    with pytest.raises(InputError, match="can't be read.*copy both of its files again"):
+    with pytest.raises(InputError, match="cannot be read.*copy both of its files again"):
         checkpoint.load_net(saved[0])
     index = tmp_path / "reid_model-200.ckpt.index"
     index.rename(tmp_path / "kept")
@@ -116,7 +117,7 @@ def test_missing_damaged_and_foreign_checkpoints_are_refused(saved, tmp_path):
         checkpoint.load_net(saved[0])
     (tmp_path / "kept").rename(index)
     data.unlink()
-    with pytest.raises(InputError, match="can't be read"):
+    with pytest.raises(InputError, match="cannot be read"):
         checkpoint.load_net(saved[0])
 
 
@@ -136,7 +137,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_alone(saved, tmp_path, mon
     before = checkpoint.read_weights(prefix)
     names = sorted(os.listdir(tmp_path))
     monkeypatch.setattr(tf.train.Checkpoint, "write", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(InputError, match="reid_model-200.ckpt can't be written .disk full"):
+    with pytest.raises(InputError, match="reid_model-200.ckpt cannot be written .disk full"):
         checkpoint.save_weights(embedding_net(), prefix)
     assert sorted(os.listdir(tmp_path)) == names
     np.testing.assert_array_equal(checkpoint.read_weights(prefix)["embedding/kernel"], before["embedding/kernel"])
@@ -157,9 +158,9 @@ def test_the_newest_of_all_runs_is_found_by_its_time(tmp_path):
         path = tmp_path / run / f"reid_model-{step}.ckpt.index"
         path.touch()
         os.utime(path, (time, time))
-    assert checkpoint.newest_checkpoint(tmp_path) == str(tmp_path / "m1" / "reid_model-200.ckpt")
+    assert newest_checkpoint(tmp_path) == str(tmp_path / "m1" / "reid_model-200.ckpt")
     with pytest.raises(InputError, match="no checkpoint model.ckpt-<step> .*train_id.sh"):
-        checkpoint.newest_checkpoint(tmp_path, checkpoint.ID_PATTERN)
+        newest_checkpoint(tmp_path, checkpoint.ID_PATTERN)
 
 
 def lay(*names):
@@ -170,24 +171,24 @@ def lay(*names):
 
 def refused(path, pattern=""):
     with pytest.raises(InputError) as error:
-        checkpoint.find_checkpoint(path, pattern)
+        find_checkpoint(path, pattern)
     return str(error.value)
 
 
 def test_a_name_that_is_not_there_is_answered_by_what_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    to_train = "train one first (bash train_id.sh{}), or name a checkpoint or run folder that is there"
+    to_train = "train one first (bash train_id.sh{}), or name a checkpoint or run folder that exists"
     assert refused("models/id/m9", checkpoint.ID_PATTERN) == f"there is no models/id/m9: {to_train.format('')}"
     assert refused("x.ckpt") == f"there is no x.ckpt: {to_train.format(', then bash train_reid.sh')}"
     (tmp_path / "film.mp4").touch()
     assert refused("film.mp4").startswith("film.mp4 is no checkpoint: train one")
     lay("models/quick_run/reid/m0/reid_model-700.ckpt", "models/quick_run/reid/m0/training_state-700")
-    quick = "name one that is there, such as models/quick_run/reid/m0"
+    quick = "name one that exists, such as models/quick_run/reid/m0"
     assert refused("reid_model-200.ckpt") == f"there is no reid_model-200.ckpt: {quick}"
     wrong = "models/quick_run/reid/m0/reid_model-5.ckpt"
     assert refused(wrong) == f"there is no {wrong}: {quick}/reid_model-700.ckpt"
     lay(*(f"models/id/m{number}/model.ckpt-{number}" for number in range(2, 12)), "models/id/mine/foreign")
-    latest = "name one that is there, such as " + ", ".join(f"models/id/m{number}" for number in range(7, 12))
+    latest = "name one that exists, such as " + ", ".join(f"models/id/m{number}" for number in range(7, 12))
     for pattern in (checkpoint.ID_PATTERN, ""):
         assert refused("models/id/m99", pattern) == f"there is no models/id/m99: {latest}"
 
@@ -197,19 +198,19 @@ def test_where_nothing_but_the_quick_run_was_trained_its_run_is_named(tmp_path, 
     (tmp_path / "models/reid").mkdir(parents=True)
     lay("models/quick_run/reid/m0/training_state-700")
     with pytest.raises(InputError, match="bash train_reid.sh, or name its path$"):
-        checkpoint.newest_checkpoint()
+        newest_checkpoint()
     lay("models/quick_run/reid/m0/reid_model-700.ckpt")
-    with pytest.raises(InputError, match="or name its path; there is the quick run's: models/quick_run/reid/m0$"):
-        checkpoint.newest_checkpoint()
+    with pytest.raises(InputError, match="or name its path; the quick run wrote models/quick_run/reid/m0$"):
+        newest_checkpoint()
 
 
 def test_a_run_folder_means_its_suggested_checkpoint(tmp_path):
     for step in (10, 20, 30):
         (tmp_path / f"model.ckpt-{step}.index").touch()
-    assert checkpoint.find_checkpoint(tmp_path / "model.ckpt-10.index") == str(tmp_path / "model.ckpt-10")
+    assert find_checkpoint(tmp_path / "model.ckpt-10.index") == str(tmp_path / "model.ckpt-10")
     validation = {"suggested": {"step": 20, "checkpoint": "model.ckpt-20"}, "history": []}
     (tmp_path / "validation.json").write_text(json.dumps(validation))
-    assert checkpoint.find_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-20")
+    assert find_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-20")
     (tmp_path / "model.ckpt-20.index").unlink()
     os.utime(tmp_path / "model.ckpt-30.index", (2e9, 2e9))
-    assert checkpoint.find_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-30")
+    assert find_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-30")

@@ -1,4 +1,4 @@
-"""The training and testing scripts as a user runs them: through their launchers, on drawn pictures, for a few steps."""
+"""The training and testing scripts as a user runs them: through their launchers, on drawn images, for a few steps."""
 
 import json
 import shlex
@@ -7,6 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
@@ -19,7 +20,6 @@ from tests.conftest import ROOT, refusal, run
 from utils import checkpoint
 from utils.device import origin
 from utils.errors import InputError
-from utils.training.run import Run
 
 SMALL = (
     "--image_size=64x32",
@@ -101,42 +101,41 @@ def test_train_reid_starts_from_the_suggested_step_and_shows_its_health(trained)
     assert args["image_size"] == [64, 32] and args["width"] == 0.125 and args["val_identities"] == 2
     assert checkpoint.steps_in(folder, checkpoint.REID_PATTERN) == [5, 9]
     train, val = scalars(folder / "train"), scalars(folder / "val")
-    health = {"active_triplets", "positive_similarity", "negative_similarity", "embedding_spread"}
-    assert health <= set(train)
-    assert {"loss", "learning_rate", "images_per_second", "seconds/mining", "seconds/training"} <= set(train)
+    mining = {"active_triplets", "positive_similarity", "negative_similarity", "embedding_spread", "hardest_triplets"}
+    assert {f"mining/{name}" for name in mining} <= set(train)
+    assert {"loss", "learning_rate", "images_per_second", "time/mining_s", "time/training_s"} <= set(train)
+    assert not any(" " in tag or ":" in tag for tag in {*train, *val})
     assert sorted(val["loss"]) == sorted(val["rank1"]) == [5, 9]
-    assert "images" in {kind for steps in train.values() for kind in steps.values()}
-    assert val["ranked answers"] == {5: "images", 9: "images"} and (folder / "val" / "projector_config.pbtxt").is_file()
+    assert "images" in train["mining/hardest_triplets"].values()
+    assert val["val/ranked"] == {5: "images", 9: "images"} and (folder / "val" / "projector_config.pbtxt").is_file()
     beside = json.loads((folder / "reid_model-9.ckpt.json").read_text())
     assert beside["step"] == 9 and -1 <= beside["validation"]["threshold"] <= 1
 
 
-def test_both_trainings_leave_the_same_identities_to_validation(trained, tiny_set):
-    models = trained[0]
-    args = train_reid.parse_args([f"--models_dir={models}", f"--id_model={models}/id/m0", "--seed=7"])
-    train_reid.inherit(args, Run(models, "reid", checkpoint.REID_PATTERN, vars(args), 1))
-    (trained_on, _), (held_out, _), _, (strangers, _, _) = train_id.split(tiny_set, args.val_identities, 1, seed=0)
-    _, (validated_on, _, _) = train_reid.split(tiny_set, args.val_identities, args.split_seed)
-    seen = {Path(path).name[:4] for path in [*trained_on, *held_out]}
-    assert len({Path(path).name[:4] for path in validated_on}) == 2
-    assert not seen & {Path(path).name[:4] for path in validated_on}
-    assert sorted(strangers) == sorted(validated_on)
+def test_both_trainings_hold_out_the_same_identities(trained, tiny_set):
+    options = train_reid.parse_args([f"--id_model={trained[0]}/id/m0", f"--data_dir={tiny_set}", "--seed=7"])
+    args, _, _ = train_reid.find_start(options)
+    data = train_id.split(tiny_set, args.val_identities, 1, seed=0)
+    _, held_out = train_reid.split(tiny_set, args.val_identities, args.split_seed)
+    seen = {Path(path).name[:4] for path in [*data.paths, *data.val_paths]}
+    held_out_names = {Path(path).name[:4] for path in held_out.paths}
+    assert len(held_out_names) == 2 and not seen & held_out_names
+    assert sorted(data.held_out.paths) == sorted(held_out.paths)
 
 
-def test_restoring_goes_on_with_the_count_and_a_finished_run_is_left_alone(trained, tiny_set, tmp_path):
+def test_restoring_goes_on_with_the_count_and_a_finished_run_is_left_alone(trained, tiny_set, tmp_path, capsys):
     models = tmp_path / "models"
     shutil.copytree(trained[0], models)
     common = (f"--models_dir={models}", f"--data_dir={tiny_set}", "--log_every=2", "--restore=True", "--id=0")
-    more = run("bash", "train_id.sh", *common, *SMALL, "--num_steps=10", "--save_every=3")
-    assert more.returncode == 0, more.stderr
-    assert "going on from step 7" in more.stdout
+    train_id.main(train_id.parse_args([*common, *SMALL, "--num_steps=10", "--save_every=3"]))
+    assert "resumed at step 7" in capsys.readouterr().out
     assert sorted(scalars(models / "id" / "m0" / "train")["loss"]) == [2, 4, 6, 7, 8, 10]
     state = tf.train.load_checkpoint(str(models / "id" / "m0" / "training_state-10"))
     optimizer = [state.get_tensor(key) for key in state.get_variable_to_shape_map() if "optimizer" in key]
     assert 10 in [value for value in optimizer if value.shape == ()]
     assert not (models / "id" / "m1").exists()
-    more = run("bash", "train_reid.sh", *common, *TRIPLETS, "--num_steps=11", "--save_every=5", "--id_model=gone")
-    assert more.returncode == 0 and "going on from step 9" in more.stdout, more.stderr
+    train_reid.main(train_reid.parse_args([*common, *TRIPLETS, "--num_steps=11", "--save_every=5", "--id_model=gone"]))
+    assert "resumed at step 9" in capsys.readouterr().out
     assert checkpoint.steps_in(models / "reid" / "m0", checkpoint.REID_PATTERN)[-2:] == [10, 11]
     finished = train_id.parse_args([*common, *SMALL, "--num_steps=10"])
     before = sorted(path.name for path in (models / "id" / "m0").iterdir())
@@ -169,18 +168,28 @@ def test_a_place_for_the_figures_is_checked_first_and_older_figures_survive_a_mi
     assert (tmp_path / "figures.json").read_text() == "precious"
 
 
-def test_an_id_checkpoint_and_random_weights_can_be_measured(trained, tiny_set, tmp_path, capsys):
+def test_untrained_measures_other_weights_than_the_checkpoint(trained, tiny_set, tmp_path, capsys):
     options = [f"--model={trained[0]}/id/m0", f"--data_dir={tiny_set}", f"--json={tmp_path}/f.json"]
+    figures = []
     for extra in ([], ["--untrained"]):
         test_reid.main(test_reid.parse_args([*options, *extra]))
+        figures.append(json.loads((tmp_path / "f.json").read_text()))
     assert "random weights in the shape of" in capsys.readouterr().out
+    assert figures[0]["mAP"] != figures[1]["mAP"] and figures[0]["queries"] == figures[1]["queries"] == 12
 
 
-def test_training_from_a_checkpoint_of_ours(trained, tiny_set, tmp_path, capsys):
-    pretrained = f"--pretrained={trained[0]}/reid/m0/reid_model-9.ckpt"
-    options = [f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", "--num_steps=1", *SMALL, pretrained]
-    train_id.main(train_id.parse_args(options))
+def test_pretrained_takes_the_convolutions_of_a_checkpoint(trained, tiny_set, tmp_path, capsys):
+    """One step with a learning rate of nearly nothing leaves the weights as they were."""
+    source = f"{trained[0]}/reid/m0/reid_model-9.ckpt"
+    options = [f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", "--num_steps=1", *SMALL, f"--pretrained={source}"]
+    train_id.main(train_id.parse_args([*options, "--learning_rate=1e-12"]))
     assert "starting from the convolutions of" in capsys.readouterr().out
+    before = checkpoint.read_weights(source)
+    after = checkpoint.read_weights(f"{tmp_path}/id/m0/model.ckpt-1")
+    kernels = [name for name in before if name.endswith("_conv/kernel")]
+    assert len(kernels) == 53
+    for name in kernels:
+        np.testing.assert_allclose(after[name], before[name], atol=1e-6)
 
 
 def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tiny_set, tmp_path):
@@ -197,7 +206,7 @@ def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tiny_set, tmp_path):
     go_on = next(line.strip() for line in printed.splitlines() if " --restore=True --id=0 " in line)
     assert set(shlex.split(go_on)[4:]) == {place, f"--data_dir={tiny_set}", *SMALL, "--num_steps=100000"}
     more = run("bash", "-c", go_on.replace("=100000", f"={step + 2}"))
-    assert more.returncode == 0 and f"going on from step {step}" in more.stdout, more.stdout + more.stderr
+    assert more.returncode == 0 and f"resumed at step {step}" in more.stdout, more.stdout + more.stderr
     refused = refusal(run("bash", "train_id.sh", place, "--restore=True", "--id=0"))
     assert "trained with --image_size=64x32 --width=0.125 --val_identities=2: give" in refused
 
@@ -210,7 +219,7 @@ def test_the_closing_table_of_the_quick_run(tmp_path, capsys):
     assert json.loads((tmp_path / "quick_run.json").read_text())["demo"] is None
     (tmp_path / "frozen" / "reid").mkdir(parents=True)
     (tmp_path / "frozen" / "reid" / "manifest.json").write_text(
-        json.dumps({"parity": {"min": 0.9, "mean": 1.0, "of": ""}})
+        json.dumps({"parity": {"min": 0.9, "mean": 1.0, "measure": ""}})
     )
     (tmp_path / "demo.json").write_text(json.dumps({"fps": 12.5, "video": "people.mp4", "identities": 4}))
     quick_run_table.main(quick_run_table.parse_args(arguments))
@@ -259,21 +268,21 @@ def mistakes(tiny_set, trained, tmp_path):
     other_width = ("--width=0.25", f"--pretrained={models}/reid/m0/reid_model-9.ckpt")
     other_size = (f"--models_dir={models}", *SMALL, "--image_size=96x32", "--restore=True")
     # fmt: off
-    yield train_id, [*new, nowhere], "no folder nowhere/bounding_box_train.*set data_dir"
-    yield train_id, [*new, bad["empty"]], "no .jpg or .png picture in"
+    yield train_id, [*new, nowhere], "there is no folder nowhere/bounding_box_train.*set data_dir"
+    yield train_id, [*new, bad["empty"]], "no .jpg or .png image in"
     yield train_id, [*new, bad["named"]], "holiday.jpg"
-    yield train_id, [*new, bad["broken"]], f"{victim.name} can't be decoded"
+    yield train_id, [*new, bad["broken"]], f"{victim.name} cannot be decoded"
     yield train_id, [*new, good, "--val_identities=7"], "val_identities=7 leaves .* --val_identities=2 to 6"
     yield train_id, [*new, good, "--pretrained=models/none"], "there is no models/none: "
     yield train_id, [*new, good, "--pretrained=imagenet"], "width 1.0 only"
     yield train_id, [*new, good, *other_width], "does not fit: conv1_conv/kernel"
-    yield train_id, [*new, good, "--restore=True", "--id=3"], "no run .*m3 to restore"
+    yield train_id, [*new, good, "--restore=True", "--id=3"], "no run .*m3 to resume"
     yield train_id, [*other_size, good], "trained with --image_size=64x32:"
     yield train_reid, [models_dir, good, "--id_model=models/id/gone"], "there is no models/id/gone: "
     yield train_reid, [models_dir, good, f"--id_model={tmp_path / 'empty'}"], "no checkpoint model.ckpt-<step> in"
     yield train_reid, [models_dir, good, id_model, "--val_identities=1"], "is too few.* --val_identities=2 to 6"
-    yield test_reid, [f"--model={models}/reid/m7", good], "there is no .*m7: name one that is there, such as .*m0"
-    yield test_reid, [reid_model, nowhere], "no folder nowhere/bounding_box_query"
+    yield test_reid, [f"--model={models}/reid/m7", good], "there is no .*m7: name one that exists, such as .*m0"
+    yield test_reid, [reid_model, nowhere], "there is no folder nowhere/bounding_box_query"
     yield test_reid, [reid_model, bad["one_camera"]], "no query has an image of its identity from another camera"
     yield test_reid, [reid_model, good, "--image_size=128x64"], "trained at 64x32"
     # fmt: on

@@ -196,7 +196,7 @@ def test_the_manifest_and_the_demo_take_the_measured_threshold(measured, tmp_pat
     prefix, figures, _ = measured
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), np.uint8)
     manifest = freeze_reid(
-        prefix, tmp_path / "frozen", lambda size: pictures, batch=2, options=FreezeOptions(engine="tensorflow")
+        prefix, tmp_path / "frozen", lambda size: images, batch=2, options=FreezeOptions(engine="tensorflow")
     )
     assert manifest["threshold"] == figures["threshold"]
     assert json.loads((tmp_path / "frozen" / "manifest.json").read_text())["threshold"] == figures["threshold"]
