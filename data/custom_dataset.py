@@ -1,7 +1,7 @@
 """Splits a folder of the user's own images of people into train, test and query.
 
-People are split, not images: nobody is both in training and in test. Each test identity gives one image per camera as
-a query, as in Market-1501, and the rest is the gallery. Test identities that a single camera saw cannot be queries.
+People are split, not images: no person is both in training and in test. Each test identity gives one image per camera
+as a query, as in Market-1501, and the rest is the gallery. Test identities that a single camera saw cannot be queries.
 They stay in the gallery as wrong answers, as in DukeMTMC-reID.
 """
 

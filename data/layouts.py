@@ -110,7 +110,8 @@ def count_images(data) -> Counts:
     """The counts of an opened folder."""
     people = np.unique(data.identities[data.people()])
     cameras = np.unique(data.cameras[data.cameras != dataset.UNKNOWN_CAMERA])
-    junk, distractors = (int((data.identities == identity).sum()) for identity in (JUNK, DISTRACTOR))
+    junk = int((data.identities == JUNK).sum())
+    distractors = int((data.identities == DISTRACTOR).sum())
     return Counts(len(data), len(people), len(cameras), junk, distractors)
 
 

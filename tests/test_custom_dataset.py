@@ -89,12 +89,12 @@ def test_prepare_names_the_original_of_a_damaged_image(drawn, tmp_path, capsys):
     (source / "person 0/cam1/0.jpg").write_bytes(b"")
     shutil.copy(source / "person 1/cam1/0.jpg", source / "person 2/cam1/0.jpg")
     assert prepared(source, output) == 1
-    said = capsys.readouterr().out
-    assert "error: 1 image is empty" in said and "_00.jpg (from person 0/cam1/0.jpg)\n" in said
-    both = re.search(r"s1_\d+_00.jpg \(from person (\d)/cam1/0.jpg\) = .* \(from person (\d)/cam1/0.jpg\)\n", said)
+    out = capsys.readouterr().out
+    assert "error: 1 image is empty" in out and "_00.jpg (from person 0/cam1/0.jpg)\n" in out
+    both = re.search(r"s1_\d+_00.jpg \(from person (\d)/cam1/0.jpg\) = .* \(from person (\d)/cam1/0.jpg\)\n", out)
     assert {both.group(1), both.group(2)} == {"1", "2"}
     remedy = f"to correct it: repair or remove the images in {source}, remove {output}, and run the same"
-    assert remedy in said and "2 differences or errors (above)" in said
+    assert remedy in out and "2 differences or errors (above)" in out
     for wrong in ("person 0/cam1/0.jpg", "person 2/cam1/0.jpg"):  # the advice works
         (source / wrong).unlink()
     shutil.rmtree(output)
@@ -132,8 +132,8 @@ def test_plan_custom_single_camera(drawn, tmp_path, capsys):
     with pytest.raises(InputError, match="the camera of 54 images is unknown.*--single_camera"):
         prepared(source, tmp_path / "set")
     assert prepared(source, tmp_path / "set", "--single_camera") == 0
-    said = capsys.readouterr().out
-    assert "LATER BY THE SAME CAMERA" in said and "say nothing about a second camera" in said
+    out = capsys.readouterr().out
+    assert "LATER BY THE SAME CAMERA" in out and "say nothing about a second camera" in out
     notes = json.loads((tmp_path / "set" / "names.json").read_text())
     assert "SAME CAMERA" in notes["meaning"]
     for split, names in names_in(tmp_path / "set").items():

@@ -65,7 +65,7 @@ DAMAGES = {
                           True, "train shows no identity twice", A),
     "one identity": (lambda s: keep(s / TRAIN, "0001_*"),
                      True, "train shows only one identity", A),
-    "nobody": (lambda s: [path.rename(path.with_name("-1" + path.name[4:])) for path in (s / TRAIN).iterdir()],
+    "junk alone": (lambda s: [path.rename(path.with_name("-1" + path.name[4:])) for path in (s / TRAIN).iterdir()],
                True, "no image in .*train shows a known identity", "-1_c1s1"),
     "junk to train on": (lambda s: move(s / TRAIN, A, "-1_c1s1_000000_01.jpg"),
                          False, "1 image in .*train is junk", "-1_c1s1_000000_01.jpg"),
@@ -117,28 +117,29 @@ def test_check_folders_sound_set(tiny_set, capsys):
 
 @pytest.mark.parametrize("name", [name for name, row in DAMAGES.items() if row[0]])
 def test_check_folders_names_every_damage(name, drawn_set, capsys):
-    damage, error, said, example = DAMAGES[name]
+    damage, error, wanted, example = DAMAGES[name]
     damage(drawn_set)
-    matching = [finding for finding in findings_of(drawn_set) if re.search(said, finding.what)]
-    assert len(matching) == 1, findings_of(drawn_set)
+    findings = findings_of(drawn_set)
+    matching = [finding for finding in findings if re.search(wanted, finding.what)]
+    assert len(matching) == 1, findings
     assert matching[0].error == error and matching[0].remedy
     assert example is None or any(example in text for text in matching[0].examples)
     with pytest.raises(SystemExit) as stop:
         prepare.main(prepare.parse_args(["--check", str(drawn_set)]))
-    assert stop.value.code == int(any(finding.error for finding in findings_of(drawn_set)))
+    assert stop.value.code == int(any(finding.error for finding in findings))
     printed = capsys.readouterr().out
-    assert re.search(("error: " if error else "note: ") + ".*" + said.rstrip("$"), printed)
+    assert re.search(("error: " if error else "note: ") + ".*" + wanted.rstrip("$"), printed)
 
 
 def test_check_folders_names_a_missing_camera(drawn_set, monkeypatch):
-    _, error, said, example = DAMAGES["no camera"]
+    _, error, wanted, example = DAMAGES["no camera"]
     original = dataset.ImageDataset.get_camera_from_path
     unknown = str(drawn_set / TEST / G)
     monkeypatch.setattr(
         dataset.ImageDataset, "get_camera_from_path", lambda self, path: 0 if path == unknown else original(self, path)
     )
     (finding,) = findings_of(drawn_set)
-    assert finding.error == error and re.search(said, finding.what) and example in finding.examples[0]
+    assert finding.error == error and re.search(wanted, finding.what) and example in finding.examples[0]
 
 
 def test_check_folders_half_a_set_has_no_error(drawn_set):

@@ -61,10 +61,10 @@ def all_counts():
 def test_prepare_counts_differ_from_the_published_set(drawn, tmp_path, capsys, monkeypatch):
     monkeypatch.undo()
     assert prepared(arrange("market1501", tmp_path / "source", drawn), tmp_path / "set") == 1
-    said = capsys.readouterr().out
-    assert "24 (not 12,936)" in said and "bounding_box_train: found 24 images, published 12,936" in said
-    assert said.count("difference: ") == 3 + 5 + 3 and "0 ok" in said
-    assert "\nno damage found; but it is not the published set (11 differences above)\n" in said
+    out = capsys.readouterr().out
+    assert "24 (not 12,936)" in out and "bounding_box_train: found 24 images, published 12,936" in out
+    assert out.count("difference: ") == 3 + 5 + 3 and "0 ok" in out
+    assert "\nno damage found; but it is not the published set (11 differences above)\n" in out
 
 
 # ---- sound copies ----
@@ -79,10 +79,8 @@ def test_prepare_makes_the_layout(kind, form, drawn, tmp_path, capsys):
         source = tmp_path / f"set.{form}"
         shutil.make_archive(str(tmp_path / "set"), {"zip": "zip", "tar.gz": "gztar"}[form], tmp_path / "source")
     assert prepared(source, tmp_path / "set") == 0, capsys.readouterr().out
-    said = capsys.readouterr().out
-    assert (
-        layouts.TITLES[kind] in said and "difference" not in said and "(not" not in said and "same number" not in said
-    )
+    out = capsys.readouterr().out
+    assert layouts.TITLES[kind] in out and "difference" not in out and "(not" not in out and "same number" not in out
     assert {path.name for path in (tmp_path / "set").iterdir()} == {
         "bounding_box_train",
         "bounding_box_test",
@@ -112,9 +110,9 @@ def test_prepare_links(drawn, tmp_path, capsys, monkeypatch):
     root = arrange("market1501", tmp_path / "source", drawn)
     original = next(iter(sorted((root / "query").iterdir())))
     links = {"auto": "hard links", "hard": "hard links", "symbolic": "symbolic links", "copy": "copies"}
-    for link, said in links.items():
+    for link, out in links.items():
         assert prepared(root, tmp_path / link, "--link", link) == 0
-        assert said in capsys.readouterr().out
+        assert out in capsys.readouterr().out
         made = tmp_path / link / "bounding_box_query" / original.name
         assert made.read_bytes() == original.read_bytes()
         assert made.is_symlink() == (link == "symbolic")
@@ -134,8 +132,8 @@ def test_prepare_in_place_only_compares(drawn, tmp_path, capsys):
     root = arrange("market1501", tmp_path, drawn)
     before = sorted(tmp_path.rglob("*"))
     assert prepared(root, root) == 0
-    said = capsys.readouterr().out
-    assert "has the layout already" in said and "Market-1501, compared" in said
+    out = capsys.readouterr().out
+    assert "has the layout already" in out and "Market-1501, compared" in out
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -66,17 +66,17 @@ def damages():
         ("dukemtmc", {**others, "cut short": market["cut short"], "leak": market["leak"]}),
         ("cuhk03-detected", {**others, "cut short": market["cut short"], "two people": market["two people"]}),
     ):
-        for name, (damage, said) in kinds.items():
-            yield pytest.param(kind, damage, said, id=f"{kind}-{name.replace(' ', '_')}")
+        for name, (damage, text) in kinds.items():
+            yield pytest.param(kind, damage, text, id=f"{kind}-{name.replace(' ', '_')}")
 
 
-@pytest.mark.parametrize("kind, damage, said", damages())
-def test_prepare_names_every_damage(kind, damage, said, drawn, tmp_path, capsys):
+@pytest.mark.parametrize("kind, damage, text", damages())
+def test_prepare_names_every_damage(kind, damage, text, drawn, tmp_path, capsys):
     root = arrange(kind, tmp_path / "source", drawn)
     damage(root)
     assert prepared(tmp_path / "source", tmp_path / "set") == 1
     out = capsys.readouterr().out
-    assert re.search(said, out), out
+    assert re.search(text, out), out
     assert "find the reason before you train on it" in out and (tmp_path / "set" / "bounding_box_train").is_dir()
 
 

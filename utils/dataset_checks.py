@@ -22,7 +22,7 @@ from utils.metrics import DISTRACTOR, JUNK
 from utils.progress import Progress
 
 EXAMPLES = 5  # named with each finding
-MIN_HEIGHT = 32  # pixels; a smaller image shows little more than the colors of the clothes
+MIN_HEIGHT = 32  # pixels; a smaller image shows little more than the colours of the clothes
 UNNAMED = np.iinfo(np.int64).min  # the identity of a file whose name gives none
 EMPTY = hashlib.sha256(b"").digest()
 
@@ -361,7 +361,7 @@ def size_findings(images: list) -> list:
     small = [image.path for image in images if image.height < MIN_HEIGHT]
     if small:
         what = f"{count_noun(len(small), 'image is', 'images are')} less than {MIN_HEIGHT} pixels high"
-        findings.append(Finding(False, what, "they show little more than colors: leave them out", small[:EXAMPLES]))
+        findings.append(Finding(False, what, "they show little more than colours: leave them out", small[:EXAMPLES]))
     return findings
 
 
