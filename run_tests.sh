@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# Sets up what is missing, then lint and tests.
+# Runs lint and all tests, after installing what is missing.
 #
-#   bash run_tests.sh                     everything, a few minutes on two CPU cores
-#   bash run_tests.sh -k mining           options after the name go to pytest
+#   bash run_tests.sh                     about five minutes on two CPU cores; longer the first time, for the installation
+#   bash run_tests.sh -k mining           some tests: options go to pytest
+#   bash run_tests.sh -n 0 -x             in one process, up to the first failure
 set -euo pipefail
 cd "$(dirname "$0")"
 
-if [ -f /etc/nv_tegra_release ]; then
-  echo "error: the tests need their tools in a .venv, which is not made on a Jetson: run them on a desktop" >&2
+bash setup.sh python dev
+bin=.venv/bin
+if [ ! -x "$bin/ruff" ]; then
+  echo "error: the tests need requirements-dev.txt in .venv, which setup.sh does not install on a Jetson: run them on a desktop" >&2
   exit 2
 fi
-bash setup.sh python dev detector footage
-bin=.venv/bin
+bash setup.sh detector footage
 
 "$bin/ruff" check .
 "$bin/ruff" format --check --quiet .
 "$bin/shellcheck" ./*.sh tests/*.sh .ci/run
 "$bin/vermin" --quiet --no-tips --target=3.8- --violations --eval-annotations ./*.py utils data tests benchmarks assets
-"$bin/python" -m pytest "$@"
+# Two processes; a test file stays in one of them, so what its tests share is made once.
+"$bin/python" -m pytest -n 2 --dist loadfile "$@"

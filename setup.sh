@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Sets up what the other scripts need, and only what is missing; safe to run again at any time.
+# Installs and downloads what the other scripts need, if it is missing. It is safe to run again at any time.
 #
-#   bash setup.sh                      everything
-#   bash setup.sh python detector      some parts of: python dev detector footage imagenet
+#   bash setup.sh                      all parts except dev; on a Jetson also without imagenet
+#   bash setup.sh python detector      only these parts
 #
-# python    .venv with requirements.txt (about 2 GB; with CUDA where nvidia-smi answers). On a Jetson nothing is installed:
-#           its own TensorFlow and OpenCV are checked instead, since pip's know neither its GPU nor its cameras.
-# dev       requirements-dev.txt on top, for run_tests.sh
-# detector  the SSD person detector       -> models/downloads/detector
-# footage   people walking, 80 seconds    -> models/downloads/vtest.avi
-# imagenet  ResNet-50's ImageNet weights  -> Keras' own cache
+# python    .venv with requirements.txt (about 2 GB; with CUDA if nvidia-smi works). On a Jetson nothing is installed:
+#           its own TensorFlow and OpenCV are checked, because those of pip cannot use its GPU and cameras.
+# dev       requirements-dev.txt in the same .venv, for run_tests.sh
+# detector  the SSD person detector             -> models/downloads/detector
+# footage   a video of people, 80 seconds       -> models/downloads/vtest.avi
+# imagenet  ImageNet weights of ResNet-50       -> the cache of Keras
 #
-# Prints one line a part. A part that cannot be downloaded does not stop the others and is not an error: its line says
-# what that means. Python packages that cannot be installed do not stop the others either, but end in exit code 2.
-# PYTHON=/path/to/python3.x names the interpreter that .venv is made with.
+# Prints one line per part. A part that cannot be downloaded is not an error: its line says what to do by hand. If Python
+# packages cannot be installed, the other parts are still set up, and the exit code is 2.
+# PYTHON=/path/to/python3.x selects the interpreter for .venv.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -24,7 +24,7 @@ fail() {
     exit 2
 }
 
-# The first interpreter that TensorFlow has packages for: 3.8 to 3.13.
+# Prints the first interpreter that TensorFlow has packages for: 3.8 to 3.13.
 find_python() {
     local candidate
     for candidate in ${PYTHON:+"$PYTHON"} python3 python3.12 python3.11 python3.10 python3.13 python3.9 python3.8; do
@@ -33,10 +33,10 @@ find_python() {
             return
         fi
     done
-    fail "no Python from 3.8 to 3.13 found, which TensorFlow needs: install one, or name it as PYTHON=/path/to/python3.x bash setup.sh"
+    fail "no Python from 3.8 to 3.13 found, which TensorFlow needs: install one, or run PYTHON=/path/to/python3.x bash setup.sh"
 }
 
-# install_into_venv PART FILE STAMP: pip runs only if FILE or the kind of machine changed since it last succeeded.
+# install_into_venv PART FILE STAMP: runs pip only if FILE, or whether there is a GPU, has changed since it last succeeded.
 install_into_venv() {
     local part=$1 file=$2 stamp=.venv/$3 wanted found
     wanted=$(cat "$file")
@@ -47,10 +47,10 @@ install_into_venv() {
         echo "$part: there already (.venv, $file)"
         return
     fi
-    echo "$part: installing $file into .venv, which can take minutes ..." >&2
+    echo "$part: installing $file into .venv, this can take minutes ..." >&2
     printf '%s\n' "$wanted" >.venv/.requirements
     .venv/bin/python -m pip install -qq --disable-pip-version-check --requirement .venv/.requirements ||
-        fail "pip could not install $file (its own words stand above): is the network there, and 3 GB of disk?"
+        fail "pip could not install $file (its messages are above): check the network, and that 3 GB of disk are free"
     mv .venv/.requirements "$stamp"
     found=$(.venv/bin/python -c 'import sys; print("Python %d.%d" % sys.version_info[:2])')
     echo "$part: installed $file into .venv ($found)"
@@ -69,24 +69,26 @@ make_venv() {
 }
 
 check_jetson() {
-    python3 - <<'END' || fail "on a Jetson this project runs on the system's TensorFlow and OpenCV: install what is missing, then run setup.sh again"
+    python3 - <<'END' || fail "on a Jetson this project uses the system's TensorFlow and OpenCV: install what is missing, then run setup.sh again"
 import os, sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from utils.device import describe_jetpack
 remedies = {
-    "tensorflow": "NVIDIA's wheel for this JetPack (5.1: TensorFlow 2.12, 6: 2.16; none exists for JetPack 7: build it, or use a container)",
-    "cv2": "sudo apt install python3-opencv, or JetPack's nvidia-opencv; never pip's, which has no GStreamer and so no CSI camera",
+    "tensorflow": "install NVIDIA's wheel for this JetPack (%s)" % (describe_jetpack() or "see the table in README.md"),
+    "cv2": "sudo apt install python3-opencv, or JetPack's nvidia-opencv; not pip's, which has no GStreamer and cannot open CSI cameras",
     "numpy": "sudo apt install python3-numpy",
 }
-found, missing = [], []
+found = []
+missing = []
 for name, remedy in remedies.items():
     try:
         module = __import__(name)
         found.append("%s %s" % (name, module.__version__))
         if name == "cv2" and "GStreamer:                   YES" not in module.getBuildInformation():
-            found.append("without GStreamer, so CSI cameras do not open: " + remedy)
+            found.append("without GStreamer, so CSI cameras cannot be opened: " + remedy)
     except Exception as error:
         missing.append("%s is missing (%s): %s" % (name, str(error).splitlines()[0], remedy))
-print("python: the Jetson's own Python %d.%d" % sys.version_info[:2] + "".join(", " + words for words in found + missing))
+print("python: the Jetson's own Python %d.%d" % sys.version_info[:2] + "".join(", " + text for text in found + missing))
 sys.exit(bool(missing))
 END
 }
@@ -104,7 +106,7 @@ set_up_python() {
 
 set_up_dev() {
     if on_jetson; then
-        echo "dev: left out on a Jetson"
+        echo "dev: not installed on a Jetson"
     else
         make_venv
         install_into_venv dev requirements-dev.txt requirements-dev.stamp
@@ -125,11 +127,11 @@ for part in "${parts[@]}"; do
         python | dev) ;;
         detector | footage | imagenet) downloads+=("$part") ;;
         -h | --help) usage && exit ;;
-        *) fail "'$part' is no part of the set-up: take any of python dev detector footage imagenet" ;;
+        *) fail "unknown part '$part': give any of python dev detector footage imagenet" ;;
     esac
 done
 for part in python dev; do
-    # In a shell of its own, so that a part that fails has said so and the others get their turn.
+    # In a subshell, so that a failure ends this part only.
     if [[ " ${parts[*]} " == *" $part "* ]]; then
         case $part in
             python) (set_up_python) || status=2 ;;

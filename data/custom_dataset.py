@@ -1,9 +1,8 @@
-"""A folder of a user's own pictures of people, split by rule into train, test and query.
+"""Splits a folder of the user's own images of people into train, test and query.
 
-People are split, not pictures: nobody who is tested on is trained on. Of those in the test, each person and camera
-gives one picture as a query, as in Market-1501, and the rest is the gallery. People of the test whom one camera alone
-saw can't be asked for; they stay in the gallery under their own numbers, where they are wrong answers like
-DukeMTMC-reID's one-camera identities.
+People are split, not images: no person is both in training and in test. Each test identity gives one image per camera
+as a query, as in Market-1501, and the rest is the gallery. Test identities that a single camera saw cannot be queries.
+They stay in the gallery as wrong answers, as in DukeMTMC-reID.
 """
 
 from __future__ import annotations
@@ -17,99 +16,105 @@ import numpy as np
 
 from data.layouts import Plan
 from utils import dataset
-from utils.dataset_checks import Listing, count_noun
+from utils.dataset_checks import LenientDataset, count_noun
 from utils.errors import InputError
 from utils.metrics import DISTRACTOR
 
 SINGLE_CAMERA = (
-    "There is one camera: of each person, the first half of the pictures, in the order of their names, is called "
-    "camera 1 and the second half camera 2. rank-1 and mAP then tell how often somebody is known again LATER BY THE "
-    "SAME CAMERA, with the same light and background. They do not tell how it would be with a second camera, where "
-    "figures are far lower. Pictures taken moments apart look alike and flatter them as well: take pictures from "
-    "different passes or days."
+    "This set has a single camera: the first half of the images of each person, sorted by name, is called camera 1 and "
+    "the second half camera 2. rank-1 and mAP then measure how often a person is recognised LATER BY THE SAME CAMERA, "
+    "with the same light and background. They say nothing about a second camera, where figures are far lower. Images "
+    "taken moments apart look alike and raise the figures further: use images from different passes or days."
 )
 
 
 class Crop(NamedTuple):
-    """One picture: its person as the user calls it, or as a number of the name; its camera, None if nothing tells."""
+    """One image of a person. person: the name of a folder, or the number in a file name. camera: None if unknown."""
 
     path: Path
     person: str | int
     camera: str | None
 
 
-def plan_own(source: Path, camera_pattern: str | None, test_share: float, single_camera: bool, seed: int) -> Plan:
-    """Reads and splits `source`; the same for the same files and seed.
+def plan_custom(source: Path, camera_pattern: str | None, test_share: float, single_camera: bool, seed: int) -> Plan:
+    """Reads and splits `source`; the result is the same for the same files and seed.
 
-    Two forms: <person>/<picture> or <person>/<camera>/<picture>, with any names of folders; or pictures side by side
-    whose names tell identity and camera, as in utils/dataset.py. camera_pattern: a regular expression whose one group
-    finds the camera in a file's name.
+    The images are <person>/<image> or <person>/<camera>/<image> with any folder names, or lie side by side and have the
+    identity and the camera in their names, as in utils/dataset.py. camera_pattern: a regular expression whose one group
+    finds the camera in a file name. test_share: of the people. InputError if they cannot be read or split.
     """
     crops, left_out = read_crops(source, camera_pattern)
-    crops.sort(key=lambda crop: natural(str(crop.path.relative_to(source))))
+    crops.sort(key=lambda crop: natural_key(str(crop.path.relative_to(source))))
     if single_camera:
-        crops = halve(crops)
+        crops = split_by_time(crops)
     else:
         require_cameras(crops)
-    labels = sorted({crop.camera for crop in crops}, key=natural)
-    plain = all(label.isdigit() and int(label) for label in labels)
-    cameras = {label: int(label) if plain else number for number, label in enumerate(labels, 1)}
-    people = sorted({crop.person for crop in crops if is_person(crop)}, key=lambda person: natural(str(person)))
+    labels = sorted({crop.camera for crop in crops}, key=natural_key)
+    numeric = all(label.isdigit() and int(label) for label in labels)
+    cameras = {label: int(label) if numeric else number for number, label in enumerate(labels, 1)}
+    people = sorted({crop.person for crop in crops if is_person(crop)}, key=lambda person: natural_key(str(person)))
     identities = {person: number for number, person in enumerate(people, 1)}
-    tested, queries = choose(crops, people, test_share, single_camera, np.random.default_rng(seed))
-    pictures, sources = [], {}
-    numbers = defaultdict(int)
+    tested, queries = choose_test(crops, people, test_share, single_camera, np.random.default_rng(seed))
+    images = []
+    originals = {}
+    counts = defaultdict(int)
     for crop in crops:
-        identity = identities[crop.person] if is_person(crop) else crop.person
-        numbers[identity] += 1
-        shown = f"{identity:04d}" if identity >= 0 else str(identity)
-        name = f"{shown}_c{cameras[crop.camera]}s1_{numbers[identity]:06d}_00{crop.path.suffix.lower()}"
-        in_test = crop.person in tested or not is_person(crop)
-        pictures.append(("query" if crop in queries else "test" if in_test else "train", crop.path, name))
-        sources[name] = str(crop.path.relative_to(source))
+        identity = identities.get(crop.person, crop.person)  # junk and distractors keep their numbers
+        counts[identity] += 1
+        label = f"{identity:04d}" if identity >= 0 else str(identity)
+        name = f"{label}_c{cameras[crop.camera]}s1_{counts[identity]:06d}_00{crop.path.suffix.lower()}"
+        if crop in queries:
+            split = "query"
+        elif crop.person in tested or not is_person(crop):
+            split = "test"
+        else:
+            split = "train"
+        images.append((split, crop.path, name))
+        originals[name] = str(crop.path.relative_to(source))
     names = {
         "identities": {str(number): str(person) for person, number in identities.items()},
         "cameras": {str(number): label for label, number in cameras.items()},
-        "pictures": sources,
+        "images": originals,
     }
     if single_camera:
         names["meaning"] = SINGLE_CAMERA
-    return Plan("own", source, pictures, [], left_out, names)
+    return Plan("own", source, images, [], left_out, names)
 
 
 # ---- reading ----
 
 
 def read_crops(source: Path, camera_pattern: str | None) -> tuple:
-    """All crops, and how many files are no pictures. InputError for a mix of the two forms."""
+    """(all crops, number of files that are not images). InputError if both forms are mixed."""
     files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
     paths = [path for path in files if path.suffix.lower() in dataset.SUFFIXES]
     loose = [path for path in paths if path.parent == source]
+    left_out = len(files) - len(paths)
     if not paths:
-        raise InputError(f"no .jpg or .png picture in {source}: name the folder that holds a folder for each person")
+        raise InputError(f"no .jpg or .png image in {source}: name the folder that holds a folder for each person")
     if loose and len(loose) < len(paths):
         raise InputError(
-            f"{source} holds pictures both loose, such as {loose[0].name}, and in folders: "
+            f"{source} holds images both loose, such as {loose[0].name}, and in folders: "
             "put each into the folder of its person"
         )
-    finder = find_camera(camera_pattern)
+    find_camera = camera_finder(camera_pattern)
     if loose:
-        return read_flat(source, finder if camera_pattern else None), len(files) - len(paths)
+        return read_flat(source, find_camera if camera_pattern else None), left_out
     crops = []
     for path in paths:
         person, *between, _ = path.relative_to(source).parts
         if len(between) > 1:
-            raise InputError(f"{path} lies too deep: give PERSON/PICTURE or PERSON/CAMERA/PICTURE")
-        crops.append(Crop(path, person, between[0] if between else finder(path)))
-    return crops, len(files) - len(paths)
+            raise InputError(f"{path} lies too deep: give PERSON/IMAGE or PERSON/CAMERA/IMAGE")
+        crops.append(Crop(path, person, between[0] if between else find_camera(path)))
+    return crops, left_out
 
 
-def find_camera(pattern: str | None):
-    """A function from a path to the camera in its name, None if there is none."""
+def camera_finder(pattern: str | None):
+    """A function from a path to the camera in its name, or None. InputError for a wrong pattern."""
     try:
         compiled = re.compile(pattern or r"(?:^|_)c(?:am)?(\d+)")
     except re.error as error:
-        raise InputError(f"--camera_pattern {pattern!r} is no regular expression ({error})") from None
+        raise InputError(f"--camera_pattern {pattern!r} is not a regular expression ({error})") from None
     if compiled.groups != 1:
         raise InputError(f"--camera_pattern {pattern!r} needs one group that is the camera, such as '^([a-z]+)_'")
 
@@ -120,51 +125,51 @@ def find_camera(pattern: str | None):
     return find
 
 
-def read_flat(source: Path, finder) -> list:
-    """Crops whose names tell the identity, and the camera unless a finder is given for it."""
-    data = Listing(source)
+def read_flat(source: Path, find_camera) -> list:
+    """The crops of a folder whose file names give the identity, and the camera too if find_camera is None."""
+    data = LenientDataset(source)
     if data.unnamed:
         raise InputError(
-            f"{data.unnamed[0]}: its name tells no person: put the pictures of each person into a folder of its own, "
+            f"{data.unnamed[0]}: its name gives no identity: put the images of each person into a folder of their own, "
             "or rename them like 0002_c1s1_000451_03.jpg"
         )
-    cameras = [None if camera == dataset.UNKNOWN_CAMERA else str(camera) for camera in data.cameras.tolist()]
     paths = [Path(path) for path in data.paths]
-    if finder:
-        cameras = [finder(path) for path in paths]
+    if find_camera:
+        cameras = [find_camera(path) for path in paths]
+    else:
+        cameras = [None if camera == dataset.UNKNOWN_CAMERA else str(camera) for camera in data.cameras.tolist()]
     return [Crop(*row) for row in zip(paths, data.identities.tolist(), cameras)]
 
 
 def is_person(crop: Crop) -> bool:
-    """Neither junk nor distractor, which names alone can tell."""
+    """Whether a crop is neither junk nor a distractor, which only occur in file names."""
     return isinstance(crop.person, str) or crop.person > DISTRACTOR
 
 
-def natural(text: str) -> list:
-    """A sorting key that puts 9 before 10, as a user's numbering means it."""
+def natural_key(text: str) -> list:
+    """A sorting key that puts 9 before 10."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
 
 
 # ---- cameras ----
 
 
-def require_cameras(crops) -> None:
-    """InputError if a camera is not told, or nobody was seen by two: nothing could be tested then."""
+def require_cameras(crops: list) -> None:
+    """InputError if the camera of an image is unknown, or if no person was seen by two cameras."""
     unknown = [crop.path for crop in crops if crop.camera is None]
     if unknown:
         raise InputError(
-            f"can't tell the camera of {count_noun(len(unknown), 'picture', 'pictures')}, such as {unknown[0]}: "
-            "put it into PERSON/CAMERA/PICTURE, name like x_c2.jpg, give --camera_pattern, "
-            "or --single_camera if there is one"
+            f"the camera of {count_noun(len(unknown), 'image', 'images')} is unknown, such as {unknown[0]}: "
+            "use PERSON/CAMERA/IMAGE, names like x_c2.jpg, --camera_pattern, or --single_camera if there is only one"
         )
     if not any(len(cameras) > 1 for cameras in cameras_of_people(crops).values()):
         raise InputError(
-            "nobody was seen by two cameras, so nothing could be tested across cameras: "
-            "give --single_camera for what one camera can tell (it says what that means)"
+            "no person was seen by two cameras, so recognition across cameras cannot be tested: "
+            "give --single_camera (it prints what the figures then mean)"
         )
 
 
-def cameras_of_people(crops) -> dict:
+def cameras_of_people(crops: list) -> dict:
     """{person: set of cameras}."""
     cameras = defaultdict(set)
     for crop in crops:
@@ -173,42 +178,48 @@ def cameras_of_people(crops) -> dict:
     return cameras
 
 
-def halve(crops) -> list:
-    """The two halves of each person's pictures, in their order, as cameras 1 and 2. InputError if cameras are told."""
-    told = sorted({crop.camera for crop in crops if crop.camera is not None}, key=natural)
-    if len(told) > 1:
+def split_by_time(crops: list) -> list:
+    """The crops with camera 1 for the first half of each person and camera 2 for the second.
+
+    crops: sorted. InputError if the names give several cameras.
+    """
+    named = sorted({crop.camera for crop in crops if crop.camera is not None}, key=natural_key)
+    if len(named) > 1:
         raise InputError(
-            f"--single_camera, but the names tell {len(told)} cameras ({', '.join(told[:5])}): leave it out"
+            f"--single_camera, but the names give {len(named)} cameras ({', '.join(named[:5])}): leave it out"
         )
-    totals, seen, halved = defaultdict(int), defaultdict(int), []
+    totals = defaultdict(int)
     for crop in crops:
         totals[crop.person] += 1
+    seen = defaultdict(int)
+    result = []
     for crop in crops:
-        second = seen[crop.person] >= (totals[crop.person] + 1) // 2
+        in_second_half = seen[crop.person] >= (totals[crop.person] + 1) // 2
         seen[crop.person] += 1
-        halved.append(crop._replace(camera="2" if second else "1"))
-    return halved
+        result.append(crop._replace(camera="2" if in_second_half else "1"))
+    return result
 
 
 # ---- splitting ----
 
 
-def choose(crops, people, test_share: float, single_camera: bool, rng) -> tuple:
-    """(people of the test, crops that are queries).
+def choose_test(crops: list, people: list, test_share: float, single_camera: bool, rng) -> tuple:
+    """(set of test people, set of crops that are queries).
 
-    The share is taken of people seen by several cameras and of the others alike, so that a small test has queries.
+    The share is taken separately of people seen by several cameras and of the others, so that a small test has queries.
+    InputError if there are too few people.
     """
     cameras = cameras_of_people(crops)
     several = [person for person in people if len(cameras[person]) > 1]
     others = [person for person in people if len(cameras[person]) == 1]
     if not several:
-        raise InputError("nobody has two pictures, so nobody can be known again: add pictures")
-    asked = min(max(1, round(test_share * len(several))), max(1, len(several) - 1))
-    tested = {several[index] for index in rng.permutation(len(several))[:asked]}
+        raise InputError("no person has two images, so recognition cannot be tested: add images")
+    count = min(max(1, round(test_share * len(several))), max(1, len(several) - 1))
+    tested = {several[index] for index in rng.permutation(len(several))[:count]}
     tested |= {others[index] for index in rng.permutation(len(others))[: round(test_share * len(others))]}
     if len(tested) < 2 or len(people) - len(tested) < 2:
         raise InputError(
-            f"{len(people)} people of whom {len(several)} were seen by two cameras are too few to train on two and "
+            f"{len(people)} people, {len(several)} of them seen by two cameras, are too few to train on two and to "
             f"test on two others with --test_share {test_share}: add people, or change the share"
         )
     by_camera = defaultdict(lambda: defaultdict(list))
@@ -223,16 +234,17 @@ def choose(crops, people, test_share: float, single_camera: bool, rng) -> tuple:
 
 
 def choose_queries(by_camera: dict, single_camera: bool, rng) -> set:
-    """One picture of each camera that keeps another in the gallery; at least one in all.
+    """One random crop of each camera that has another one for the gallery; at least one in all.
 
-    With a single camera the first and the last picture ask, which lie farthest from the other half.
+    by_camera: {camera: crops} of one person. With a single camera these are the first and the last crop, which are
+    farthest from the other half.
     """
-    able = [camera for camera in by_camera if len(by_camera[camera]) > 1] or list(by_camera)[:1]
+    cameras = [camera for camera in by_camera if len(by_camera[camera]) > 1] or list(by_camera)[:1]
     queries = set()
-    for camera in able:
-        pictures = by_camera[camera]
-        index = int(rng.integers(len(pictures)))
+    for camera in cameras:
+        crops = by_camera[camera]
+        index = int(rng.integers(len(crops)))
         if single_camera:
             index = 0 if camera == "1" else -1
-        queries.add(pictures[index])
+        queries.add(crops[index])
     return queries

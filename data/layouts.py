@@ -1,9 +1,8 @@
-"""The published re-id sets: how their folders and files are named, how many pictures they hold, and where each picture
-of a copy belongs.
+"""The published re-id data sets: names of folders and files, image counts, and the place of each image in the layout.
 
-Counts are those of the sets' papers and pages and of the lists that common code bases ship. MSMT17's training part is
-list_train and list_val together. Market-1501's own page says 2,793 distractors; its files named 0000 are 2,798, which
-with 13,115 pictures of people and 3,819 junk makes the 19,732 of bounding_box_test.
+The counts are from the papers and pages of the sets, and from the lists in common code bases. MSMT17's training part is
+list_train and list_val together. Market-1501's page says 2,793 distractors, but 2,798 files are named 0000; with 13,115
+images of people and 3,819 of junk these are the 19,732 of bounding_box_test.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from utils import dataset
-from utils.dataset_checks import Listing, count_noun
+from utils.dataset_checks import LenientDataset, count_noun
 from utils.errors import InputError
 from utils.metrics import DISTRACTOR, JUNK
 
 
 class Counts(NamedTuple):
-    """What one folder of a set holds. identities: people, neither junk nor distractor; cameras: of all pictures."""
+    """The content of one folder of a set. identities: without junk and distractors; cameras: of all images."""
 
     images: int
     identities: int
@@ -31,7 +30,7 @@ class Counts(NamedTuple):
     distractors: int
 
 
-NOTHING = Counts(0, 0, 0, 0, 0)  # of a folder that is missing
+NO_COUNTS = Counts(0, 0, 0, 0, 0)  # of a missing folder
 
 PUBLISHED = {
     # Zheng et al. 2015
@@ -40,7 +39,7 @@ PUBLISHED = {
         "test": Counts(19732, 750, 6, 3819, 2798),
         "query": Counts(3368, 750, 6, 0, 0),
     },
-    # Zheng et al. 2017; the gallery's 1,110 are 702 people and 408 distractors with numbers of their own
+    # Zheng et al. 2017; the 1,110 of the gallery are 702 identities and 408 distractors with numbers of their own
     "dukemtmc": {
         "train": Counts(16522, 702, 8, 0, 0),
         "test": Counts(17661, 1110, 8, 0, 0),
@@ -87,39 +86,40 @@ MSMT17_FOLDERS = {
     "test": ("test", "mask_test_v2"),
     "query": ("test", "mask_test_v2"),
 }
-DEPTH = 3  # folders between what the user names and the set inside it
+DEPTH = 3  # folders between the one that the user names and the set
 BOXES = ("detected", "labeled")
 
 
 class Plan(NamedTuple):
-    """Where each picture goes.
+    """Where each image of a set goes.
 
-    kind: a key of PUBLISHED, or 'own'; root: the folder that the set was found in; pictures: (split, path, new name);
-    problems: sentences on what is missing or wrong; left_out: entries that are no pictures; names: what else is worth
-    keeping beside the layout, None for a published set.
+    kind: a key of PUBLISHED, or 'own'. root: the folder of the set. images: [(split, path, new name)]. problems:
+    sentences about what is missing or wrong. left_out: number of files that are not images. names: the content of
+    names.json, None for a published set.
     """
 
     kind: str
     root: Path
-    pictures: list
+    images: list
     problems: list
     left_out: int
     names: dict | None = None
 
 
-def count(data) -> Counts:
+def count_images(data) -> Counts:
     """The counts of an opened folder."""
     people = np.unique(data.identities[data.people()])
     cameras = np.unique(data.cameras[data.cameras != dataset.UNKNOWN_CAMERA])
-    junk, distractors = (int((data.identities == identity).sum()) for identity in (JUNK, DISTRACTOR))
+    junk = int((data.identities == JUNK).sum())
+    distractors = int((data.identities == DISTRACTOR).sum())
     return Counts(len(data), len(people), len(cameras), junk, distractors)
 
 
-# ---- which set, and where in the user's folder ----
+# ---- recognising a set ----
 
 
 def find_roots(source: Path) -> list:
-    """The folders at or below `source` that hold a set: bounding_box_train and its like, or MSMT17's lists."""
+    """The folders at or below `source` that hold a set: bounding_box_train or bounding_box_test, or MSMT17's lists."""
     roots = []
     for folder, below, files in os.walk(source):
         depth = len(Path(folder).relative_to(source).parts)
@@ -131,9 +131,9 @@ def find_roots(source: Path) -> list:
 
 
 def choose_root(source: Path, boxes: str | None) -> Path | None:
-    """The one set at or below `source`, None if there is none.
+    """The folder of the only set at or below `source`, None if there is none.
 
-    boxes: which half of CUHK03-NP, where both are there. InputError if there are several sets.
+    boxes: which half of CUHK03-NP, if both are there. InputError if there are several sets.
     """
     roots = find_roots(source)
     halves = {half: root for root in roots for half in BOXES if root.name.lower().startswith(half[:5])}
@@ -145,93 +145,95 @@ def choose_root(source: Path, boxes: str | None) -> Path | None:
 
 
 def recognise(root: Path) -> str:
-    """The published set that the names in `root` are of, without asking what the folder is called."""
+    """The kind of published set in `root`, recognised by its file names; InputError if it is none."""
     if (root / "list_train.txt").is_file():
         return "msmt17"
-    folder = next(
-        (root / name for name in dataset.FOLDERS["train"] + dataset.FOLDERS["test"] if (root / name).is_dir())
-    )
+    folders = [root / name for name in dataset.FOLDERS["train"] + dataset.FOLDERS["test"]]
+    folder = next(folder for folder in folders if folder.is_dir())
     names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in dataset.SUFFIXES)
     for kind, pattern in NAMES.items():
         if names and sum(bool(pattern.match(name)) for name in names) > len(names) / 2:
             return kind
+    example = f", such as {names[0]}," if names else ""
     raise InputError(
-        f"the names in {folder}{', such as ' + names[0] + ',' if names else ''} are of no published set: give --kind, "
-        "or use the folder as it is if it has our layout (python3 data/prepare.py --check FOLDER tells)"
+        f"the names in {folder}{example} are of no published set: give --kind, or check with "
+        "python3 data/prepare.py --check FOLDER whether the folder can be used as it is"
     )
 
 
 def which_boxes(root: Path, boxes: str | None) -> str:
-    """'cuhk03-detected' or 'cuhk03-labeled', by the option or by what the folders above are called."""
+    """'cuhk03-detected' or 'cuhk03-labeled', by the option or by the names of the folder and its parent."""
     named = [half for half in BOXES for part in root.parts[-2:] if half[:5] in part.lower()]
     return f"cuhk03-{boxes or (named or BOXES)[0]}"
 
 
-# ---- where each picture goes ----
+# ---- planning the layout ----
 
 
 def plan_folders(kind: str, root: Path) -> Plan:
-    """A set in Market-1501's own layout: every name stays. InputError if one of its folders is missing."""
-    pictures, problems, left_out = [], [], 0
+    """The plan for a set in Market-1501's layout; names stay. InputError if one of its folders is missing."""
+    images = []
+    problems = []
+    left_out = 0
     for names in dataset.FOLDERS.values():
         if not any((root / name).is_dir() for name in names):
             raise InputError(f"{root} holds no {' or '.join(names)}: get the whole set, or unpack it again")
     for split in dataset.FOLDERS:
-        data = dataset.open_split(root, split, Listing)
-        pictures += [(split, Path(path), Path(path).name) for path in data.paths]
+        data = dataset.open_split(root, split, LenientDataset)
+        images += [(split, Path(path), Path(path).name) for path in data.paths]
         left_out += sum(1 for _ in data.folder.iterdir()) - len(data.paths) - len(data.unnamed)
-        hidden = [path for path in data.unnamed if Path(path).name.startswith(".")]  # a Mac's "._" files
+        hidden = [path for path in data.unnamed if Path(path).name.startswith(".")]  # the "._" files of a Mac
         left_out += len(hidden)
         unnamed = len(data.unnamed) - len(hidden)
         if unnamed:
             example = next(path for path in data.unnamed if path not in hidden)
-            names = count_noun(unnamed, f"name in {data.folder} tells", f"names in {data.folder} tell")
+            names = count_noun(unnamed, f"name in {data.folder} gives", f"names in {data.folder} give")
             problems.append(f"left out: {names} no identity, such as {example}")
-    return Plan(kind, root, pictures, problems, left_out)
+    return Plan(kind, root, images, problems, left_out)
 
 
 def plan_lists(root: Path) -> Plan:
-    """MSMT17 as it is published: the lists say which picture belongs where.
-
-    Names stay; ImageDataset knows that they count people from 0.
-    """
-    pictures, problems, taken = [], [], {}
+    """The plan for MSMT17 as published, where lists give the split; names stay. InputError if a part is missing."""
+    images = []
+    problems = []
+    listed_in = {}  # path -> name of the list
     for split, lists in MSMT17_LISTS.items():
         folder = next((root / name for name in MSMT17_FOLDERS[split] if (root / name).is_dir()), None)
         if folder is None:
             raise InputError(f"{root} holds no folder {' or '.join(MSMT17_FOLDERS[split])}: unpack the whole of MSMT17")
         for name in lists:
             if not (root / name).is_file():
-                raise InputError(f"{root / name} is missing, and only the lists tell MSMT17's split: unpack it again")
+                raise InputError(f"{root / name} is missing, and only the lists give MSMT17's split: unpack it again")
             listed, wrong = read_list(root / name, folder)
             problems += wrong
             twice = []
             for path in listed:
-                if path in taken:
+                if path in listed_in:
                     twice.append(path)
                 else:
-                    taken[path] = name
-                    pictures.append((split, path, path.name))
+                    listed_in[path] = name
+                    images.append((split, path, path.name))
             if twice:
-                also = taken[twice[0]]
-                again = count_noun(len(twice), "picture is", "pictures are")
-                problems.append(f"{name}: {again} listed in {also} already, such as {twice[0]}")
-    for folder in sorted({path.parent.parent for path in taken}):
-        extra = sorted(
-            path for path in folder.glob("*/*") if path.suffix.lower() in dataset.SUFFIXES and path not in taken
-        )
+                again = count_noun(len(twice), "image is", "images are")
+                problems.append(f"{name}: {again} already listed in {listed_in[twice[0]]}, such as {twice[0]}")
+    for folder in sorted({path.parent.parent for path in listed_in}):
+        files = (path for path in folder.glob("*/*") if path.suffix.lower() in dataset.SUFFIXES)
+        extra = sorted(path for path in files if path not in listed_in)
         if extra:
-            left_out = count_noun(len(extra), "picture is", "pictures are")
+            left_out = count_noun(len(extra), "image is", "images are")
             problems.append(f"{folder}: {left_out} on no list and left out, such as {extra[0]}")
-    return Plan("msmt17", root, pictures, problems, 0)
+    return Plan("msmt17", root, images, problems, 0)
 
 
 def read_list(path: Path, folder: Path) -> tuple:
-    """The pictures of one of MSMT17's lists that are there, and sentences on its other lines.
+    """(the images of one of MSMT17's lists, sentences about its wrong lines).
 
-    A line is `0000/0000_000_01_0303morning_0008_0.jpg 0`: a path below `folder` and the identity again.
+    A line is `0000/0000_000_01_0303morning_0008_0.jpg 0`: a path below `folder`, and the identity.
     """
-    pictures, odd, absent, mismatched = [], [], [], []
+    images = []
+    odd = []
+    absent = []
+    mismatched = []
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         words = line.split()
         if not words:
@@ -244,26 +246,26 @@ def read_list(path: Path, folder: Path) -> tuple:
         elif not (folder / words[0]).is_file():
             absent.append(words[0])
         else:
-            pictures.append(folder / words[0])
+            images.append(folder / words[0])
     problems = [
         f"{path.name}: {count_noun(len(lines), one, more)} {what}, such as {lines[0]}"
         for lines, one, more, what in (
-            (odd, "line is", "lines are", "no path and identity, and left out"),
-            (mismatched, "line is", "lines are", "left out, giving another identity than the name"),
-            (absent, "picture is", "pictures are", f"not in {folder}"),
+            (odd, "line is", "lines are", "left out, without a path and an identity"),
+            (mismatched, "line is", "lines are", "left out, with another identity than in the name"),
+            (absent, "image is", "images are", f"not in {folder}"),
         )
         if lines
     ]
-    return pictures, problems
+    return images, problems
 
 
-def compare(kind: str, found: dict) -> tuple:
-    """Counts by split against the published ones: (rows of a table as text, sentences on the differences)."""
+def compare_counts(kind: str, found: dict) -> tuple:
+    """Compares {split: Counts} with the published ones: (rows of a table, sentences about the differences)."""
     rows = [f"  {'':<8}" + "".join(f"{field:<24}" for field in Counts._fields)]
     differences = []
     for split, published in PUBLISHED[kind].items():
         cells = []
-        for field, ours, theirs in zip(Counts._fields, found.get(split, NOTHING), published):
+        for field, ours, theirs in zip(Counts._fields, found.get(split, NO_COUNTS), published):
             cells.append(f"{ours:,} ok" if ours == theirs else f"{ours:,} (not {theirs:,})")
             if ours != theirs:
                 differences.append(f"{dataset.FOLDERS[split][0]}: found {ours:,} {field}, published {theirs:,}")

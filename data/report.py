@@ -1,4 +1,4 @@
-"""What data/prepare.py says after it looked at a data set: a verdict, how to mend it, and the command to go on with."""
+"""What data/prepare.py prints after it has checked a data set: a summary, a remedy, and the next command."""
 
 from __future__ import annotations
 
@@ -9,60 +9,73 @@ from pathlib import Path
 from utils.dataset_checks import count_noun
 from utils.options import VAL_IDENTITIES
 
-MADE_BY = "prepared.json"
-NAMES = "names.json"
+PREPARED = "prepared.json"  # from what a layout was made, and how
+NAMES = "names.json"  # the numbers and file names of a custom data set, and what they were before
+OLD_KEYS = {"kind found": "detected_kind", "pictures are": "placed_as", "pictures": "images"}  # up to version 1.0
 UNPACKED = "unpacked from the archive"
-ENOUGH = 3 * VAL_IDENTITIES  # people to train on, of whom that many can be spared
+ENOUGH_IDENTITIES = 3 * VAL_IDENTITIES  # for training, with the usual number held out
 
 
 def read_note(data_dir: Path, name: str) -> dict:
-    """MADE_BY or NAMES of a layout; {} of a folder that was not made here."""
+    """The content of PREPARED or NAMES; {} if data/prepare.py did not make the folder."""
     try:
         note = json.loads((data_dir / name).read_text())
     except (OSError, ValueError):
         return {}
-    return note if isinstance(note, dict) else {}
+    if not isinstance(note, dict):
+        return {}
+    return {OLD_KEYS.get(key, key): value for key, value in note.items()}
 
 
-def with_original(example: str, originals: dict) -> str:
-    """An example of a finding, one path or several with ' = ' between, each with the name that the user knows it by."""
-    told = []
+def format_example(example: str, originals: dict) -> str:
+    """An example of a finding, with the original name behind each path.
+
+    example: one path, or several with " = " between them. originals: {name in the layout: original name}.
+    """
+    paths = []
     for path in example.split(" = "):
         original = originals.get(Path(path).name)
-        told.append(f"{path} (from {original})" if original else path)
-    return " = ".join(told)
+        paths.append(f"{path} (from {original})" if original else path)
+    return " = ".join(paths)
 
 
-def verdict(findings, differences: int, read: bool) -> str:
-    """The last word on a set. differences: how many were named above; read: every picture was looked at."""
+def format_summary(findings: list, differences: int, read: bool) -> str:
+    """The last line about a data set.
+
+    differences: from the published set. read: whether every image was read.
+    """
     errors = sum(finding.error for finding in findings)
-    said = [count_noun(errors, "error", "errors") if errors else "no errors"]
-    if len(findings) > errors:
-        said.append(count_noun(len(findings) - errors, "note", "notes"))
-    words = (", ".join(said) if findings else "no damage found") + ("" if read else " by the names alone")
+    notes = len(findings) - errors
+    if not findings:
+        summary = "no damage found"
+    else:
+        summary = count_noun(errors, "error", "errors") if errors else "no errors"
+        if notes:
+            summary += ", " + count_noun(notes, "note", "notes")
+    if not read:
+        summary += " in the file names (images not read)"
     if differences:
-        named = count_noun(differences, "difference", "differences")
-        words += f"; but it is not the set that was published ({named} above)"
-    return words
+        listed = count_noun(differences, "difference", "differences")
+        summary += f"; but it is not the published set ({listed} above)"
+    return summary
 
 
-def how_to_mend(data_dir: Path, about: dict) -> str:
-    """What to do with errors in a layout that was made from a folder; '' for any other."""
-    if not about.get("source") or about.get("pictures are") == UNPACKED:
+def format_remedy(data_dir: Path, prepared: dict) -> str:
+    """How to correct errors in a layout that was made from a folder; "" for any other layout."""
+    if not prepared.get("source") or prepared.get("placed_as") == UNPACKED:
         return ""
     return (
-        f"to mend it: repair or remove the pictures in {about['source']}, remove {data_dir}, "
-        "and run data/prepare.py again as before"
+        f"to correct it: repair or remove the images in {prepared['source']}, remove {data_dir}, "
+        "and run the same data/prepare.py command again"
     )
 
 
-def next_command(data_dir: Path, people: int) -> str:
-    """How to train on a set of so many people. With few of them, fewer than usual can be spared for validation."""
+def next_command(data_dir: Path, identities: int) -> str:
+    """The command that trains on a set of `identities`; with few of them, fewer are held out for validation."""
     command = f"bash train_id.sh --data_dir={shlex.quote(str(data_dir))}"
-    if people >= ENOUGH:
+    if identities >= ENOUGH_IDENTITIES:
         return command
-    if people < 4:  # training takes two, and validation two others
-        return (
-            f"{command} --val_identities=0\nnote: train_reid.sh takes 4 people or more to train on, here are {people}"
-        )
-    return f"{command} --val_identities={max(2, min(VAL_IDENTITIES, people // 3))}"
+    if identities < 4:  # train_reid.sh trains on two and holds two out
+        note = f"train_reid.sh needs 4 or more training identities, this set has {identities}"
+        return f"{command} --val_identities=0\nnote: {note}"
+    return f"{command} --val_identities={max(2, min(VAL_IDENTITIES, identities // 3))}"

@@ -189,7 +189,7 @@ def test_fetch_imagenet_finds_the_cache_of_keras(tmp_path, monkeypatch):
 
 
 def test_setup_refuses_unknown_parts():
-    assert "'weights' is no part of the set-up" in refusal(run("bash", "setup.sh", "weights"))
+    assert "unknown part 'weights'" in refusal(run("bash", "setup.sh", "weights"))
     assert "bash setup.sh python detector" in run("bash", "setup.sh", "--help").stdout
 
 
@@ -206,10 +206,10 @@ def test_setup_on_a_jetson_installs_nothing(tmp_path):
     environment = {"TEGRA_RELEASE": str(tmp_path / "release")}
     path = fake_python(tmp_path / "bin", f'exec {sys.executable} -S "$@"')  # -S: without site-packages
     done = run("bash", "setup.sh", "python", PATH=path, **environment)
-    assert "runs on the system's TensorFlow and OpenCV" in refusal(done)
-    assert "tensorflow is missing" in done.stdout and "never pip's, which has no GStreamer" in done.stdout
+    assert "uses the system's TensorFlow and OpenCV" in refusal(done)
+    assert "tensorflow is missing" in done.stdout and "not pip's, which has no GStreamer" in done.stdout
     done = run("bash", "setup.sh", "dev", PATH=path, **environment)
-    assert (done.returncode, done.stdout) == (0, "dev: left out on a Jetson\n")
+    assert (done.returncode, done.stdout) == (0, "dev: not installed on a Jetson\n")
 
 
 def test_setup_needs_a_python_that_tensorflow_has_packages_for(tmp_path):

@@ -1,14 +1,15 @@
-"""data/prepare.py on whole drawn copies of each published layout: what it makes, compares, leaves alone and refuses."""
+"""data/prepare.py on drawn copies of each published layout: what it makes, compares, keeps and refuses."""
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from data import layouts, prepare
+from data import layouts, prepare, report
 from tests.conftest import run
-from tests.drawn_layouts import SMALL, arrange, pictures, prepared
+from tests.drawn_layouts import SMALL, arrange, images, prepared
 from utils import dataset
 from utils.errors import InputError
 
@@ -20,10 +21,12 @@ pytestmark = pytest.mark.usefixtures("small_table")
 
 
 def test_published_counts(monkeypatch):
-    """The table against a second copy, typed from the sets' descriptions."""
+    """The table against a second copy, typed from the descriptions of the sets."""
     monkeypatch.undo()
-    images = {kind: [counts[split].images for split in ("train", "query", "test")] for kind, counts in all_counts()}
-    assert images == {
+    image_counts = {
+        kind: [counts[split].images for split in ("train", "query", "test")] for kind, counts in all_counts()
+    }
+    assert image_counts == {
         "market1501": [12936, 3368, 19732],
         "dukemtmc": [16522, 2228, 17661],
         "msmt17": [32621, 11659, 82161],
@@ -55,13 +58,13 @@ def all_counts():
     return layouts.PUBLISHED.items()
 
 
-def test_a_drawn_copy_differs_from_the_published_set_in_everything(drawn, tmp_path, capsys, monkeypatch):
+def test_prepare_counts_differ_from_the_published_set(drawn, tmp_path, capsys, monkeypatch):
     monkeypatch.undo()
     assert prepared(arrange("market1501", tmp_path / "source", drawn), tmp_path / "set") == 1
-    said = capsys.readouterr().out
-    assert "24 (not 12,936)" in said and "bounding_box_train: found 24 images, published 12,936" in said
-    assert said.count("difference: ") == 3 + 5 + 3 and "0 ok" in said
-    assert "\nno damage found; but it is not the set that was published (11 differences above)\n" in said
+    out = capsys.readouterr().out
+    assert "24 (not 12,936)" in out and "bounding_box_train: found 24 images, published 12,936" in out
+    assert out.count("difference: ") == 3 + 5 + 3 and "0 ok" in out
+    assert "\nno damage found; but it is not the published set (11 differences above)\n" in out
 
 
 # ---- sound copies ----
@@ -69,17 +72,15 @@ def test_a_drawn_copy_differs_from_the_published_set_in_everything(drawn, tmp_pa
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
-def test_a_whole_set_becomes_the_layout(kind, form, drawn, tmp_path, capsys):
+def test_prepare_makes_the_layout(kind, form, drawn, tmp_path, capsys):
     root = arrange(kind, tmp_path / "source", drawn)
     source = tmp_path / "source"
     if form != "folder":
         source = tmp_path / f"set.{form}"
         shutil.make_archive(str(tmp_path / "set"), {"zip": "zip", "tar.gz": "gztar"}[form], tmp_path / "source")
     assert prepared(source, tmp_path / "set") == 0, capsys.readouterr().out
-    said = capsys.readouterr().out
-    assert (
-        layouts.TITLES[kind] in said and "difference" not in said and "(not" not in said and "same number" not in said
-    )
+    out = capsys.readouterr().out
+    assert layouts.TITLES[kind] in out and "difference" not in out and "(not" not in out and "same number" not in out
     assert {path.name for path in (tmp_path / "set").iterdir()} == {
         "bounding_box_train",
         "bounding_box_test",
@@ -87,36 +88,31 @@ def test_a_whole_set_becomes_the_layout(kind, form, drawn, tmp_path, capsys):
         "prepared.json",
     }
     train, query, gallery = (dataset.open_split(tmp_path / "set", split) for split in ("train", "query", "test"))
-    content = {path.read_bytes() for path in pictures(root) if "gt_bbox" not in str(path)}
+    content = {path.read_bytes() for path in images(root) if "gt_bbox" not in str(path)}
     made = [Path(path).read_bytes() for data in (train, query, gallery) for path in data.paths]
     assert len(made) == len(set(made)) and set(made) == content
-    # Nobody is trained on who is tested on, whatever their numbers: told by the drawn picture itself.
+    # No person is in both training and test, whatever the numbers: the drawn image itself gives the person.
     drawn_as = {content: identity for (identity, _, _), content in drawn.items()}
-    trained = {drawn_as[Path(path).read_bytes()] for path in train.paths}
-    asked = {drawn_as[Path(path).read_bytes()] for path in query.paths}
-    assert (trained, asked) == ({0, 1, 2, 3}, {4, 5, 6, 7})
-    for data in (train, query, gallery):  # one drawn person, one identity, and the other way round
+    assert {drawn_as[Path(path).read_bytes()] for path in train.paths} == {0, 1, 2, 3}
+    assert {drawn_as[Path(path).read_bytes()] for path in query.paths} == {4, 5, 6, 7}
+    for data in (train, query, gallery):  # each drawn person is one identity, and each identity one drawn person
         known = [index for index in data.people()]
         pairs = {(int(data.identities[index]), drawn_as[Path(data.paths[index]).read_bytes()]) for index in known}
         assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
     assert prepared(source, tmp_path / "set") == 0
     assert "nothing to make" in capsys.readouterr().out
     if form == "folder":
-        assert len(pictures(root)) == sum(counts.images for counts in SMALL[kind].values()) + (kind == "market1501")
-    assert not list(tmp_path.glob(".*")), "something half-made is left"
+        assert len(images(root)) == sum(counts.images for counts in SMALL[kind].values()) + (kind == "market1501")
+    assert not list(tmp_path.glob(".*")), "something incomplete is left"
 
 
-def test_links_of_every_kind(drawn, tmp_path, capsys, monkeypatch):
+def test_prepare_links(drawn, tmp_path, capsys, monkeypatch):
     root = arrange("market1501", tmp_path / "source", drawn)
     original = next(iter(sorted((root / "query").iterdir())))
-    for link, said in (
-        ("auto", "hard links"),
-        ("hard", "hard links"),
-        ("symbolic", "symbolic links"),
-        ("copy", "copies"),
-    ):
+    links = {"auto": "hard links", "hard": "hard links", "symbolic": "symbolic links", "copy": "copies"}
+    for link, out in links.items():
         assert prepared(root, tmp_path / link, "--link", link) == 0
-        assert said in capsys.readouterr().out
+        assert out in capsys.readouterr().out
         made = tmp_path / link / "bounding_box_query" / original.name
         assert made.read_bytes() == original.read_bytes()
         assert made.is_symlink() == (link == "symbolic")
@@ -127,21 +123,21 @@ def test_links_of_every_kind(drawn, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(os, "link", another_disk)
     assert prepared(root, tmp_path / "far") == 0 and "symbolic links" in capsys.readouterr().out
-    with pytest.raises(InputError, match="--link hard doesn't work .*cross-device"):
+    with pytest.raises(InputError, match="--link hard does not work .*cross-device"):
         prepared(root, tmp_path / "hard_far", "--link", "hard")
     assert not (tmp_path / "hard_far").exists() and not list(tmp_path.glob(".*"))
 
 
-def test_a_set_that_has_the_layout_already_is_only_compared(drawn, tmp_path, capsys):
+def test_prepare_in_place_only_compares(drawn, tmp_path, capsys):
     root = arrange("market1501", tmp_path, drawn)
     before = sorted(tmp_path.rglob("*"))
     assert prepared(root, root) == 0
-    said = capsys.readouterr().out
-    assert "has the layout already" in said and "Market-1501, compared" in said
+    out = capsys.readouterr().out
+    assert "has the layout already" in out and "Market-1501, compared" in out
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_foreign_and_changed_outputs_are_refused(drawn, tmp_path):
+def test_prepare_refuses_foreign_and_changed_outputs(drawn, tmp_path):
     root = arrange("market1501", tmp_path / "source", drawn)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "holiday.jpg").write_bytes(b"precious")
@@ -166,7 +162,7 @@ def test_foreign_and_changed_outputs_are_refused(drawn, tmp_path):
         prepare.main(prepare.parse_args(["peopl"]))
 
 
-def test_several_sets_in_one_folder_and_halves_of_cuhk03(drawn, tmp_path, capsys, monkeypatch):
+def test_prepare_several_sets_and_halves_of_cuhk03(drawn, tmp_path, capsys, monkeypatch):
     arrange("cuhk03-detected", tmp_path / "source", drawn)
     assert prepared(tmp_path / "source", tmp_path / "detected") == 0
     monkeypatch.setitem(layouts.PUBLISHED, "cuhk03-labeled", SMALL["cuhk03-detected"])
@@ -177,16 +173,29 @@ def test_several_sets_in_one_folder_and_halves_of_cuhk03(drawn, tmp_path, capsys
         prepared(tmp_path / "source", tmp_path / "set")
 
 
-def test_interrupted_work_leaves_nothing(drawn, tmp_path, monkeypatch):
+def test_prepare_reads_the_keys_of_version_1(drawn, tmp_path, capsys):
+    root = arrange("market1501", tmp_path / "source", drawn)
+    prepared(root, tmp_path / "set")
+    path = tmp_path / "set" / report.PREPARED
+    note = json.loads(path.read_text())
+    old = {"kind found": note.pop("detected_kind"), "pictures are": note.pop("placed_as")}
+    path.write_text(json.dumps({**note, **old}))
+    capsys.readouterr()
+    assert prepared(root, tmp_path / "set") == 0
+    out = capsys.readouterr().out
+    assert "there is nothing to make" in out and "Market-1501, compared with the published counts" in out
+
+
+def test_prepare_interrupted_leaves_nothing(drawn, tmp_path, monkeypatch):
     arrange("market1501", tmp_path / "source", drawn)
     archive = shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "source")
-    original = prepare.place
+    original = prepare.place_images
 
-    def interrupt(plan, part, way):
-        original(plan, part, way)
+    def interrupt(*arguments):
+        original(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare, "place", interrupt)
+    monkeypatch.setattr(prepare, "place_images", interrupt)
     for source in (tmp_path / "source", archive):
         with pytest.raises(KeyboardInterrupt):
             prepared(source, tmp_path / "out")
@@ -196,7 +205,7 @@ def test_interrupted_work_leaves_nothing(drawn, tmp_path, monkeypatch):
 # ---- as a user runs it ----
 
 
-def test_help_needs_no_tensorflow(tmp_path):
+def test_prepare_help_needs_no_tensorflow(tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
     finished = run("data/prepare.py", "--help", PYTHONPATH=str(tmp_path))
     assert finished.returncode == 0 and "--single_camera" in finished.stdout

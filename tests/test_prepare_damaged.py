@@ -1,4 +1,4 @@
-"""data/prepare.py on damaged copies of each published layout: every damage is named, and what is no set is refused."""
+"""data/prepare.py on damaged copies of each published layout: it names every damage, and refuses what is not a set."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ def rewrite(path, old, new):
 
 
 def damages():
-    """(set, what is done to its root, what must be said)"""
+    """(set, damage to its root, text that must be printed)"""
     # fmt: off
     market = {
         "gone": (lambda r: first(r, "bounding_box_train").unlink(),
@@ -31,29 +31,29 @@ def damages():
         "distractor gone": (lambda r: first(r, "bounding_box_test", 1).unlink(),
                             "bounding_box_test: found 1 distractors, published 2"),
         "renamed": (lambda r: first(r, "query").rename(r / "query" / "holiday.jpg"),
-                    "left out: 1 name in .*query tells no identity, such as .*holiday.jpg"),
-        "empty": (lambda r: first(r, "query").write_bytes(b""), "error: 1 picture is empty"),
+                    "left out: 1 name in .*query gives no identity, such as .*holiday.jpg"),
+        "empty": (lambda r: first(r, "query").write_bytes(b""), "error: 1 image is empty"),
         "cut short": (lambda r: first(r, "query").write_bytes(first(r, "query").read_bytes()[:300]),
-                      "error: 1 picture can't be read: cut short"),
-        "text": (lambda r: first(r, "query").write_bytes(b"<html>404</html>"), "error: 1 picture can't be read"),
+                      "error: 1 image cannot be read .cut short"),
+        "text": (lambda r: first(r, "query").write_bytes(b"<html>404</html>"), "error: 1 image cannot be read"),
         "leak": (lambda r: shutil.copy(first(r, "bounding_box_train"), first(r, "bounding_box_test", 5)),
-                 "error: 1 picture is both in training and in test"),
+                 "error: 1 image is both in training and in test"),
         "two people": (lambda r: shutil.copy(first(r, "bounding_box_train"), first(r, "bounding_box_train", 20)),
-                       "error: 1 picture is there under two identities"),
+                       "error: 1 image is there under two identities"),
     }
     msmt17 = {
         "gone": (lambda r: first(r, "test/0001").unlink(),
-                 "list_query.txt: 1 picture is not in .*test, such as 0001/"),
+                 "list_query.txt: 1 image is not in .*test, such as 0001/"),
         "extra": (lambda r: put(r / "train" / "0009" / "0009_000_01_0303noon_0001_0.jpg", b"x"),
-                  "train: 1 picture is on no list and left out, such as .*0009_000_01"),
+                  "train: 1 image is on no list and left out, such as .*0009_000_01"),
         "other identity": (lambda r: rewrite(r / "list_gallery.txt", "_0.jpg 2", "_0.jpg 3"),
-                           "list_gallery.txt: 1 line is left out, giving another identity than .*0002/.* with 3"),
+                           "list_gallery.txt: 1 line is left out, with another identity than .*0002/.* with 3"),
         "odd line": (lambda r: rewrite(r / "list_val.txt", "0001/0001", "../../0001"),
-                     "list_val.txt: 1 line is no path and identity, and left out, such as line 2"),
+                     "list_val.txt: 1 line is left out, without a path and an identity, such as line 2"),
         "twice": (lambda r: (r / "list_val.txt").write_text(2 * (r / "list_val.txt").read_text()),
-                  "list_val.txt: 4 pictures are listed in list_val.txt already"),
+                  "list_val.txt: 4 images are already listed in list_val.txt"),
         "in query and gallery": (lambda r: (r / "list_query.txt").write_text((r / "list_gallery.txt").read_text()),
-                                 "list_query.txt: 12 pictures are listed in list_gallery.txt already"),
+                                 "list_query.txt: 12 images are already listed in list_gallery.txt"),
         "identity gone": (lambda r: (r / "list_query.txt").write_text(
             "".join(line for line in (r / "list_query.txt").open() if not line.startswith("0003"))),
             "bounding_box_query: found 3 identities, published 4"),
@@ -66,21 +66,21 @@ def damages():
         ("dukemtmc", {**others, "cut short": market["cut short"], "leak": market["leak"]}),
         ("cuhk03-detected", {**others, "cut short": market["cut short"], "two people": market["two people"]}),
     ):
-        for name, (damage, said) in kinds.items():
-            yield pytest.param(kind, damage, said, id=f"{kind}-{name.replace(' ', '_')}")
+        for name, (damage, text) in kinds.items():
+            yield pytest.param(kind, damage, text, id=f"{kind}-{name.replace(' ', '_')}")
 
 
-@pytest.mark.parametrize("kind, damage, said", damages())
-def test_every_damage_is_named(kind, damage, said, drawn, tmp_path, capsys):
+@pytest.mark.parametrize("kind, damage, text", damages())
+def test_prepare_names_every_damage(kind, damage, text, drawn, tmp_path, capsys):
     root = arrange(kind, tmp_path / "source", drawn)
     damage(root)
     assert prepared(tmp_path / "source", tmp_path / "set") == 1
     out = capsys.readouterr().out
-    assert re.search(said, out), out
-    assert "don't train before you know why" in out and (tmp_path / "set" / "bounding_box_train").is_dir()
+    assert re.search(text, out), out
+    assert "find the reason before you train on it" in out and (tmp_path / "set" / "bounding_box_train").is_dir()
 
 
-def test_what_cannot_be_prepared_is_refused(drawn, tmp_path):
+def test_prepare_refuses_what_is_not_a_set(drawn, tmp_path):
     root = arrange("market1501", tmp_path / "market", drawn)
     shutil.rmtree(root / "query")
     with pytest.raises(InputError, match="holds no bounding_box_query or query"):

@@ -127,4 +127,4 @@ def test_prepare_leaves_out_the_hidden_files_of_a_mac(small_table, drawn, tmp_pa
     shutil.rmtree(tmp_path / "source" / "__MACOSX")
     capsys.readouterr()
     assert prepared(tmp_path / "source", tmp_path / "folder") == 0
-    assert "3 files that are no pictures of the set were left out" in capsys.readouterr().out  # and Thumbs.db
+    assert "3 files that are not images were left out" in capsys.readouterr().out  # and Thumbs.db

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Moves checkpoints between TensorFlow versions, both ways: 2.12 (Keras 2, JetPack 5) <-> 2.21 and 2.17 (Keras 3, JetPack 6) <-> 2.21.
 #
-#   bash tests/versions.sh                makes one environment a version below .versions (about 1 GB each), then takes seconds
+#   bash tests/versions.sh                the first time makes one environment per version in .versions (about 1 GB each)
 #
-# Python 3.10 and 3.11 do for all three; a version that no Python here can run is left out, and that is said.
+# Python 3.10 or 3.11 can run all three. A version that no installed Python can run is skipped with a note.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# find_python LOWEST HIGHEST: an interpreter from 3.LOWEST to 3.HIGHEST, nothing if there is none.
+# find_python LOWEST HIGHEST: prints an interpreter from 3.LOWEST to 3.HIGHEST, nothing if there is none.
 find_python() {
   local candidate
   for candidate in python3 python3.11 python3.10 python3.12 python3.9; do
@@ -18,13 +18,13 @@ find_python() {
   done
 }
 
-# install VERSION LOWEST HIGHEST: the versions of Python that this TensorFlow has packages for.
+# install VERSION LOWEST HIGHEST: makes the environment; TensorFlow has packages for Python 3.LOWEST to 3.HIGHEST.
 install() {
   local version=$1 folder=.versions/$1 python
   [ -f "$folder/complete" ] && return
   python=$(find_python "$2" "$3")
   if [ -z "$python" ]; then
-    echo "TensorFlow $version left out: no Python from 3.$2 to 3.$3 here"
+    echo "note: TensorFlow $version is skipped: no Python from 3.$2 to 3.$3 is installed"
     return
   fi
   echo "installing TensorFlow $version into $folder ..."
@@ -46,4 +46,4 @@ for pair in "2.12.1 2.21.0" "2.21.0 2.12.1" "2.17.1 2.21.0" "2.21.0 2.17.1"; do
   ".versions/$writer/bin/python" -m tests.versions write "$work/$writer-$reader" 2>>"$work/log" || { cat "$work/log" >&2; exit 1; }
   ".versions/$reader/bin/python" -m tests.versions check "$work/$writer-$reader" 2>>"$work/log" || { cat "$work/log" >&2; exit 1; }
 done
-echo "checkpoints move between all that are there"
+echo "checkpoints move between all installed versions"

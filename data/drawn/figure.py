@@ -45,7 +45,8 @@ def skeleton(person, pose) -> dict:
         swing = np.sin(phase) * 0.42 * pose.stride * person.gait
         lift = max(0.0, np.cos(phase)) * 0.8 * pose.stride  # the knee bends while the leg moves forward
         hip = np.array([0.052 * sign * wide, person.legs, 0.0])
-        thigh, shin = person.legs * 0.47, person.legs * 0.46
+        thigh = person.legs * 0.47
+        shin = person.legs * 0.46
         knee = hip + thigh * np.array([0.02 * sign, -np.cos(swing + lift * 0.35), np.sin(swing + lift * 0.35)])
         ankle = knee + shin * np.array([0, -np.cos(swing - lift * 0.5), np.sin(swing - lift * 0.5)])
         toe = ankle + np.array([0.02 * sign, -0.02, 0.09])

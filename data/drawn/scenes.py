@@ -74,7 +74,8 @@ def surface(kind: str, colour, shape, rng) -> np.ndarray:
         rows = np.arange(height)[:, None] + y
         columns = np.arange(width)[None] + x
         if kind == "brick":
-            step_y, step_x = 5, 12
+            step_y = 5
+            step_x = 12
             columns = columns + (rows // step_y % 2) * 6
         else:
             step_y, step_x = rng.integers(6, 30, 2)

@@ -1,7 +1,7 @@
-"""A TensorFlow.js graph model of an SSD (model.json, weight shards), rebuilt as a SavedModel as of the detection zoo.
+"""Rebuilds a TensorFlow.js graph model of an SSD as a SavedModel with the signature of TensorFlow's detection zoo.
 
-The .js form holds the plain TensorFlow graph as JSON, and the weights of its Const nodes one after the other in the
-shards. It ends at the decoded boxes and the scores of every anchor: the suppression of overlapping boxes is added here.
+The model is a TensorFlow graph as JSON (model.json) and files ("shards") with the weights of its Const nodes, one after
+the other. The graph ends at the decoded boxes and scores of all anchors; non-maximum suppression is added here.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ SCORES = "Postprocessor/Slice"  # (B, A, 90), without the background class
 RESIZED = "Preprocessor/map/TensorArrayStack/TensorArrayGatherV3"  # (B, 300, 300, 3), resized one by one in a loop
 IMAGE = "image_tensor"
 RESIZED_SIZE = (300, 300)
-# as the zoo configures its SSDs, but for the score threshold: theirs, 1e-8, returns a hundred boxes of nothing
-IOU_THRESHOLD, SCORE_THRESHOLD, MAX_BOXES = 0.6, 0.01, 100
+# The zoo's settings, except for the score threshold: with theirs, 1e-8, there are always a hundred boxes.
+IOU_THRESHOLD = 0.6
+SCORE_THRESHOLD = 0.01
+MAX_BOXES = 100
 
 
 def rebuild(folder: Path, target: Path) -> None:
-    """Reads `folder`/model.json with its shards, writes the SavedModel `target`; InputError if it is not that SSD.
+    """Reads `folder`/model.json and its shards, and writes the SavedModel `target`; InputError if it is not that SSD.
 
     Signature: `input_tensor` uint8 (1, H, W, 3) RGB of any size -> float32 `detection_boxes` (1, 100, 4) as
     [ymin, xmin, ymax, xmax] in 0..1, `detection_scores` and `detection_classes` (1, 100), `num_detections` (1,);
@@ -37,11 +39,11 @@ def rebuild(folder: Path, target: Path) -> None:
         nodes = _bypass_resize_loop(model["modelTopology"]["node"])
         graph = _graph_def(tf, nodes, _read_weights(folder, model["weightsManifest"]))
     except (KeyError, ValueError, OSError) as error:
-        raise InputError(f"{folder}: not the TensorFlow.js graph of an SSD ({error})") from None
+        raise InputError(f"{folder} is not the TensorFlow.js graph of an SSD ({error}): fetch it again") from None
 
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8, name="input_tensor")])
     def detect(input_tensor):  # (1, H, W, 3) uint8 RGB
-        # corners as the graph's own ResizeBilinear has them, which is not how tf.image.resize does it today
+        # The graph was trained with this operation; tf.image.resize places the pixel centres differently.
         resized = tf.raw_ops.ResizeBilinear(images=tf.cast(input_tensor, tf.float32), size=RESIZED_SIZE)
         boxes, scores = tf.graph_util.import_graph_def(
             graph, input_map={f"{IMAGE}:0": resized}, return_elements=[f"{BOXES}:0", f"{SCORES}:0"], name=""
@@ -49,7 +51,7 @@ def rebuild(folder: Path, target: Path) -> None:
         boxes, scores, classes, count = tf.image.combined_non_max_suppression(
             boxes, scores, MAX_BOXES, MAX_BOXES, IOU_THRESHOLD, SCORE_THRESHOLD, clip_boxes=True
         )
-        # the suppression counts classes from 0, the zoo from 1: 0 is its background
+        # The suppression numbers classes from 0, the zoo from 1, where 0 is the background.
         return {
             "detection_boxes": boxes,
             "detection_scores": scores,
@@ -63,15 +65,16 @@ def rebuild(folder: Path, target: Path) -> None:
 
 
 def _bypass_resize_loop(nodes: list) -> list:
-    """The nodes that the outputs need, fed with resized float pictures.
+    """The nodes that the outputs need, with resized float32 images as input.
 
-    The graph resizes picture by picture in a loop of TensorFlow 1, which no optimiser looks into; it is cut off here.
+    The graph resizes images one by one in a loop of TensorFlow 1, which optimisers cannot improve; it is cut off here.
     """
     by_name = {node["name"]: dict(node) for node in nodes}
     for node in by_name.values():
         node["input"] = [IMAGE if name == RESIZED else name for name in node.get("input", [])]
     by_name[IMAGE]["attr"] = {"dtype": {"type": 1}}  # float32
-    needed, waiting = set(), [BOXES, SCORES]
+    needed = set()
+    waiting = [BOXES, SCORES]
     while waiting:
         name = waiting.pop()
         if name not in needed:
@@ -81,6 +84,7 @@ def _bypass_resize_loop(nodes: list) -> list:
 
 
 def _read_weights(folder: Path, manifest: list) -> dict:
+    """{name of a Const node: its array}; ValueError if the shards do not fit the manifest."""
     weights = {}
     for group in manifest:
         data = b"".join((folder / path).read_bytes() for path in group["paths"])
@@ -98,6 +102,7 @@ def _read_weights(folder: Path, manifest: list) -> dict:
 
 
 def _graph_def(tf, nodes: list, weights: dict):
+    """The GraphDef of nodes in JSON form, with the weights in its Const nodes."""
     graph = tf.compat.v1.GraphDef()
     for node in nodes:
         added = graph.node.add(name=node["name"], op=node["op"], input=node.get("input", []))
@@ -110,7 +115,7 @@ def _graph_def(tf, nodes: list, weights: dict):
 
 
 def _set_attribute(target, value: dict) -> None:
-    """Fills an AttrValue from its JSON form, where whole numbers are strings, and bytes base64 or lists of numbers."""
+    """Fills an AttrValue from its JSON form, where integers are strings, and bytes are base64 or lists of numbers."""
     [(kind, content)] = value.items()
     if kind == "s":
         target.s = _bytes(content)
