@@ -48,7 +48,7 @@ def test_keys_are_layer_and_weight_and_nothing_else(saved):
 def test_without_its_json_a_checkpoint_needs_the_image_size_and_nothing_else(saved, tmp_path):
     prefix, net = saved
     os.unlink(f"{prefix}.json")
-    with pytest.raises(InputError, match="reid_model-200.ckpt.json did not come along.*image_size"):
+    with pytest.raises(InputError, match="reid_model-200.ckpt.json beside the checkpoint: copy it too.*image_size"):
         checkpoint.load_embedding_net(prefix)
     loaded, args = checkpoint.load_embedding_net(prefix + ".index", image_size=SIZE)
     assert args == {"image_size": list(SIZE), "width": 0.125, "embedding_size": 32}
@@ -102,10 +102,10 @@ def test_untrained_means_random_weights_in_the_same_shape(saved):
 
 
 def test_missing_damaged_and_foreign_checkpoints_are_refused(saved, tmp_path):
-    with pytest.raises(InputError, match="there is no .*-300.ckpt: copy both of its files"):
+    with pytest.raises(InputError, match="there is no .*-300.ckpt: name a checkpoint that exists"):
         checkpoint.load_net(tmp_path / "reid_model-300.ckpt")
     tf.train.Checkpoint(v=tf.Variable(1.0)).write(str(tmp_path / "foreign.ckpt"))
-    with pytest.raises(InputError, match="not written by this project"):
+    with pytest.raises(InputError, match="not written by the training scripts of this project"):
         checkpoint.load_net(tmp_path / "foreign.ckpt")
     data = tmp_path / "reid_model-200.ckpt.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:1000])

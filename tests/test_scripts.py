@@ -268,7 +268,7 @@ def mistakes(tiny_set, trained, tmp_path):
     other_width = ("--width=0.25", f"--pretrained={models}/reid/m0/reid_model-9.ckpt")
     other_size = (f"--models_dir={models}", *SMALL, "--image_size=96x32", "--restore=True")
     # fmt: off
-    yield train_id, [*new, nowhere], "there is no folder nowhere/bounding_box_train.*set data_dir"
+    yield train_id, [*new, nowhere], "no folder nowhere/bounding_box_train.*set data_dir"
     yield train_id, [*new, bad["empty"]], "no .jpg or .png image in"
     yield train_id, [*new, bad["named"]], "holiday.jpg"
     yield train_id, [*new, bad["broken"]], f"{victim.name} cannot be decoded"
@@ -282,7 +282,7 @@ def mistakes(tiny_set, trained, tmp_path):
     yield train_reid, [models_dir, good, f"--id_model={tmp_path / 'empty'}"], "no checkpoint model.ckpt-<step> in"
     yield train_reid, [models_dir, good, id_model, "--val_identities=1"], "is too few.* --val_identities=2 to 6"
     yield test_reid, [f"--model={models}/reid/m7", good], "there is no .*m7: name one that exists, such as .*m0"
-    yield test_reid, [reid_model, nowhere], "there is no folder nowhere/bounding_box_query"
+    yield test_reid, [reid_model, nowhere], "no folder nowhere/bounding_box_query"
     yield test_reid, [reid_model, bad["one_camera"]], "no query has an image of its identity from another camera"
     yield test_reid, [reid_model, good, "--image_size=128x64"], "trained at 64x32"
     # fmt: on
