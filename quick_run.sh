@@ -10,29 +10,29 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-identities=700                            # people drawn to train on; 60 others are drawn to test on
+identities=700                            # identities drawn for training; 60 others are drawn for testing
 single_camera_share=0.65                  # share of those that a single camera sees
 image_size=96x48                          # pixels; the people of the footage are hardly larger
 width=0.25                                # a quarter of ResNet-50's filters
-val_identities=50                         # people that both trainings leave to validation
-pad_crop=5                                # pixels
+val_identities=50                         # identities that both trainings hold out for validation
+pad=5                                     # pixels of padding before a random crop
 
 id_steps=1000
 id_batch_size=64
 id_learning_rate=0.004
 id_warmup_steps=60
-id_erase=0.2                              # share of pictures partly erased: little, as training is short
+id_random_erasing=0.2                     # share of images partly erased; small, because the training is short
 
 reid_steps=700
-reid_batch_size=16                        # triplets a step
+reid_batch_size=16                        # triplets per step
 reid_k=28                                 # steps between two minings
-reid_num_images=1536                      # images that each mining searches
-reid_sample_num=20                        # hardest that the pair is drawn from
+reid_num_images=1536                      # images embedded in each mining
+reid_sample_num=20                        # number of hardest images to draw the pair from
 reid_margin=0.3
 reid_learning_rate=0.0004
 reid_warmup_steps=20
 reid_decay_start=450
-reid_erase=0
+reid_random_erasing=0
 
 data_dir=data/quick_run
 models_dir=models/quick_run
@@ -80,8 +80,8 @@ say_intended
   --save_every=200 \
   --learning_rate="$id_learning_rate" \
   --warmup_steps="$id_warmup_steps" \
-  --pad_crop="$pad_crop" \
-  --erase="$id_erase" \
+  --pad="$pad" \
+  --random_erasing="$id_random_erasing" \
   --seed="$seed"
 
 step "3/6 training the re-id model"
@@ -100,8 +100,8 @@ say_intended
   --learning_rate="$reid_learning_rate" \
   --warmup_steps="$reid_warmup_steps" \
   --decay_start="$reid_decay_start" \
-  --pad_crop="$pad_crop" \
-  --erase="$reid_erase" \
+  --pad="$pad" \
+  --random_erasing="$reid_random_erasing" \
   --seed="$seed"
 
 step "4/6 testing on people never trained on"

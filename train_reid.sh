@@ -2,30 +2,30 @@
 # Retrains an ID model with triplet loss and offline batch-hard mining.
 #
 #   bash train_reid.sh                    with the values below; set id_model first
-#   bash train_reid.sh --margin=0.3       any option after the name overrides them; --help lists all of them
+#   bash train_reid.sh --margin=0.3       options after the name override them; --help lists all options
 #
-# Result: models/reid/m<N>/reid_model-<step>.ckpt. Watch it with: cd models; tensorboard --logdir=.
-# The values are meant for Market-1501 on one GPU. How long that takes and how far it comes was not measured.
-# Image size, width and the people left to validation (val_identities) are those of the ID model.
+# Writes models/reid/m<N>/reid_model-<step>.ckpt. To watch it: cd models; tensorboard --logdir=.
+# The values are meant for Market-1501 on one GPU; the duration and the result there have not been measured.
+# Image size, width and the held-out identities (val_identities) are those of the ID model.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-restore=False                             # True goes on with models/reid/m$id; False starts the next free m<N>
-id=0                                      # number of the run to restore
-id_model=models/id/m0                     # the run (its suggested step), or a checkpoint: models/id/m1/model.ckpt-1500
-data_dir=data/Market-1501-v15.09.15       # holds bounding_box_train
+restore=False                             # True resumes models/reid/m$id; False starts a new run in the next free m<N>
+id=0                                      # number of the run to resume
+id_model=models/id/m0                     # a run (its suggested step) or a checkpoint: models/id/m1/model.ckpt-1500
+data_dir=data/Market-1501-v15.09.15       # folder that contains bounding_box_train
 margin=0.1                                # how much more similar the positive must be than the negative
-batch_size=24                             # triplets a step
-k=16                                      # batches between two minings
-num_images=5000                           # N, images that each mining searches
-sample_num=30                             # hardest positives and negatives that the pair is drawn from
-embedding_size=2048                       # numbers of an embedding
-num_steps=25000                           # steps in all
-learning_rate=0.0001                      # highest rate of Adam
-warmup_steps=500                          # steps until that rate is reached
+batch_size=24                             # triplets per step, three images each
+k=16                                      # steps between two minings
+num_images=5000                           # N, images embedded in each mining
+sample_num=30                             # number of hardest images from which positive and negative are drawn
+embedding_size=2048                       # length of an embedding
+num_steps=25000                           # steps in total
+learning_rate=0.0001                      # highest learning rate of Adam
+warmup_steps=500                          # steps in which it rises from 0
 decay_start=15000                         # step from which it falls along a cosine
 save_every=200                            # steps between two checkpoints
-keep=5                                    # newest checkpoints to keep
+keep=5                                    # number of newest checkpoints to keep
 
 python=.venv/bin/python
 [ -x "$python" ] || python=python3

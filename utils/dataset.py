@@ -41,7 +41,7 @@ class LabelledImages(NamedTuple):
     identities: np.ndarray
     cameras: np.ndarray
 
-    def select(self, chosen) -> LabelledImages:
+    def take(self, chosen) -> LabelledImages:
         """The images that `chosen` selects: (N,) bool, or (M,) int indices."""
         return LabelledImages(*(column[chosen] for column in self))
 

@@ -29,6 +29,6 @@ def split_identities(data_dir, val_identities: int, seed: int) -> IdentitySplit:
     dataset.check_images(data.paths)
     dataset_checks.check_quickly(train=data)
     people = data.people()
-    images = LabelledImages(np.array(data.paths), data.identities, data.cameras).select(people)
+    images = LabelledImages(np.array(data.paths), data.identities, data.cameras).take(people)
     held_out = dataset.hold_out_identities(images.identities, val_identities, seed)  # (N,) bool
-    return IdentitySplit(str(data.folder), images.select(~held_out), images.select(held_out), len(data) - len(people))
+    return IdentitySplit(str(data.folder), images.take(~held_out), images.take(held_out), len(data) - len(people))
