@@ -77,7 +77,7 @@ from utils import checkpoint
 from utils.boxes import iou
 from utils.checkpoint_paths import find_checkpoint
 from utils.deploy.detector import Detector
-from utils.deploy.reid_net import pixels
+from utils.deploy.reid_net import crop_person
 from utils.device import origin
 from utils.evaluation.embed import BATCH, compile_embed, embed_batches
 from utils.files import write_json
@@ -100,12 +100,6 @@ def detect(video, folder, min_score) -> list:
     return found
 
 
-def cut(frame, box) -> np.ndarray:
-    """The box's part of a frame (H, W, 3) BGR as RGB, the same pixels that the demo takes."""
-    rows, columns = pixels(box[0], box[2], frame.shape[0]), pixels(box[1], box[3], frame.shape[1])
-    return np.ascontiguousarray(frame[rows, columns, ::-1])
-
-
 def crowded(box, boxes, alone) -> bool:
     """True where another of the frame's boxes overlaps `box` by more than `alone`."""
     return int((iou(box[None], boxes) > alone).sum()) > 1  # it overlaps itself
@@ -118,7 +112,7 @@ def collect(video, wanted) -> tuple:
         of_frame.setdefault(frame, []).append((place, box))
     for number, picture in enumerate(frames(video)):
         for place, box in of_frame.get(number, ()):
-            crops[place] = cut(picture, box)
+            crops[place] = crop_person(picture, box)
     return crops, np.array([frame for frame, _, _ in wanted]), np.array([identity for _, identity, _ in wanted])
 
 

@@ -82,7 +82,7 @@ def test_every_option_of_a_launcher_is_one_of_its_script():
 def test_a_python_without_the_packages_is_told_which_one_has_them(words):
     sentence = refusal(run(sys.executable, "-S", *words))  # -S: the standard library alone
     assert re.fullmatch(
-        r"error: No module named '\w+': run bash setup.sh, and the scripts with .venv/bin/python.*", sentence
+        r"error: No module named '\w+': run bash setup.sh, and start the scripts with .venv/bin/python.*", sentence
     )
 
 

@@ -1,4 +1,4 @@
-"""A user's mistakes: one exception, and how a script ends with one sentence instead of a traceback."""
+"""One exception for a user's mistakes, and scripts that end with one sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import sys
 
 
 class InputError(Exception):
-    """A mistake of the user's: the message is one sentence that names the file or option and says what to do."""
+    """A user's mistake. The message is one sentence that names the file or option and the remedy."""
 
 
 def first_line(error, length: int = 200) -> str:
-    """The first line of an error, cut to what fits into a sentence; its type where it says nothing."""
+    """The first line of an error, cut to `length` characters; the name of its type if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:length]
 
 
 def run_main(main, args) -> None:
-    """Runs `main(args)`.
+    """Runs `main(args)`. An InputError becomes one line on stderr and exit code 2, Ctrl-C becomes exit code 130.
 
-    An InputError becomes one line on stderr and exit code 2, Ctrl-C between two steps exit code 130.
-    Either comes behind what was printed before: in a pipe stdout is buffered and stderr is not.
+    stdout is flushed first, because it is buffered in a pipe and stderr is not.
     """
     try:
         main(args)
@@ -36,7 +35,7 @@ def run_main(main, args) -> None:
 
 @contextlib.contextmanager
 def explained_imports():
-    """Around the imports of TensorFlow and OpenCV: what is known to go wrong there ends the script in a sentence."""
+    """Ends the script with one sentence if an import in the block fails for a known reason."""
     try:
         yield
     except ImportError as error:
@@ -45,11 +44,11 @@ def explained_imports():
 
 
 def import_advice(error: ImportError) -> str:
-    """The error in one line, with a remedy where it is one of the known ones."""
-    words = first_line(error)
-    library = re.match(r"(\S*libgomp\S*\.so\S*?):? cannot allocate memory in static TLS block", words)
+    """The error in one line with a remedy; raises the error itself if it is not a known one."""
+    line = first_line(error)
+    library = re.match(r"(\S*libgomp\S*\.so\S*?):? cannot allocate memory in static TLS block", line)
     if library:
-        return f"{words}: start it as LD_PRELOAD={library.group(1)} python3 ..."
+        return f"{line}: start it as LD_PRELOAD={library.group(1)} python3 ..."
     if getattr(error, "name", None) in ("cv2", "numpy", "tensorflow"):
-        return f"{words}: run bash setup.sh, and the scripts with .venv/bin/python (on a Jetson with python3)"
+        return f"{line}: run bash setup.sh, and start the scripts with .venv/bin/python (on a Jetson with python3)"
     raise error

@@ -74,18 +74,28 @@ class Embedder:
 def crop_people(frame: np.ndarray, boxes: np.ndarray, image_size) -> np.ndarray:
     """frame (H, W, 3) uint8 BGR, boxes (N, 4) [ymin, xmin, ymax, xmax] in 0..1 -> the people (N, h, w, 3) uint8 RGB.
 
-    image_size is (h, w). A box is clipped to the frame; one without a pixel inside the frame takes the nearest pixel.
+    image_size is (h, w); the rest as in crop_person.
     """
-    height, width = frame.shape[:2]
     crops = np.empty((len(boxes), *image_size, 3), np.uint8)
-    for index, (top, left, bottom, right) in enumerate(boxes):
-        person = frame[pixels(top, bottom, height), pixels(left, right, width)]
-        person = cv2.resize(person, (image_size[1], image_size[0]), interpolation=cv2.INTER_LINEAR)
-        crops[index] = cv2.cvtColor(person, cv2.COLOR_BGR2RGB)
+    for index, box in enumerate(boxes):
+        crops[index] = crop_person(frame, box, image_size)
     return crops
 
 
-def pixels(start: float, end: float, size: int) -> slice:
+def crop_person(frame: np.ndarray, box: np.ndarray, image_size=None) -> np.ndarray:
+    """frame (H, W, 3) uint8 BGR, box (4,) [ymin, xmin, ymax, xmax] in 0..1 -> the person (h, w, 3) uint8 RGB.
+
+    image_size: (h, w) to resize to; None keeps the pixels of the frame. A box is clipped to the frame; one without a
+    pixel inside the frame takes the nearest pixel.
+    """
+    top, left, bottom, right = box
+    person = frame[_pixels(top, bottom, frame.shape[0]), _pixels(left, right, frame.shape[1])]
+    if image_size is not None:
+        person = cv2.resize(person, (image_size[1], image_size[0]), interpolation=cv2.INTER_LINEAR)
+    return cv2.cvtColor(person, cv2.COLOR_BGR2RGB)
+
+
+def _pixels(start: float, end: float, size: int) -> slice:
     """An interval in 0..1 of `size` pixels -> all pixels that it touches, at least one."""
     first = min(max(int(np.floor(start * size)), 0), size - 1)
     return slice(first, min(max(int(np.ceil(end * size)), first + 1), size))

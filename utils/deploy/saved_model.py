@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from utils.device import device_name, gpu_name
 from utils.errors import InputError, first_line
+from utils.files import write_json
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -122,4 +123,4 @@ def describe_signature(signature) -> dict:
 
 def write_manifest(folder: Path, manifest: dict) -> None:
     """Writes manifest.json into the folder of a frozen model."""
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    write_json(Path(folder) / MANIFEST, manifest)

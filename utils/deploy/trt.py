@@ -41,7 +41,7 @@ SEGMENTS = {"reid": 3, "obj": 50}  # fewest operations per engine
 DENIED = {"reid": "", "obj": "CombinedNonMaxSuppression"}  # operations left to TensorFlow, separated by commas
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = make_parser(__doc__)
     # fmt: off
     add = parser.add_argument
@@ -53,7 +53,7 @@ def parse_args():
     add("--workspace", type=positive_int, default=WORKSPACE, help="MB that TensorRT may use while it builds and runs")
     add("--minimum_segment", type=positive_int, default=SEGMENTS["reid"], help="fewest operations for an engine")
     # fmt: on
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 class NotConverted(InputError):
@@ -213,8 +213,11 @@ def run_converter(converter, example, calibration, target: str) -> dict:
     return {"engines": len(built), "tensorflow_ops": left}
 
 
-def convert_here(args) -> dict:
-    """Converts in this process, which TensorRT may abort; returns what run_converter returns."""
+def convert_here(source: str, target: str, precision: str, inputs: str, workspace: int, minimum_segment: int) -> dict:
+    """Converts in this process, which TensorRT may abort; returns what run_converter returns.
+
+    The parameters are the options of this module.
+    """
     import numpy as np
     from tensorflow.compiler.tf2tensorrt import _pywrap_py_utils as tensorrt
     from tensorflow.python.compiler.tensorrt import trt_convert
@@ -224,15 +227,20 @@ def convert_here(args) -> dict:
     enable_memory_growth()
     major = tensorrt.get_loaded_tensorrt_version()[0]
     kind = trt_convert.TrtGraphConverterV2
-    settings = (args.precision, args.workspace, args.minimum_segment, major)
-    converter = kind(**converter_arguments(kind, trt_convert.TrtConversionParams, args.source, *settings))
-    with np.load(args.inputs) as inputs:
-        calibration = list(inputs["calibration"]) if args.precision == "INT8" else None
-        return run_converter(converter, inputs["example"], calibration, args.target)
+    params = trt_convert.TrtConversionParams
+    arguments = converter_arguments(kind, params, source, precision, workspace, minimum_segment, major)
+    with np.load(inputs) as arrays:
+        calibration = list(arrays["calibration"]) if precision == "INT8" else None
+        return run_converter(kind(**arguments), arrays["example"], calibration, target)
 
 
 def main(args) -> None:
-    answer = probe_here() if args.what == "probe" else convert_here(args)
+    if args.what == "probe":
+        answer = probe_here()
+    else:
+        answer = convert_here(
+            args.source, args.target, args.precision, args.inputs, args.workspace, args.minimum_segment
+        )
     print(ANSWER + json.dumps(answer), flush=True)
 
 

@@ -16,12 +16,12 @@ import tensorflow as tf
 from utils import checkpoint
 from utils.checkpoint_paths import find_checkpoint, newest_checkpoint
 from utils.dataset import image_batches
-from utils.deploy.reid_net import Embedder, crop_people
+from utils.deploy.reid_net import Embedder, crop_person
 from utils.deploy.saved_model import MANIFEST, read_manifest
 from utils.errors import InputError
 from utils.evaluation.embed import BATCH, compile_embed, embed_batches
 
-WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]])  # a box around the whole image
+WHOLE = np.array([0.0, 0.0, 1.0, 1.0])  # a box around the whole image
 
 
 class Model(NamedTuple):
@@ -143,4 +143,4 @@ def read_as_demo(path, image_size) -> np.ndarray:
     frame = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if frame is None:
         raise InputError(f"{path} cannot be decoded: copy it again or remove it")
-    return crop_people(frame, WHOLE, image_size)
+    return crop_person(frame, WHOLE, image_size)[np.newaxis]

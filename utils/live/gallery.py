@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from utils.deploy.reid_net import crop_people
+from utils.deploy.reid_net import crop_person
 from utils.errors import InputError
 from utils.files import IMAGE_SUFFIXES, write_whole
 from utils.live.identities import MAX_CROPS, clean_name
@@ -81,8 +81,8 @@ def enrol(folder, detector, embedder, identities) -> list:
         note = f"{len(skipped)} skipped: " + ", ".join(skipped)
         if not usable:
             raise InputError(f"{paths[0].parent} has no usable image, {note}; add others, or remove the folder")
-        crops = [crop_people(image, box[np.newaxis], embedder.image_size) for image, box in usable]
-        person = identities.add(embedder.embed(np.concatenate(crops)), name)
+        crops = [crop_person(image, box, embedder.image_size) for image, box in usable]
+        person = identities.add(embedder.embed(np.stack(crops)), name)
         for image, box in usable:
             person.keep_best_crop(cut(image, box))
         images = "image" if len(usable) == 1 else "images"
@@ -100,7 +100,7 @@ def cut(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
     width = (box[3] - box[1]) * frame.shape[1]
     scale = min(1.0, MAX_CROP_HEIGHT / max(height, 1))
     size = max(round(height * scale), 1), max(min(round(width * scale), MAX_CROP_HEIGHT), 1)
-    return crop_people(frame, box[np.newaxis], size)[0]
+    return crop_person(frame, box, size)
 
 
 # ---- saving ----------------------------------------------------------------------------------------------------------
