@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from utils import dataset
 from utils.errors import InputError
-from utils.metrics import DISTRACTOR, JUNK
+from utils.metrics import DISTRACTOR, JUNK, Protocol
 from utils.progress import Progress
 
 EXAMPLES = 5  # named with each finding
@@ -123,13 +123,12 @@ def testing_findings(query, gallery) -> list:
         findings.append(Finding(True, what, remedy, _pick(query.paths, strangers)))
     if strangers.all():
         return findings
-    seen_by = defaultdict(set)  # identity -> cameras of the gallery
-    for identity, camera in set(zip(gallery.identities.tolist(), gallery.cameras.tolist())):
-        seen_by[identity].add(camera)
+    protocol = Protocol(gallery.identities, gallery.cameras)
     absent, one_camera = np.zeros(len(query), bool), np.zeros(len(query), bool)
     for index, (identity, camera) in enumerate(zip(query.identities.tolist(), query.cameras.tolist())):
-        absent[index] = identity not in seen_by
-        one_camera[index] = identity in seen_by and not seen_by[identity] - {camera}
+        positives, _ = protocol.judge(identity, camera)
+        absent[index] = identity not in protocol.of_identity
+        one_camera[index] = not absent[index] and not len(positives)
     if (absent | one_camera)[~strangers].all():
         what = f"no query has an image of its identity from another camera: {query.folder} against {gallery.folder}"
         remedy = (
