@@ -146,10 +146,9 @@ def network_vectors(crops, prefix, size, untrained) -> tuple:
     """((N, E) of norm 1, what the network is called)."""
     tf.keras.utils.set_random_seed(0)
     net, args = checkpoint.load_net(prefix, size, untrained=untrained)
-    embed = compile_embed(net)
     images = scaled(crops, args["image_size"])  # (N, H, W, 3) uint8
     batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-    vectors = embed_batches(lambda batch: embed(batch).numpy(), batches, len(images))  # (N, E)
+    vectors = embed_batches(compile_embed(net), batches, len(images))  # (N, E)
     shape = f"width {args['width']:g}, {args['image_size'][0]}x{args['image_size'][1]}"
     return vectors, f"untrained network ({shape})" if untrained else str(prefix)
 

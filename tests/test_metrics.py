@@ -213,9 +213,8 @@ def test_score_queries_gives_the_figures_of_each_query():
             compared += 1
 
 
-def test_valid_gallery_case_by_hand():
-    positive, negative = metrics.valid_gallery(
-        np.array([3, 0]), np.array([1, 2]), np.array([3, 3, 2, 0, -1]), np.array([1, 2, 1, 2, 2])
-    )
-    assert positive.tolist() == [[False, True, False, False, False], [False] * 5]
-    assert negative.tolist() == [[False, False, True, True, False], [True, True, True, False, False]]
+def test_protocol_by_hand():
+    protocol = metrics.Protocol(np.array([3, 3, 2, 0, -1]), np.array([1, 2, 1, 2, 2]))
+    positive, negative = protocol.masks(np.array([3, 0, -1, 9]), np.array([1, 2, 1, 1]))
+    assert np.flatnonzero(positive).tolist() == [1]  # only the query of identity 3 has one, by camera 2
+    assert [np.flatnonzero(row).tolist() for row in negative] == [[2, 3], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3]]

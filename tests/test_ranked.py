@@ -119,7 +119,7 @@ def test_the_script_draws_the_worst_and_refuses_first_what_it_can_not_draw(tiny_
     for wrong, sentence in (
         ([f"--ranked={tmp_path}/new/worst.png"], "there is no such folder"),
         ([f"--ranked={tmp_path}/worst.jpg"], "use a name that ends with .png"),
-        ([f"--ranked={drawn}", "--ranked_queries=nobody.jpg"], "no query is called 'nobody.jpg'"),
+        ([f"--ranked={drawn}", "--ranked_queries=nobody.jpg"], "there is no query 'nobody.jpg'"),
     ):
         with pytest.raises(InputError, match=sentence):
             test_reid.main(test_reid.parse_args([*options, *wrong]))

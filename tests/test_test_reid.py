@@ -1,4 +1,4 @@
-"""test_reid.py on checkpoints and frozen models: the same queries, and what is deployed beside what was trained."""
+"""test_reid.py on checkpoints and frozen models: frozen models are measured beside the checkpoints they came from."""
 
 import functools
 import json
@@ -20,7 +20,7 @@ from utils.deploy.freeze import FreezeOptions, freeze_reid
 from utils.errors import InputError
 from utils.evaluation import models as models_module
 
-SIZE = (64, 32)  # of the networks; the pictures are larger, so that each path has to resize them
+SIZE = (64, 32)  # of the nets; the images are larger, so both ways of reading must resize them
 TRAINED = ROOT / "models" / "quick_run"
 KEYS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mAP_step", "mINP")
 
@@ -32,7 +32,7 @@ def people(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def models_open_once():
-    """A network takes seconds to build and trace: what was opened serves all tests here."""
+    """Each model is opened once for all tests, because building and tracing a net takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_reid, "open_model", functools.lru_cache(lambda path, *_: models_module.open_model(path)))
         yield
@@ -54,25 +54,25 @@ def measure(people, tmp_path, *options):
     return json.loads(output.read_text())
 
 
-# ---- pictures by the two ways ----
+# ---- the two ways of reading images ----
 
 
-def by_both_ways(paths, size):
-    """(N, H, W, 3) uint8 each: as a checkpoint gets to see the files, as a frozen model does."""
+def read_both_ways(paths, size):
+    """The files as a checkpoint reads them and as a frozen model does, (N, H, W, 3) uint8 each."""
     training = np.concatenate([batch.numpy() for batch in models_module.image_batches(paths, size, 8)])
     return training, np.concatenate([models_module.read_as_demo(path, size) for path in paths])
 
 
 def least_cosine(embed, some, others) -> float:
-    """Of the embeddings less their common mean: an untrained network's differ little, so little would show."""
+    """The smallest cosine after subtracting the mean, because the embeddings of an untrained net are very similar."""
     some, others = embed(some), embed(others)
     mean = some.mean(axis=0)
     some, others = ((each - mean) / np.linalg.norm(each - mean, axis=1, keepdims=True) for each in (some, others))
     return float(np.sum(some * others, axis=1).min())
 
 
-def pictures_of(people, size, folder):
-    """JPEGs of `size` (height, width) of the drawn people, with grain, where careless resizing would show."""
+def write_images(people, size, folder):
+    """Writes JPEGs of `size` (height, width) of the drawn people, with noise that reveals careless resizing."""
     paths = []
     for number, path in enumerate(sorted(Path(people, "bounding_box_train").iterdir())[:16]):
         grain = np.random.default_rng(number).normal(0, 10, (*size, 3))
@@ -83,57 +83,58 @@ def pictures_of(people, size, folder):
 
 
 @pytest.mark.parametrize("size", [(128, 64), (200, 90), (50, 27), (64, 32)])
-def test_the_demos_way_and_the_training_way_embed_a_picture_alike(size, people, models, tmp_path):
-    paths = pictures_of(people, size, tmp_path)
+def test_both_ways_of_reading_give_similar_embeddings(size, people, models, tmp_path):
+    paths = write_images(people, size, tmp_path)
     embed = test_reid.open_model(models[0]).embed
-    training, demo = by_both_ways(paths, SIZE)
+    training, demo = read_both_ways(paths, SIZE)
     assert np.abs(training.astype(int) - demo).max() <= 2
     assert least_cosine(embed, training, demo) > 0.999
-    # The measure is fine enough to tell: swapped colours, and a shift by one pixel, do not pass.
+    # The threshold is sharp: swapped colours, and a shift by one pixel, do not pass.
     assert least_cosine(embed, training, demo[..., ::-1]) < 0.999
     assert least_cosine(embed, training, np.roll(demo, 1, axis=2)) < 0.999
 
 
 @pytest.mark.skipif(not (TRAINED / "reid" / "m0").is_dir(), reason="quick_run.sh has not run here")
-def test_a_trained_network_embeds_alike_what_comes_by_the_two_ways(people, tmp_path):
+def test_both_ways_of_reading_give_similar_embeddings_of_a_trained_net(people, tmp_path):
     model = test_reid.open_model(find_checkpoint(TRAINED / "reid" / "m0"))
     for size in ((128, 64), (200, 90), (400, 180)):
-        training, demo = by_both_ways(pictures_of(people, size, tmp_path), model.about["image_size"])
+        training, demo = read_both_ways(write_images(people, size, tmp_path), model.about["image_size"])
         assert np.sum(model.embed(training) * model.embed(demo), axis=1).min() > 0.999, size
 
 
-def test_a_picture_with_a_note_of_how_the_camera_was_held_is_read_alike(people, tmp_path):
-    path = pictures_of(people, (64, 32), tmp_path)[0]
+def test_exif_orientation_is_ignored(people, tmp_path):
+    path = write_images(people, (64, 32), tmp_path)[0]
     content = Path(path).read_bytes()
-    tags = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # orientation 6: a quarter turn
+    # Orientation 6 is a rotation by 90 degrees.
+    tags = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     turned = tmp_path / "turned.jpg"
     turned.write_bytes(content[:2] + b"\xff\xe1" + (len(tags) + 2).to_bytes(2, "big") + tags + content[2:])
-    assert cv2.imread(str(turned)).shape == (32, 64, 3)  # OpenCV alone would turn it
-    training, demo = by_both_ways([str(turned)], SIZE)
+    assert cv2.imread(str(turned)).shape == (32, 64, 3)  # OpenCV rotates it by default
+    training, demo = read_both_ways([str(turned)], SIZE)
     assert np.array_equal(training, demo)
 
 
 # ---- figures ----
 
 
-def test_a_frozen_model_stands_beside_its_checkpoint(people, models, tmp_path, capsys):
+def test_frozen_model_beside_its_checkpoint(people, models, tmp_path, capsys):
     figures = measure(people, tmp_path, "--model", models[1])
     original, frozen = figures["models"]
     assert [original["model"], frozen["model"]] == [models[0], str(models[1])]
     assert [original["kind"], frozen["kind"]] == ["checkpoint", "frozen"]
-    assert original["rank1"] > 20  # there is something to lose
+    assert original["rank1"] > 20  # high enough to fall
     assert abs(original["rank1"] - frozen["rank1"]) < 0.1
     assert frozen["against"]["model"] == models[0] and frozen["against"]["cosine_min"] > 0.999
     assert frozen["against"]["mAP"] == pytest.approx(frozen["mAP"] - original["mAP"])
     printed = capsys.readouterr().out
-    assert "frozen, TensorFlow graph in FP32, 64x32 pixels, read and resized as in demo.py" in printed
+    assert "frozen, TensorFlow graph in FP32, 64x32 pixels, images read as in demo.py" in printed
     line = next(line for line in printed.splitlines() if "rank-1 " in line)
     assert line.split()[1:] == [f"{original['rank1']:.2f}", "%", f"{frozen['rank1']:.2f}", "%"]
-    assert "B less A: rank-1 +0.00" in printed
+    assert "B minus A: rank-1 +0.00" in printed
 
 
-def test_several_frozen_models_are_each_measured_against_the_original(people, models, tmp_path, capsys):
-    # Any other embedding in INT8's clothes: what a failed calibration would do.
+def test_several_frozen_models_are_compared_with_the_original(people, models, tmp_path, capsys):
+    # A different embedding that claims to be INT8, as after a failed calibration.
     matrix = tf.constant(np.random.default_rng(0).normal(size=(SIZE[0] * SIZE[1] * 3, 32)), tf.float32)
 
     def serve(images):
@@ -143,7 +144,7 @@ def test_several_frozen_models_are_each_measured_against_the_original(people, mo
     spoilt = tmp_path / "int8"
     write_model(spoilt, serve, tf.TensorSpec([4, *SIZE, 3], tf.uint8, name="images"))
     manifest = json.loads((models[1] / "manifest.json").read_text())
-    del manifest["small_batch"]  # the spoilt net has the main signature alone
+    del manifest["small_batch"]  # the spoilt model has only the main signature
     (spoilt / "manifest.json").write_text(json.dumps({**manifest, "precision": "INT8"}))
     figures = measure(people, tmp_path, "--model", models[1], Path(models[0]).parent, spoilt)["models"]
     assert [result["model"] for result in figures] == [models[0], str(models[1]), str(spoilt)]
@@ -151,37 +152,35 @@ def test_several_frozen_models_are_each_measured_against_the_original(people, mo
     assert figures[1]["against"]["cosine_min"] > 0.999 > figures[2]["against"]["cosine_min"]
     assert figures[2]["against"]["mAP"] == pytest.approx(figures[2]["mAP"] - figures[0]["mAP"])
     assert figures[2]["against"]["mAP"] != 0
-    assert "C less A: rank-1" in capsys.readouterr().out
+    assert "C minus A: rank-1" in capsys.readouterr().out
 
 
-def test_without_its_checkpoint_a_frozen_model_is_measured_alone_or_beside_its_plain_graph(
-    people, models, tmp_path, capsys
-):
+def test_frozen_model_without_its_checkpoint(people, models, tmp_path, capsys):
     lonely = tmp_path / "lonely"
     shutil.copytree(models[1], lonely)
     manifest = json.loads((lonely / "manifest.json").read_text())
-    manifest["source"]["checkpoint"] = "left/at/home"
+    manifest["source"]["checkpoint"] = "not/copied"
     (lonely / "manifest.json").write_text(json.dumps(manifest))
     alone = measure(people, tmp_path, "--model", lonely)
     assert alone["model"] == str(lonely) and alone["kind"] == "frozen" and "models" not in alone
-    assert "what it was frozen from is not here" in capsys.readouterr().out
+    assert "its original is not there to compare with" in capsys.readouterr().out
     shutil.copytree(models[1], lonely / "plain")
     assert models_module.find_models([lonely]) == [str(lonely / "plain"), str(lonely)]
 
 
-def test_one_model_keeps_the_flat_form_and_shows_camera_pairs(people, models, tmp_path, capsys):
+def test_json_of_one_model_is_flat_and_has_camera_pairs(people, models, tmp_path, capsys):
     figures = measure(people, tmp_path, "--model", models[0], "--camera_pairs")
     assert figures["model"] == models[0] and figures["data_dir"] == people and set(KEYS) < set(figures)
     pairs = {(pair["query_camera"], pair["gallery_camera"]): pair for pair in figures["camera_pairs"]}
     assert set(pairs) == {(1, 2), (2, 1)}
-    # With two cameras the pair's gallery lacks only what the first camera took.
+    # With two cameras, every query has a positive in the other one.
     assert all(pair["queries"] == 6 for pair in pairs.values())
     printed = capsys.readouterr().out.splitlines()
     row = next(line for line in printed if line.startswith("  camera 1 "))
     assert row.split() == ["camera", "1", "-", f"{pairs[1, 2]['rank1']:.1f}", "(6)"]
 
 
-def test_rerank_adds_a_column_and_leaves_the_figures(people, models, tmp_path, capsys):
+def test_rerank_adds_a_column(people, models, tmp_path, capsys):
     plain = measure(people, tmp_path, "--model", models[0])
     both = measure(people, tmp_path, "--model", models[0], "--rerank", "--k1=5", "--k2=2", "--rerank_weight=0.2")
     again = both.pop("rerank")
@@ -189,13 +188,13 @@ def test_rerank_adds_a_column_and_leaves_the_figures(people, models, tmp_path, c
     assert (again["k1"], again["k2"], again["weight"]) == (5, 2, 0.2)
     assert again["mAP"] != plain["mAP"] and again["queries"] == plain["queries"]
     own = measure(people, tmp_path, "--model", models[0], "--rerank", "--rerank_weight=1")
-    for key in KEYS:  # nothing but the embeddings' own distance is left
+    for key in KEYS:  # weight 1 is the original distance
         assert own["rerank"][key] == pytest.approx(plain[key])
     line = next(line for line in capsys.readouterr().out.splitlines() if "re-ranked" in line)
     assert line.split() == ["re-ranked"]
 
 
-def test_flip_is_the_mean_of_a_picture_and_its_mirror_image(people, models):
+def test_tta_flip_is_the_mean_of_an_image_and_its_mirror_image(people, models):
     paths = sorted(str(path) for path in Path(people, "query").parent.glob("bounding_box_query/*"))
     for path in models:
         model = test_reid.open_model(path)
@@ -205,7 +204,7 @@ def test_flip_is_the_mean_of_a_picture_and_its_mirror_image(people, models):
         assert model.embed_paths(paths, flip=True) == pytest.approx(expected, abs=1e-4)
 
 
-def test_figures_agree_with_embeddings_made_another_way(people, models, tmp_path):
+def test_figures_agree_with_embeddings_computed_by_keras_and_opencv(people, models, tmp_path):
     net, _ = checkpoint.load_net(models[0])
     sets = []
     for folder in ("bounding_box_query", "bounding_box_test"):
@@ -220,7 +219,7 @@ def test_figures_agree_with_embeddings_made_another_way(people, models, tmp_path
 
 
 @pytest.mark.skipif(not (TRAINED / "frozen" / "reid").is_dir(), reason="quick_run.sh has not run here")
-def test_what_quick_run_froze_is_as_accurate_as_what_it_trained(tmp_path):
+def test_frozen_model_of_quick_run_is_as_accurate_as_the_trained_one(tmp_path):
     figures = measure(
         ROOT / "data" / "quick_run", tmp_path, "--model", TRAINED / "reid" / "m0", TRAINED / "frozen/reid"
     )
@@ -231,12 +230,14 @@ def test_what_quick_run_froze_is_as_accurate_as_what_it_trained(tmp_path):
 # ---- mistakes ----
 
 
-def test_mistakes_get_one_sentence(people, models, tmp_path):
+def test_user_mistakes(people, models, tmp_path):
     with pytest.raises(InputError, match="--untrained is for checkpoints.*name a checkpoint"):
         models_module.open_model(models[1], untrained=True)
     with pytest.raises(InputError, match="there is no models/reid/none: "):
         measure(people, tmp_path, "--model", models[1], "models/reid/none")
-    with pytest.raises(InputError, match="there is no .*frozen/gone: freeze a re-id net with python3 pipeline.py"):
+    with pytest.raises(
+        InputError, match="there is no frozen model .*frozen/gone: freeze a re-id model with python3 pipeline.py"
+    ):
         measure(people, tmp_path, "--model", tmp_path / "frozen" / "gone")
     detector = tmp_path / "obj"
     shutil.copytree(models[1], detector)
@@ -247,14 +248,14 @@ def test_mistakes_get_one_sentence(people, models, tmp_path):
     assert not (tmp_path / "figures.json").exists()
 
 
-def test_a_picture_that_opencv_cannot_read_is_named(people, models, tmp_path):
+def test_unreadable_image_is_named(people, models, tmp_path):
     broken = tmp_path / "0001_c1s1_000001_01.jpg"
-    broken.write_bytes(b"\xff\xd8\xff no picture \xff\xd9")  # passes for one from outside
+    broken.write_bytes(b"\xff\xd8\xff no picture \xff\xd9")  # has the markers of a JPEG
     with pytest.raises(InputError, match="0001_c1s1_000001_01.jpg cannot be decoded"):
         test_reid.open_model(models[1]).embed_paths([str(broken)])
 
 
-def test_a_model_that_returns_no_numbers_is_refused(people, models):
+def test_embeddings_that_are_not_numbers_are_refused(people, models):
     paths = [str(path) for path in Path(people, "bounding_box_query").iterdir()]
     model = test_reid.open_model(models[0])
     broken = model._replace(embed=lambda images: model.embed(images) * np.nan)

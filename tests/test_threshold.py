@@ -11,6 +11,8 @@ import pytest
 
 import demo
 import test_reid
+from tests import test_metrics
+from tests.conftest import unit
 from tests.fakes import write_checkpoint
 from tests.helpers import as_sets
 from utils import checkpoint, metrics
@@ -18,7 +20,6 @@ from utils.dataset import open_split
 from utils.deploy.freeze import FreezeOptions, freeze_reid
 from utils.errors import InputError
 from utils.evaluation import similarity_histogram, threshold
-from utils.evaluation.embed import pick_queries
 from utils.evaluation.models import Model
 from utils.metrics import LabelledSet
 from utils.resnet import build_id_net
@@ -71,6 +72,23 @@ def test_every_figure_agrees_with_a_walk_over_all_pairs(seed, monkeypatch):
     refused, passed = np.mean(same < here), np.mean(different >= here)
     assert abs(refused - passed) <= min(gaps) + 1e-9
     assert figures["eer"] == pytest.approx(50 * (refused + passed), abs=1e-9)
+
+
+def test_pair_histograms_follow_the_protocol_of_the_evaluation():
+    rng = np.random.default_rng(1)
+    matched = 0
+    for _ in range(200):
+        case = test_metrics.random_case(rng)
+        same, different = all_pairs(*case)
+        counted = threshold.pair_histograms(*as_sets(case))
+        assert [histogram.sum() for histogram in counted] == [len(same), len(different)], case
+        first_rank = metrics.score_queries(*as_sets(case)).first_rank
+        for number in range(len(case[0])):
+            alone = [column[number : number + 1] for column in case[:3]]
+            same, _ = threshold.pair_histograms(*as_sets((*alone, *case[3:])))
+            assert (same.sum() > 0) == np.isfinite(first_rank[number])
+            matched += same.sum() > 0
+    assert matched > 100
 
 
 def counts(**similarities):
@@ -253,19 +271,25 @@ def test_parse_args_refuses_an_unknown_operating_point(capsys):
     assert "'far2' is none of far1, far0.1, eer" in capsys.readouterr().err
 
 
-def test_training_threshold_takes_all_pairs_of_different_people_where_one_camera_saw_all():
+@pytest.mark.parametrize("num_cameras", [3, 1])
+def test_training_threshold_counts_all_pairs(num_cameras):
     rng = np.random.default_rng(4)
-    embeddings = rng.normal(size=(60, 5))
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    identities = np.arange(60) % 12
-    for cameras in (rng.integers(1, 4, 60), np.ones(60, int)):
-        images = LabelledSet(None, embeddings, identities + 1, cameras)
-        found = threshold.training_threshold(images)
-        queries, gallery = pick_queries(images)
-        _, different = all_pairs(*queries[1:], *gallery[1:])
-        assert np.mean(different >= found) <= 0.01 < np.mean(different >= found - FINE)
-        if (cameras == 1).all():
-            assert len(different) == 60 * 55  # every image is a query, and counts as its own camera
+    embeddings = unit(rng.normal(size=(60, 5)))
+    identities = np.arange(60) % 12 + 1
+    cameras = rng.integers(1, num_cameras + 1, 60)
+    found = threshold.training_threshold(LabelledSet(None, embeddings, identities, cameras))
+    different = np.array([
+        embeddings[one] @ embeddings[other]
+        for one in range(60)
+        for other in range(60)
+        if identities[one] != identities[other] and (num_cameras == 1 or cameras[one] != cameras[other])
+    ])  # fmt: skip
+    assert np.mean(different >= found) <= 0.01 < np.mean(different >= found - FINE)
+
+
+def test_training_threshold_of_a_single_pair():
+    images = LabelledSet(None, np.array([[1.0, 0.0], [0.6, 0.8]]), np.array([1, 2]), np.array([1, 1]))
+    assert threshold.training_threshold(images) == pytest.approx(0.6, abs=2 * FINE)
 
 
 def test_of_an_id_model_nothing_is_promised_to_pipeline(tiny_set, tmp_path, capsys):

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from utils import dataset
 from utils.errors import InputError
-from utils.metrics import DISTRACTOR, JUNK
+from utils.metrics import DISTRACTOR, JUNK, Protocol
 from utils.progress import Progress
 
 EXAMPLES = 5  # named with each finding
@@ -130,14 +130,13 @@ def testing_findings(query, gallery) -> list:
         findings.append(Finding(True, what, remedy, _pick(query.paths, junk_or_distractor)))
     if junk_or_distractor.all():
         return findings
-    gallery_cameras = defaultdict(set)  # identity -> cameras
-    for identity, camera in zip(gallery.identities.tolist(), gallery.cameras.tolist()):
-        gallery_cameras[identity].add(camera)
+    protocol = Protocol(gallery.identities, gallery.cameras)
     absent = np.zeros(len(query), bool)
     own_camera_only = np.zeros(len(query), bool)
     for index, (identity, camera) in enumerate(zip(query.identities.tolist(), query.cameras.tolist())):
-        absent[index] = identity not in gallery_cameras
-        own_camera_only[index] = not absent[index] and gallery_cameras[identity] == {camera}
+        positives, _ = protocol.judge(identity, camera)
+        absent[index] = identity not in protocol.of_identity
+        own_camera_only[index] = not absent[index] and not len(positives)
     unmatched = absent | own_camera_only
     if unmatched[~junk_or_distractor].all():
         what = f"no query has an image of its identity from another camera: {query.folder} against {gallery.folder}"

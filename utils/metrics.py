@@ -1,8 +1,8 @@
 """Rank-k and mean average precision after the Market-1501 protocol, in numpy and without sorting the gallery.
 
-The protocol (Zheng et al. 2015, "Scalable Person Re-identification: A Benchmark") is valid_gallery below. Each query is
-asked alone. A query without a match is counted as unmatched and left out of every figure. A negative that is exactly as
-similar as a positive ranks before it, so a net that gives every image the same embedding scores nothing.
+The protocol (Zheng et al. 2015, "Scalable Person Re-identification: A Benchmark") is the class Protocol below. Each
+query searches alone. A query without a match is counted as unmatched and left out of every figure. A negative that is
+exactly as similar as a positive ranks before it, so a net that gives every image the same embedding scores nothing.
 
 A query has few positives among thousands of images. The rank of a positive is the number of negatives that are at
 least as similar, which is counted instead of sorted. Similarities exist for one block of queries at a time.
@@ -21,6 +21,7 @@ DISTRACTOR = 0  # Market-1501: a box on the background or on an unlabelled perso
 RANKS = (1, 5, 10, 20)
 BLOCK = 256  # queries compared with the gallery at a time: 256 x 15,913 similarities of float32 are 16 MB
 COUNT_UP_TO = 64  # positives; counting the gallery once for each of them is then faster than sorting
+NO_INDICES = np.array([], np.int64)
 
 
 class LabelledSet(NamedTuple):
@@ -41,7 +42,7 @@ class LabelledSet(NamedTuple):
 
 
 class QueryScores(NamedTuple):
-    """One value per query, nan for a query without a match; percentages but for first_rank.
+    """One value per query, nan for a query without a match; percentages except first_rank.
 
     first_rank (Q,): the rank of the first positive, from 0. average_precision (Q,): Market-1501's own trapezoid.
     average_precision_step (Q,): the plain mean of precisions that most code bases print. inverse_penalty (Q,): the
@@ -56,18 +57,40 @@ class QueryScores(NamedTuple):
     camera_pairs: list
 
 
-def valid_gallery(query_identities, query_cameras, gallery_identities, gallery_cameras) -> tuple:
-    """The Market-1501 protocol: which gallery images are positives and which are negatives of each query.
+class Protocol:
+    """The Market-1501 protocol for one gallery: which images are positives, negatives or ignored for a query.
 
-    (B,), (B,), (G,), (G,) int -> positive (B, G) bool, negative (B, G) bool. All other images are ignored: junk, and
-    the query's own identity seen by the query's own camera. Distractors are negatives of every person; whether two of
-    them show one person is unknown, so they are ignored for each other.
+    Positives show the query's identity in another camera. Ignored are junk and the images of the query's identity in
+    the query's own camera. All others are negatives, including distractors. Whether two distractors show one person is
+    unknown, so they are ignored for each other.
     """
-    same_identity = query_identities[:, None] == gallery_identities[None, :]  # (B, G)
-    same_camera = query_cameras[:, None] == gallery_cameras[None, :]  # (B, G)
-    positive = same_identity & ~same_camera & (query_identities > DISTRACTOR)[:, None]
-    negative = ~same_identity & (gallery_identities != JUNK)[None, :]
-    return positive, negative
+
+    def __init__(self, identities, cameras):
+        """identities, cameras: (G,) int each, of the gallery."""
+        self.cameras = cameras
+        self.of_identity = group_indices(identities)
+        self.junk = self.of_identity.get(JUNK, NO_INDICES)
+
+    def judge(self, identity: int, camera: int) -> tuple:
+        """The gallery indices of a query's positives (P,) and of its ignored images (I,); the rest are negatives."""
+        same = self.of_identity.get(identity, NO_INDICES)
+        if identity == JUNK:
+            return NO_INDICES, self.junk
+        if identity == DISTRACTOR:
+            return NO_INDICES, np.concatenate([same, self.junk])
+        own_camera = self.cameras[same] == camera
+        return same[~own_camera], np.concatenate([same[own_camera], self.junk])
+
+    def masks(self, identities, cameras) -> tuple:
+        """identities and cameras of B queries, (B,) int each -> positive (B, G) bool, negative (B, G) bool."""
+        positive = np.zeros((len(identities), len(self.cameras)), bool)
+        negative = np.ones_like(positive)
+        for row, (identity, camera) in enumerate(zip(identities.tolist(), cameras.tolist())):
+            positives, ignored = self.judge(identity, camera)
+            positive[row, positives] = True
+            negative[row, positives] = False
+            negative[row, ignored] = False
+        return positive, negative
 
 
 def row_blocks(count: int):
@@ -120,27 +143,23 @@ def score_queries(queries: LabelledSet, gallery: LabelledSet, blocks=similarity_
     junk = gallery.identities == JUNK
     if junk.any():  # this copies the embeddings
         gallery = gallery.take(~junk)
-    scores = np.full((len(queries.embeddings), 4), np.nan)
+    protocol = Protocol(gallery.identities, gallery.cameras)
     pairs = CameraPairs(gallery.cameras)
+    scores = np.full((len(queries.embeddings), 4), np.nan)
+    labels = zip(queries.identities.tolist(), queries.cameras.tolist())
+    rows = (row for block in blocks(queries.embeddings, gallery.embeddings) for row in block)  # (G,) each
     progress = None
-    start = 0
-    for similarity in blocks(queries.embeddings, gallery.embeddings):  # (B, G)
-        # Only now: the rate would else include what `blocks` did before its first block.
+    for index, (row, (identity, camera)) in enumerate(zip(rows, labels)):
+        # The rate must not include the work that `blocks` does before its first block.
         progress = progress or Progress(desc and f"{desc}: ranked", len(scores), "queries")
-        rows = slice(start, start + len(similarity))
-        positive, negative = valid_gallery(
-            queries.identities[rows], queries.cameras[rows], gallery.identities, gallery.cameras
-        )  # (B, G) each
-        found = [row[chosen] for row, chosen in zip(similarity, positive)]  # (P,) each
-        similarity[~negative] = -np.inf  # only negatives are left to rank before a positive
-        for index in range(len(similarity)):
-            if len(found[index]):
-                ranks = positive_ranks(found[index], similarity[index])
-                scores[start + index] = score_query(ranks)
-                camera = int(queries.cameras[start + index])
-                pairs.add(camera, found[index], gallery.cameras[positive[index]], similarity[index])
-        start += len(similarity)
-        progress.add(len(similarity))
+        positives, ignored = protocol.judge(identity, camera)
+        if len(positives):
+            found = row[positives]  # (P,)
+            row[positives] = -np.inf  # only negatives are left to rank before a positive
+            row[ignored] = -np.inf
+            scores[index] = score_query(positive_ranks(found, row))
+            pairs.add(camera, found, gallery.cameras[positives], row)
+        progress.add()
     return QueryScores(scores[:, 0], *(100 * scores[:, 1:]).T, pairs.figures())
 
 
@@ -160,7 +179,7 @@ def positive_ranks(positive_similarity, negative_similarity) -> np.ndarray:
 
 
 def score_query(ranks) -> tuple:
-    """The figures of one query from the ranks (P,) of its positives, as shares from 0 to 1 but for the first.
+    """The figures of one query from the ranks (P,) of its positives, as shares from 0 to 1 except the first.
 
     (rank of the first positive, average precision by trapezoid, average precision by steps, inverse negative penalty)
     """

@@ -10,28 +10,33 @@ from utils.dataset import image_batches
 from utils.metrics import LabelledSet
 from utils.progress import Progress
 
-BATCH = 64
+BATCH = 64  # images embedded at a time
 
 
 def compile_embed(net):
-    """Compiles a net in inference mode: (B, H, W, 3) uint8 RGB -> (B, E) float32."""
+    """Compiles a net in inference mode to a function: (B, H, W, 3) uint8 RGB -> (B, E) float32 numpy array."""
     shape = (None, *net.input_shape[1:])
-    return tf.function(lambda images: net(images, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)])
+    graph = tf.function(lambda images: net(images, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)])
+
+    def embed(images):
+        return graph(images).numpy()
+
+    return embed
 
 
 def embed_paths(embed, paths, image_size, desc=None) -> np.ndarray:
-    """(N, E) float32, the embeddings of N files in their order.
+    """(N, E) float32, the embeddings of N image files in their order.
 
-    embed: as compile_embed returns it; desc: as in embed_batches.
+    embed: as compile_embed returns it; image_size: [H, W]; desc: as in embed_batches.
     """
-    batches = image_batches(paths, image_size, BATCH)
-    return embed_batches(lambda images: embed(images).numpy(), batches, len(paths), desc)
+    return embed_batches(embed, image_batches(paths, image_size, BATCH), len(paths), desc)
 
 
 def embed_batches(embed, batches, count: int, desc=None) -> np.ndarray:
-    """(N, E) float32, the embeddings of N = count images that come in batches of (B, H, W, 3) uint8 RGB.
+    """(N, E) float32, the embeddings of N = count images in their order.
 
-    desc: the name on the progress line, None for silence.
+    embed: (B, H, W, 3) uint8 RGB -> (B, E) float32; batches: yields its arguments. desc: the name on the progress line,
+    None for silence.
     """
     embeddings = []
     progress = Progress(desc and f"{desc}: embedded", count)
@@ -47,8 +52,8 @@ def pick_queries(images: LabelledSet) -> tuple:
     The queries are one image of each identity and camera, the gallery is the whole set. Where no identity was seen by
     two cameras, each image counts as its own camera.
     """
-    seen = np.unique(np.stack([images.identities, images.cameras]), axis=1)[0]
-    if len(seen) == len(np.unique(seen)):  # no identity was seen by two cameras
+    seen = np.unique(np.stack([images.identities, images.cameras]), axis=1)[0]  # each identity once per camera
+    if len(seen) == len(np.unique(seen)):
         images = images._replace(cameras=np.arange(len(images.cameras)))
     labels = np.stack([images.identities, images.cameras])  # (2, N)
     first = np.unique(labels, axis=1, return_index=True)[1]
@@ -56,5 +61,8 @@ def pick_queries(images: LabelledSet) -> tuple:
 
 
 def evaluate_single_set(images: LabelledSet) -> dict:
-    """The figures of metrics.evaluate for one labelled set, with the queries of pick_queries."""
+    """The figures of metrics.evaluate for one labelled set, with the queries of pick_queries.
+
+    ValueError if no identity has two images.
+    """
     return metrics.evaluate(*pick_queries(images))

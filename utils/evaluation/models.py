@@ -59,36 +59,43 @@ class Model(NamedTuple):
 
 
 def is_frozen(path) -> bool:
+    """True if the path is a folder with the manifest of a frozen model."""
     return (Path(path) / MANIFEST).is_file()
 
 
-def find_models(named) -> list:
-    """The paths of the models that a user names, and before each frozen one that of its original if that is at hand.
+def find_models(names) -> list:
+    """The paths of the models that a user names, each once; the original of a frozen model comes before it.
 
-    named: checkpoints, run folders (their suggested step), folders of frozen re-id nets, or 'newest'.
+    names: checkpoints, run folders (their suggested step), folders of frozen re-id models, or 'newest'.
+    InputError for a name that is none of these.
     """
     found = {}
-    for name in named:
+    for name in names:
         if is_frozen(name):
             paths = [find_original(name), str(name)]
+        elif name == "newest":
+            paths = [newest_checkpoint()]
         else:
-            paths = [newest_checkpoint() if name == "newest" else find_trained(name)]
+            paths = [find_trained(name)]
         for path in filter(None, paths):
-            found.setdefault(Path(path).resolve(), path)  # each but once, however it was named
+            found.setdefault(Path(path).resolve(), path)
     return list(found.values())
 
 
 def find_trained(name) -> str:
-    """As find_checkpoint; where a frozen model was meant that is not there, says how to make one."""
-    if "frozen" in Path(name).parts and not Path(name).exists():  # as pipeline.py calls its folder
-        raise InputError(f"there is no {name}: freeze a re-id net with python3 pipeline.py first, or name a checkpoint")
+    """The checkpoint that `name` stands for, as find_checkpoint; InputError also for a missing frozen model."""
+    if "frozen" in Path(name).parts and not Path(name).exists():
+        raise InputError(
+            f"there is no frozen model {name}: freeze a re-id model with python3 pipeline.py first, or name a "
+            "checkpoint"
+        )
     return find_checkpoint(name)
 
 
-def find_original(folder):
-    """The checkpoint that a frozen re-id net was made from, or the plain graph that TF-TRT's engines were built from.
+def find_original(folder) -> str | None:
+    """The model that a frozen re-id model was made from, None if it is not there.
 
-    None where neither is at hand.
+    That is a checkpoint, or the TensorFlow graph in <folder>/plain from which the engines of TF-TRT were built.
     """
     source = read_manifest(folder, "reid").get("source", {}).get("checkpoint")
     if source and Path(f"{source}.index").is_file():
@@ -98,10 +105,10 @@ def find_original(folder):
 
 
 def open_model(path, image_size=None, untrained=False) -> Model:
-    """A model that find_models found; InputError if it cannot be used here.
+    """Opens a model that find_models found.
 
-    image_size: [H, W], only for a checkpoint that came without its .json. untrained: random weights in the shape of the
-    checkpoint instead.
+    image_size: [H, W], only for a checkpoint that was copied without its .json. untrained: use random weights in the
+    shape of the checkpoint. InputError if the model cannot be used on this machine, or is frozen and `untrained`.
     """
     if not is_frozen(path):
         return open_checkpoint(path, image_size, untrained)
@@ -111,20 +118,21 @@ def open_model(path, image_size=None, untrained=False) -> Model:
 
 
 def open_checkpoint(prefix, image_size, untrained) -> Model:
+    """A checkpoint as a Model; arguments as in open_model."""
     tf.keras.utils.set_random_seed(0)
     net, args = checkpoint.load_net(prefix, image_size, untrained)
     size = args["image_size"]
-    embed = compile_embed(net)
 
     def read(paths):
         return (images.numpy() for images in image_batches(paths, size, BATCH))
 
     name = f"random weights in the shape of {prefix}" if untrained else prefix
     about = {"kind": "checkpoint", "engine": "tensorflow", "precision": "FP32", "image_size": list(size)}
-    return Model(name, about, None, lambda images: embed(images).numpy(), read, "embedding_size" in args)
+    return Model(name, about, None, compile_embed(net), read, "embedding_size" in args)
 
 
 def open_frozen(folder) -> Model:
+    """A frozen re-id model as a Model."""
     frozen = Embedder(folder)
 
     def read(paths):
@@ -132,8 +140,12 @@ def open_frozen(folder) -> Model:
             crops = (read_as_demo(path, frozen.image_size) for path in paths[start : start + BATCH])
             yield np.concatenate(list(crops))
 
-    about = {name: frozen.manifest[name] for name in ("engine", "precision")}
-    about = {"kind": "frozen", **about, "image_size": list(frozen.image_size)}
+    about = {
+        "kind": "frozen",
+        "engine": frozen.manifest["engine"],
+        "precision": frozen.manifest["precision"],
+        "image_size": list(frozen.image_size),
+    }
     return Model(str(folder), about, find_original(folder), frozen.embed, read)
 
 

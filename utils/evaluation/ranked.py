@@ -1,6 +1,6 @@
 """Ranked results as images: each query, and beside it the gallery images that the net finds most similar.
 
-Green is right, red is wrong, grey is ignored (see metrics.valid_gallery). Ignored images are shown at their place.
+Green is right, red is wrong, grey is ignored (see metrics.Protocol). Ignored images are shown at their place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from utils import image_grid
 from utils.errors import InputError
-from utils.metrics import LabelledSet, row_blocks, valid_gallery
+from utils.metrics import LabelledSet, Protocol, row_blocks
 
 PLACES = 10  # gallery images per row, without ignored ones
 IGNORED_SHOWN = 4  # at most this many ignored images per row, the most similar ones
@@ -81,11 +81,12 @@ def _find(name, paths) -> int:
 def rank(queries: LabelledSet, gallery: LabelledSet, chosen, precisions) -> list:
     """A Row for each chosen query. A gallery image that is the query's own file is left out."""
     chosen = np.asarray(chosen, np.int64)
+    protocol = Protocol(gallery.identities, gallery.cameras)
     rows = []
     for block in row_blocks(len(chosen)):
         some = queries.take(chosen[block])
         similarity = some.embeddings @ gallery.embeddings.T  # (B, G)
-        positive, negative = valid_gallery(some.identities, some.cameras, gallery.identities, gallery.cameras)
+        positive, negative = protocol.masks(some.identities, some.cameras)  # (B, G) each
         for row, query in enumerate(chosen[block]):
             others = gallery.paths != some.paths[row]  # (G,)
             answers = _answers(similarity[row], positive[row], negative[row], others)

@@ -11,7 +11,7 @@ import numpy as np
 from utils.checkpoint import describe_rate
 from utils.errors import InputError
 from utils.evaluation.embed import pick_queries
-from utils.metrics import JUNK, LabelledSet, row_blocks, valid_gallery
+from utils.metrics import JUNK, LabelledSet, Protocol, row_blocks
 
 BINS = 200_000  # of similarities from -1 to 1, so a threshold is exact to 0.00001
 RATES = {"far1": 0.01, "far0.1": 0.001}  # false-accept rates: the share of pairs of different people that pass
@@ -25,14 +25,13 @@ def pair_histograms(queries: LabelledSet, gallery: LabelledSet) -> tuple:
     A pair is a query and a gallery image from different cameras. Junk is left out on both sides.
     """
     queries = queries.take(queries.identities != JUNK)
+    protocol = Protocol(gallery.identities, gallery.cameras)
     same = np.zeros(BINS, np.int64)
     different = np.zeros(BINS, np.int64)
     for rows in row_blocks(len(queries.embeddings)):
         similarity = queries.embeddings[rows] @ gallery.embeddings.T  # (B, G)
         bins = np.clip((similarity + 1) * (BINS / 2), 0, BINS - 1).astype(np.int32)  # (B, G)
-        positive, negative = valid_gallery(
-            queries.identities[rows], queries.cameras[rows], gallery.identities, gallery.cameras
-        )  # (B, G) each
+        positive, negative = protocol.masks(queries.identities[rows], queries.cameras[rows])  # (B, G) each
         across = queries.cameras[rows, None] != gallery.cameras[None, :]  # (B, G)
         same += np.bincount(bins[positive], minlength=BINS)
         different += np.bincount(bins[negative & across], minlength=BINS)
@@ -48,8 +47,12 @@ def lowest_threshold(different, far: float) -> float:
 
 
 def training_threshold(images: LabelledSet) -> float:
-    """The threshold at 1 % false accepts on a labelled set without a query folder, however few its pairs are."""
-    _, different = pair_histograms(*pick_queries(images))
+    """The threshold at 1 % false accepts of all pairs in one labelled set, however few they are.
+
+    The set needs two identities. As in pick_queries, pairs within one camera count if no identity was seen by two.
+    """
+    _, images = pick_queries(images)
+    _, different = pair_histograms(images, images)
     return lowest_threshold(different, RATES["far1"])
 
 
