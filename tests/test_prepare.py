@@ -173,7 +173,7 @@ def test_prepare_several_sets_and_halves_of_cuhk03(drawn, tmp_path, capsys, monk
         prepared(tmp_path / "source", tmp_path / "set")
 
 
-def test_prepare_reads_the_keys_of_version_1(drawn, tmp_path, capsys):
+def test_prepare_reads_old_keys(drawn, tmp_path, capsys):
     root = arrange("market1501", tmp_path / "source", drawn)
     prepared(root, tmp_path / "set")
     path = tmp_path / "set" / report.PREPARED
