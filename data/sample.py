@@ -76,7 +76,6 @@ with explained_imports():
     import cv2
     import numpy as np
 
-    from data.drawn import draw_people  # noqa: F401 - also found under this module's name
     from data.drawn import people as drawing
     from utils.files import atomic_folder, write_json
     from utils.progress import Progress
