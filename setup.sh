@@ -71,6 +71,9 @@ make_venv() {
 check_jetson() {
     python3 - <<'END' || fail "on a Jetson this project uses the system's TensorFlow and OpenCV: install what is missing, then run setup.sh again"
 import os, sys
+if sys.version_info < (3, 8):
+    print("python: Python %d.%d is too old, this project needs 3.8: install JetPack 5 or 6" % sys.version_info[:2])
+    sys.exit(1)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from utils.device import describe_jetpack
 remedies = {

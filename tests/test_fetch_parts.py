@@ -212,6 +212,15 @@ def test_setup_on_a_jetson_installs_nothing(tmp_path):
     assert (done.returncode, done.stdout) == (0, "dev: not installed on a Jetson\n")
 
 
+def test_setup_on_a_jetson_with_an_old_python(tmp_path):
+    (tmp_path / "release").touch()
+    code = "import sys; sys.version_info = (3, 6, 9); exec(sys.stdin.read())"
+    path = fake_python(tmp_path / "bin", f"exec {sys.executable} -c '{code}'")
+    done = run("bash", "setup.sh", "python", PATH=path, TEGRA_RELEASE=str(tmp_path / "release"))
+    assert done.stdout == "python: Python 3.6 is too old, this project needs 3.8: install JetPack 5 or 6\n"
+    assert "uses the system's TensorFlow and OpenCV" in refusal(done)
+
+
 def test_setup_needs_a_python_that_tensorflow_has_packages_for(tmp_path):
     """In a copy without .venv, where each Python is too old or has no venv module."""
     shutil.copy(ROOT / "setup.sh", tmp_path)

@@ -52,6 +52,18 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     with atomic_folder(target) as folder:
         (folder / "new").touch()
     assert os.listdir(tmp_path) == ["frozen"] and os.listdir(target) == ["new"]
+    (tmp_path / "link").symlink_to("frozen")
+    with atomic_folder(tmp_path / "link") as folder:
+        (folder / "newer").touch()
+    assert (tmp_path / "link").is_symlink() and os.listdir(target) == ["newer"]
+    assert sorted(os.listdir(tmp_path)) == ["frozen", "link"]
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file/frozen cannot be written"), atomic_folder(tmp_path / "file" / "frozen"):
         pass
+
+
+def test_atomic_folder_refuses_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^\. is the current folder, which cannot be replaced"), atomic_folder("."):
+        pass
+    assert not os.listdir(tmp_path)

@@ -185,5 +185,4 @@ def test_drawn_people_are_not_told_apart_by_raw_pixels(tmp_path):
     queries = reduced(FOLDERS[2])
     assert len(queries) == args.test_identities * args.cameras_per_identity
     share = rank1(queries, reduced(FOLDERS[1]))
-    print(f"nearest neighbour on 8x-reduced pixels: {100 * share:.1f} % rank-1 of {len(queries)} queries")
     assert 0.02 < share < 0.35

@@ -79,6 +79,25 @@ def test_unpack_gives_back_what_was_packed(form, tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "some").rglob("*.*")) == ["1.jpg", "list.txt"]
 
 
+def test_unpack_a_tar_that_ends_with_a_zip(tmp_path):
+    make_zip(tmp_path / "inner.zip", "x.jpg")
+    with tarfile.open(tmp_path / "outer.tar", "w") as archive:
+        archive.add(tmp_path / "inner.zip", "inner.zip")
+    assert zipfile.is_zipfile(tmp_path / "outer.tar")
+    unpack(tmp_path / "outer.tar", tmp_path / "all")
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["inner.zip"]
+
+
+def test_unpack_refuses_a_zip_with_a_password(tmp_path):
+    archive = make_zip(tmp_path / "archive", "x.jpg")
+    content = bytearray(archive.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1  # the flag of an encrypted member
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match="archive cannot be unpacked .*password required.*: unpack it by hand"):
+        unpack(archive, tmp_path / "inner")
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_unpack_refuses_a_damaged_archive(form, drawn, tmp_path):
     root = arrange("market1501", tmp_path / "source", drawn)

@@ -59,10 +59,12 @@ class AtomicFile:
 def atomic_folder(target):
     """Gives a new empty folder beside `target`, which replaces `target` at the end of the block.
 
-    After an exception the new folder is removed and `target` stays as it was. An OSError becomes an InputError that
-    names the folder.
+    After an exception the new folder is removed and `target` stays as it was. A link to a folder stays a link. An
+    OSError becomes an InputError that names the folder.
     """
     target = Path(target)
+    if target.resolve() == Path.cwd():
+        raise InputError(f"{target} is the current folder, which cannot be replaced: name another one")
     with temporary_folder(target) as folder:
         yield folder
         try:
@@ -78,7 +80,7 @@ def temporary_folder(target):
     An OSError of the block becomes an InputError that names `target`.
     """
     target = Path(target)
-    folder = _temporary(target)
+    folder = _temporary(target.resolve())
     try:
         folder.mkdir(parents=True)
         yield folder
@@ -90,7 +92,7 @@ def temporary_folder(target):
 
 def replace_folder(folder, target) -> None:
     """Moves the complete `folder` to `target`. At no moment is there an incomplete `target`; OSError leaves the old."""
-    target = Path(target)
+    target = Path(target).resolve()
     old = target.with_name(f".old-{os.getpid()}-{target.name}")
     if target.exists():
         os.replace(target, old)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import lzma
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path, PureWindowsPath
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from utils.errors import InputError
 from utils.progress import Progress
@@ -21,12 +21,12 @@ DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOF
 
 
 class Member(NamedTuple):
-    """A file in an archive. regular: neither a link nor a device. entry: as zipfile or tarfile knows it."""
+    """A file in an archive. size: in bytes. regular: neither a link nor a device. open: gives its content as a file."""
 
     name: str
     size: int
     regular: bool
-    entry: object
+    open: Callable
 
 
 def unpack(archive: Path, folder: Path, wanted=None) -> int:
@@ -38,17 +38,21 @@ def unpack(archive: Path, folder: Path, wanted=None) -> int:
     """
     folder.mkdir()
     try:
-        with _open_archive(archive) as (members, open_member):
-            paths = {member: safe_path(archive, member) for member in members}
-            chosen = [member for member in members if not wanted or wanted(paths[member])]
-            total = sum(member.size for member in chosen)
+        # The first bytes decide: zipfile.is_zipfile also accepts a .tar whose last member is a .zip.
+        with open(archive, "rb") as head:
+            is_zip = head.read(4) == b"PK\x03\x04"
+        with zipfile.ZipFile(archive) if is_zip else tarfile.open(archive) as file:
+            members = _zip_members(file) if is_zip else _tar_members(file)
+            paths = [safe_path(archive, member) for member in members]
+            chosen = [(path, member) for path, member in zip(paths, members) if not wanted or wanted(path)]
+            total = sum(member.size for _, member in chosen)
             require_space(folder, total, archive)
             progress = Progress("unpacked", total / MEGABYTE, "MB")
-            for member in chosen:
-                target = folder.joinpath(*paths[member].parts)
+            for path, member in chosen:
+                target = folder.joinpath(*path.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with open_member(member.entry) as content, open(target, "wb") as file:
-                    shutil.copyfileobj(content, file)
+                with member.open() as content, open(target, "wb") as copy:
+                    shutil.copyfileobj(content, copy)
                 progress.add(member.size / MEGABYTE)
             return len(members) - len(chosen)
     except RuntimeError as error:  # a password, or a compression that Python does not know
@@ -59,26 +63,25 @@ def unpack(archive: Path, folder: Path, wanted=None) -> int:
         raise InputError(f"{archive} is damaged, cut short or no .zip or .tar ({error}): get it again") from None
 
 
-@contextlib.contextmanager
-def _open_archive(archive: Path):
-    """Gives (the members that are not folders, a function that opens an entry)."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as file:
-            files = [entry for entry in file.infolist() if not entry.is_dir()]
-            yield [Member(entry.filename, entry.file_size, _is_regular(entry), entry) for entry in files], file.open
-        return
-    with tarfile.open(archive) as file:
-        files = [entry for entry in file.getmembers() if not entry.isdir()]
-        # tarfile takes a damaged header for the end of the archive, but behind a real end there are only zeros.
-        rest = file.fileobj.read(MEGABYTE)
-        if rest.strip(b"\0") or file.fileobj.tell() < file.offset + tarfile.BLOCKSIZE:
-            raise tarfile.ReadError("it has no end")
-        yield [Member(entry.name, entry.size, entry.isreg(), entry) for entry in files], file.extractfile
+def _zip_members(file: zipfile.ZipFile) -> list:
+    """The Members of a .zip, without folders."""
+    members = []
+    for entry in file.infolist():
+        kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 if the archive was made without Unix permissions
+        if not entry.is_dir():
+            regular = kind in (0, stat.S_IFREG)
+            members.append(Member(entry.filename, entry.file_size, regular, partial(file.open, entry)))
+    return members
 
 
-def _is_regular(entry: zipfile.ZipInfo) -> bool:
-    """False for a link or a device; a program without Unix permissions writes 0."""
-    return stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG)
+def _tar_members(file: tarfile.TarFile) -> list:
+    """The Members of a .tar, without folders. ReadError if the archive has no end."""
+    entries = [entry for entry in file.getmembers() if not entry.isdir()]
+    # tarfile takes a damaged header for the end of the archive, but behind a real end there are only zeros.
+    rest = file.fileobj.read(MEGABYTE)
+    if rest.strip(b"\0") or file.fileobj.tell() < file.offset + tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it has no end")
+    return [Member(entry.name, entry.size, entry.isreg(), partial(file.extractfile, entry)) for entry in entries]
 
 
 def safe_path(archive: Path, member: Member) -> PureWindowsPath:
