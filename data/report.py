@@ -11,11 +11,8 @@ from utils.options import VAL_IDENTITIES
 
 PREPARED = "prepared.json"  # from what a layout was made, and how
 NAMES = "names.json"  # the numbers and file names of a custom data set, and what they were before
-OLD_KEYS = {
-    "kind found": "detected_kind",
-    "pictures are": "placed_as",
-    "pictures": "images",
-}  # in files of older versions
+# Keys in files of older versions, and their names today.
+OLD_KEYS = {"kind found": "detected_kind", "pictures are": "placed_as", "pictures": "images"}
 UNPACKED = "unpacked from the archive"
 ENOUGH_IDENTITIES = 3 * VAL_IDENTITIES  # for training, with the usual number held out
 
