@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tests.fakes import noise, picture, write_tf1_detector, write_tf2_detector
-from utils.deploy import saved_model, trt
+from utils.deploy import reid_net, saved_model, trt
 from utils.deploy.detector import Detector
 from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
 from utils.deploy.reid_net import Embedder
@@ -65,6 +65,30 @@ def test_embed_uses_the_small_batch_for_a_single_image(checkpoint, reid):
         runs.clear()
         assert len(embedder.embed(np.resize(images, (count, *SIZE, 3)))) == count
         assert [run for run in runs if run[1]] == calls
+
+
+@pytest.mark.parametrize(
+    "large, small, calls",
+    [
+        (4.0, 1.0, [("small_batch", 3)]),  # as on a CPU
+        (2.5, 1.0, [("serving_default", 3)]),
+        (1.0, 2.0, [("serving_default", 3)]),  # a busy machine; one image still takes the small batch
+    ],
+)
+def test_warm_up_times_the_signatures(checkpoint, reid, monkeypatch, large, small, calls):
+    embedder = Embedder(reid[0])
+    clock = iter([0.0, large, 10.0, 10.0 + small])
+    monkeypatch.setattr(reid_net.time, "perf_counter", lambda: next(clock))
+    embedder.warm_up()
+    runs = []
+    embed_by = embedder.embed_by
+    embedder.embed_by = lambda name, some: runs.append((name, len(some))) or embed_by(name, some)
+    images = noise(SIZE)[:3]
+    np.testing.assert_allclose(embedder.embed(images), checkpoint[1](images, training=False), atol=1e-5)
+    assert [run for run in runs if run[1]] == calls
+    runs.clear()
+    embedder.embed(images[:1])
+    assert [run for run in runs if run[1]] == [("small_batch", 1)]
 
 
 def test_embed_with_a_manifest_of_an_older_version(checkpoint, reid, tmp_path):
