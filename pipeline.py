@@ -69,6 +69,7 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
+import functools
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -194,12 +195,9 @@ def prepare_reid(args, reid: ReidSource) -> None:
     target = Path(args.output) / "reid"
     begun = time.monotonic()
     print(f"reid: freezing {reid.checkpoint} ...", flush=True)
-    calibration = None
+    calibration = None  # drawn people would give INT8 the wrong ranges
     if reid.people.real:
-
-        def calibration(size):
-            return reid.people.calibration(size, args.calibration_images)
-
+        calibration = functools.partial(reid.people.calibration, count=args.calibration_images)
     options = freeze_options(args, reid.people.source)
     manifest = freeze_reid(
         reid.checkpoint, target, reid.people.compared, options, args.batch, args.image_size, calibration

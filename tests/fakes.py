@@ -1,4 +1,4 @@
-"""Small models with the signatures of the real ones: detectors to which red is a person, and untrained re-id nets."""
+"""Small models with the signatures of the real ones: detectors that take red for a person, untrained re-id nets."""
 
 import json
 
@@ -8,40 +8,38 @@ import tensorflow as tf
 from utils.checkpoint import save_weights
 from utils.resnet import build_embedding_net
 
-STRIPS = 12  # the detectors look for one person in each of as many upright strips
-BOXES = 100  # and return as many boxes as the zoo's
+STRIPS = 12  # the detectors look for one person in each of this many vertical strips
+BOXES = 100  # returned per frame, as by the zoo's detectors
 
 
 def red_boxes(images):
     """(1, H, W, 3) uint8 RGB -> the zoo's outputs: a person (0.9) round the red of each strip, a car (0.8) over all."""
     image = tf.cast(images[0], tf.int32)
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    height = tf.shape(image)[0]
+    width = tf.shape(image)[1]
     red = (image[..., 0] > 180) & (image[..., 1] < 90) & (image[..., 2] < 90)  # (H, W)
-    boxes, scores = [tf.constant([0.0, 0.0, 1.0, 1.0])], [tf.constant(0.8)]
-    for strip in range(STRIPS):
-        left, right = strip * width // STRIPS, (strip + 1) * width // STRIPS
-        rows = tf.where(tf.reduce_any(red[:, left:right], axis=1))[:, 0]
-        columns = tf.where(tf.reduce_any(red[:, left:right], axis=0))[:, 0] + tf.cast(left, tf.int64)
-        found = tf.size(rows) > 0
-        edges = [(rows, tf.reduce_min, 0, height), (columns, tf.reduce_min, 0, width)]
-        edges += [(rows, tf.reduce_max, 1, height), (columns, tf.reduce_max, 1, width)]
-        box = [
-            tf.cast(reduce(some) + more, tf.float32) / tf.cast(size, tf.float32) for some, reduce, more, size in edges
-        ]
-        boxes.append(tf.where(found, tf.stack(box), tf.zeros(4)))
-        scores.append(tf.where(found, 0.9, 0.0))
-    empty = BOXES - len(boxes)
-    classes = [3.0] + [1.0] * STRIPS + [1.0] * empty
+    pixels = tf.cast(tf.where(red), tf.int32)  # (K, 2) row and column
+    strips = pixels[:, 1] * STRIPS // width  # (K,)
+    first = tf.math.unsorted_segment_min(pixels, strips, STRIPS)  # (STRIPS, 2)
+    last = tf.math.unsorted_segment_max(pixels, strips, STRIPS) + 1
+    found = tf.math.unsorted_segment_max(tf.ones_like(strips), strips, STRIPS) > 0  # (STRIPS,)
+    corners = tf.cast(tf.concat([first, last], axis=1), tf.float32)  # (STRIPS, 4) pixels
+    people = corners / tf.cast(tf.stack([height, width, height, width]), tf.float32)
+    people = tf.where(found[:, tf.newaxis], people, tf.zeros_like(people))
+    boxes = tf.concat([[[0.0, 0.0, 1.0, 1.0]], people], axis=0)
+    scores = tf.concat([[0.8], tf.where(found, 0.9, 0.0)], axis=0)
+    empty = BOXES - 1 - STRIPS
+    classes = [3.0] + [1.0] * (STRIPS + empty)
     return {
-        "detection_boxes": tf.pad(tf.stack(boxes), [[0, empty], [0, 0]])[tf.newaxis],
-        "detection_scores": tf.pad(tf.stack(scores), [[0, empty]])[tf.newaxis],
+        "detection_boxes": tf.pad(boxes, [[0, empty], [0, 0]])[tf.newaxis],
+        "detection_scores": tf.pad(scores, [[0, empty]])[tf.newaxis],
         "detection_classes": tf.constant([classes]),
         "num_detections": tf.constant([float(BOXES)]),
     }
 
 
 def write_tf1_detector(folder) -> None:
-    """As the TF1 zoo exports: `inputs` uint8 (N, H, W, 3), loops of TensorFlow 1, weights inside the graph."""
+    """As an export of the TF1 zoo: `inputs` uint8 (N, H, W, 3), loops of TensorFlow 1, weights inside the graph."""
     v1 = tf.compat.v1
     v1.disable_control_flow_v2()
     try:
@@ -63,7 +61,7 @@ def write_tf1_detector(folder) -> None:
 
 
 def write_tf2_detector(folder, scale=1.0) -> None:
-    """As the TF2 zoo exports: `input_tensor` uint8 (1, H, W, 3), loops of TensorFlow 2, weights in variables."""
+    """As an export of the TF2 zoo: `input_tensor` uint8 (1, H, W, 3), loops of TensorFlow 2, weights in variables."""
 
     class Module(tf.Module):
         def __init__(self):
@@ -88,7 +86,7 @@ def write_model(folder, function, *specs) -> None:
 
 
 def write_checkpoint(folder, size=(64, 32), embedding_size=32, seed=0):
-    """An untrained re-id checkpoint whose BatchNorms do something; returns (prefix, net)."""
+    """An untrained re-id checkpoint whose BatchNorms are not the identity; returns (prefix, net)."""
     tf.keras.utils.set_random_seed(seed)
     net = build_embedding_net(size, 0.25, embedding_size)
     rng = np.random.default_rng(seed)
@@ -105,7 +103,7 @@ def write_checkpoint(folder, size=(64, 32), embedding_size=32, seed=0):
 
 
 def noise(size) -> np.ndarray:
-    """(5, H, W, 3) uint8, what a re-id net is frozen with where it need not be people."""
+    """(5, H, W, 3) uint8 noise, to freeze a re-id net with where the images need not show people."""
     return np.random.default_rng(1).integers(0, 256, (5, *size, 3), dtype=np.uint8)
 
 

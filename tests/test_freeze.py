@@ -1,19 +1,17 @@
-"""Frozen models return what the unfrozen ones do, say so in their manifest, replace the old ones only when whole."""
+"""Frozen models return what the unfrozen ones do, describe themselves, and replace an old one only when complete."""
 
 import json
 import shutil
 
-import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tests.fakes import noise, picture, write_tf1_detector, write_tf2_detector
-from utils.deploy import saved_model, trt
+from utils.deploy import reid_net, saved_model, trt
 from utils.deploy.detector import Detector
 from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
-from utils.deploy.parity import PersonImages, compare_detections
 from utils.deploy.reid_net import Embedder
 from utils.device import device_name
 from utils.errors import InputError
@@ -35,7 +33,7 @@ def reid(checkpoint, tmp_path_factory):
     return folder, freeze_reid(checkpoint[0], folder, noise, batch=4, options=FreezeOptions(engine="tensorflow"))
 
 
-def test_frozen_reid_net_embeds_like_the_trained_one(checkpoint, reid):
+def test_embed_equals_the_trained_net(checkpoint, reid):
     images = np.random.default_rng(2).integers(0, 256, (11, *SIZE, 3), dtype=np.uint8)  # two full batches and a part
     embedder = Embedder(reid[0])
     embeddings = embedder.embed(images)
@@ -46,7 +44,7 @@ def test_frozen_reid_net_embeds_like_the_trained_one(checkpoint, reid):
         embedder.embed(images.astype(np.float32))
 
 
-def test_few_people_take_the_small_signature(checkpoint, reid):
+def test_embed_uses_the_small_batch_for_a_single_image(checkpoint, reid):
     embedder = Embedder(reid[0])
     assert embedder.batches == {"serving_default": 4, "small_batch": 1}
     images = noise(SIZE)
@@ -56,15 +54,44 @@ def test_few_people_take_the_small_signature(checkpoint, reid):
     runs = []
     embed_by = embedder.embed_by
     embedder.embed_by = lambda name, some: runs.append((name, len(some))) or embed_by(name, some)
-    expected = {0: [], 1: [("small_batch", 1)], 3: [("serving_default", 3)], 4: [("serving_default", 4)]}
-    expected[9] = [("serving_default", 8), ("small_batch", 1)]
+    expected = {
+        0: [],
+        1: [("small_batch", 1)],
+        3: [("serving_default", 3)],
+        4: [("serving_default", 4)],
+        9: [("serving_default", 8), ("small_batch", 1)],
+    }
     for count, calls in expected.items():
         runs.clear()
         assert len(embedder.embed(np.resize(images, (count, *SIZE, 3)))) == count
         assert [run for run in runs if run[1]] == calls
 
 
-def test_a_folder_frozen_by_version_1_still_embeds(checkpoint, reid, tmp_path):
+@pytest.mark.parametrize(
+    "large, small, calls",
+    [
+        (4.0, 1.0, [("small_batch", 3)]),  # as on a CPU
+        (2.5, 1.0, [("serving_default", 3)]),
+        (1.0, 2.0, [("serving_default", 3)]),  # a busy machine; one image still takes the small batch
+    ],
+)
+def test_warm_up_times_the_signatures(checkpoint, reid, monkeypatch, large, small, calls):
+    embedder = Embedder(reid[0])
+    clock = iter([0.0, large, 10.0, 10.0 + small])
+    monkeypatch.setattr(reid_net.time, "perf_counter", lambda: next(clock))
+    embedder.warm_up()
+    runs = []
+    embed_by = embedder.embed_by
+    embedder.embed_by = lambda name, some: runs.append((name, len(some))) or embed_by(name, some)
+    images = noise(SIZE)[:3]
+    np.testing.assert_allclose(embedder.embed(images), checkpoint[1](images, training=False), atol=1e-5)
+    assert [run for run in runs if run[1]] == calls
+    runs.clear()
+    embedder.embed(images[:1])
+    assert [run for run in runs if run[1]] == [("small_batch", 1)]
+
+
+def test_embed_with_a_manifest_of_an_older_version(checkpoint, reid, tmp_path):
     """Its manifest has other names for its second signature and for what was measured."""
     shutil.copytree(reid[0], tmp_path / "reid")
     old = {key: value for key, value in reid[1].items() if key != "small_batch"}
@@ -76,11 +103,6 @@ def test_a_folder_frozen_by_version_1_still_embeds(checkpoint, reid, tmp_path):
     np.testing.assert_allclose(embeddings, checkpoint[1](images, training=False).numpy(), atol=1e-5)
 
 
-def test_a_batch_of_one_has_no_second_signature(checkpoint, tmp_path):
-    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", noise, batch=1)
-    assert "small_batch" not in manifest and Embedder(tmp_path / "reid").embed(noise(SIZE)).shape == (5, 32)
-
-
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -90,14 +112,14 @@ def test_a_batch_of_one_has_no_second_signature(checkpoint, tmp_path):
         ({"small_batch": 2}, "has no signature 'small_batch' as its manifest.json describes"),
     ],
 )
-def test_manifests_that_do_not_fit(reid, tmp_path, change, words):
+def test_embedder_refuses_a_manifest_that_does_not_fit(reid, tmp_path, change, words):
     shutil.copytree(reid[0], tmp_path / "reid")
     saved_model.write_manifest(tmp_path / "reid", {**reid[1], **change})
     with pytest.raises(InputError, match=f"{words}.*: run python3 pipeline.py here"):
         Embedder(tmp_path / "reid")
 
 
-def test_the_manifest_says_what_was_built(checkpoint, reid):
+def test_freeze_reid_writes_what_was_built_into_the_manifest(checkpoint, reid):
     folder, manifest = reid
     assert manifest == json.loads((folder / "manifest.json").read_text())
     assert manifest["inputs"] == {"images": {"shape": [4, *SIZE, 3], "dtype": "uint8"}}
@@ -112,7 +134,7 @@ def test_the_manifest_says_what_was_built(checkpoint, reid):
     assert manifest["small_batch"] == 1
 
 
-def test_frozen_graph_holds_neither_variables_nor_batchnorm(reid):
+def test_freeze_reid_folds_batchnorm_and_variables(reid):
     model = SavedModel.FromString((reid[0] / "saved_model.pb").read_bytes())
     functions = model.meta_graphs[0].graph_def.library.function
     operations = [node.op for function in functions for node in function.node_def]
@@ -120,16 +142,8 @@ def test_frozen_graph_holds_neither_variables_nor_batchnorm(reid):
     assert not [name for name in operations if "BatchNorm" in name or "ReadVariable" in name]
 
 
-def test_too_little_parity_replaces_nothing(checkpoint, reid):
-    folder, manifest = reid
-    with pytest.raises(InputError, match="smallest cosine .* is 1.0000, below 1.1; nothing was replaced"):
-        freeze_reid(checkpoint[0], folder, noise, batch=2, options=FreezeOptions(min_parity=1.1))
-    assert json.loads((folder / "manifest.json").read_text()) == manifest
-    assert [path.name for path in folder.parent.iterdir()] == ["reid"]  # no temporary folder stays
-
-
 @pytest.mark.parametrize("write, name", [(write_tf1_detector, "inputs"), (write_tf2_detector, "input_tensor")])
-def test_detectors_of_both_zoos(write, name, tmp_path):
+def test_freeze_detector_of_both_zoos(write, name, tmp_path):
     write(tmp_path / "zoo" / "saved_model")
     (tmp_path / "zoo" / "source.json").write_text('{"name": "a stand-in"}')
     manifest = freeze_detector(tmp_path / "zoo" / "saved_model", tmp_path / "obj", FRAMES)
@@ -142,53 +156,18 @@ def test_detectors_of_both_zoos(write, name, tmp_path):
     np.testing.assert_allclose(boxes, [[0.2, 62 / 240, 0.7, 78 / 240]], atol=1e-6)
 
 
-def test_detections_compared():
-    def detections(*rows):  # (box, score, class)
-        boxes, scores, classes = zip(*rows)
-        return np.array(boxes, np.float32), np.array(scores, np.float32), np.array(classes, np.float32)
-
-    left, moved, right = [0, 0, 1, 0.5], [0, 0.1, 1, 0.6], [0, 0.6, 1, 1]
-    wanted = [detections((left, 0.9, 1), (right, 0.8, 3), (right, 0.1, 1))]  # a person, a car, and hardly a person
-    found = [detections((right, 0.8, 1), (moved, 0.7, 1), (left, 0.9, 3))]
-    parity = compare_detections(wanted, found)
-    assert (parity["boxes"], parity["images"]) == (1, 1)
-    assert parity["min"] == parity["mean"] == pytest.approx(0.4 / 0.6)
-    assert parity["score_difference"] == pytest.approx(0.6)  # the lowest of three: 0.1 and 0.7
-    nobody = compare_detections([detections((left, 0.2, 1))], found)
-    assert nobody["min"] is None and nobody["boxes"] == 0
+def test_freeze_detector_with_too_little_parity_replaces_nothing(tmp_path):
+    write_tf2_detector(tmp_path / "zoo")
+    target = tmp_path / "frozen" / "obj"
+    manifest = freeze_detector(tmp_path / "zoo", target, FRAMES)
+    with pytest.raises(InputError, match="smallest overlap .* is 1.0000, below 1.1; nothing was replaced"):
+        freeze_detector(tmp_path / "zoo", target, FRAMES, FreezeOptions(min_parity=1.1))
+    assert json.loads((target / "manifest.json").read_text()) == manifest
+    assert [path.name for path in target.parent.iterdir()] == ["obj"]  # no temporary folder stays
 
 
-def test_place_that_cannot_be_written(checkpoint, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
-        freeze_reid(checkpoint[0], tmp_path / "file" / "reid", noise)
-
-
-def test_pictures_of_a_data_set(tiny_set, tmp_path):
-    """Of a data set the queries and the gallery, of another folder all of it; which ones is the seed's choice."""
-    people = PersonImages(tiny_set, seed=3)
-    compared, calibration = people.compared(SIZE), people.calibration(SIZE, 500)
-    assert people.real and compared.shape == (39, *SIZE, 3)  # 36 pictures of people and 3 of nobody
-    assert people.source == f"{tiny_set}/bounding_box_query and {tiny_set}/bounding_box_test, seed 3"
-    np.testing.assert_array_equal(compared, calibration)  # too few for others
-    np.testing.assert_array_equal(compared, PersonImages(tiny_set, seed=3).compared(SIZE))
-    assert (compared != PersonImages(tiny_set, seed=4).compared(SIZE)).any()
-    train = PersonImages(f"{tiny_set}/bounding_box_train", seed=0)
-    assert train.compared(SIZE).shape == (48, *SIZE, 3)
-    read = cv2.imread(f"{tiny_set}/bounding_box_query/0009_c1s1_000000_01.jpg")[..., ::-1]
-    assert np.abs(compared.astype(int) - read).reshape(39, -1).max(axis=1).min() <= 2
-    with pytest.raises(InputError, match="no folder .*gone"):
-        PersonImages(tmp_path / "gone")
-    with pytest.raises(InputError, match="no .jpg or .png image in"):
-        PersonImages(tmp_path)
-    assert not PersonImages(None).real and PersonImages(None).compared(SIZE).shape == (48, *SIZE, 3)
-
-
-def test_calibration_takes_other_pictures_than_the_comparison(tmp_path):
-    for number in range(60):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((8, 8, 3), number, np.uint8))
-    people = PersonImages(tmp_path)
-    both = people.compared((8, 8)), people.calibration((8, 8), 500)
-    compared, calibration = ({int(image[0, 0, 0]) for image in some} for some in both)
-    assert len(compared) == 48 and len(calibration) == 12 and not compared & calibration
-    assert len(people.calibration((8, 8), 5)) == 5
+def test_freeze_detector_to_a_place_that_cannot_be_written(tmp_path):
+    write_tf2_detector(tmp_path / "zoo")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file/obj cannot be written"):
+        freeze_detector(tmp_path / "zoo", tmp_path / "file" / "obj", FRAMES)

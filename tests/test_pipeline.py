@@ -1,4 +1,4 @@
-"""pipeline.py as a user runs it, on a stand-in detector and an untrained net."""
+"""pipeline.py with a fake detector and an untrained net."""
 
 import json
 import re
@@ -8,59 +8,78 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from tests.conftest import refusal, run
-from tests.fakes import write_checkpoint, write_tf1_detector
+from tests.fakes import noise, write_tf1_detector
 from utils.checkpoint import save_weights
 from utils.deploy import trt
+from utils.deploy.reid_net import Embedder
 from utils.device import device_name
 from utils.errors import InputError
 from utils.resnet import build_id_net
 
+NO_TENSORRT = {"version": None, "reason": "none in this test", "capability": None}
 
-def test_both_are_prepared(tmp_path, tiny_set):
+
+@pytest.fixture(autouse=True)
+def no_tensorrt(monkeypatch):
+    monkeypatch.setattr(trt, "probe", lambda: NO_TENSORRT)
+
+
+def pipeline_main(*words):
+    pipeline.main(pipeline.parse_args([str(word) for word in words]))
+
+
+def test_main_freezes_both(checkpoint, tmp_path, tiny_set, capsys):
     write_tf1_detector(tmp_path / "zoo")
-    checkpoint, _ = write_checkpoint(tmp_path / "m0")
-    command = ["pipeline.py", "obj", checkpoint, "--detector", tmp_path / "zoo", "--output", tmp_path / "frozen"]
-    done = run(*command, "--batch=3", "--images", tiny_set, "--precision=INT8")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"device: {device_name()}")
+    places = ("--detector", tmp_path / "zoo", "--output", tmp_path / "frozen")
+    pipeline_main("obj", checkpoint[0], *places, "--batch=1", "--images", tiny_set, "--precision=INT8")
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"device: {device_name()}")
     for kind in ("obj", "reid"):
         manifest = json.loads((tmp_path / "frozen" / kind / "manifest.json").read_text())
-        assert manifest["kind"] == kind
-        said = [line for line in done.stdout.splitlines() if line.startswith(f"{kind}: ")]
-        engine = {"tensorflow": "a frozen TensorFlow graph", "tf-trt": "TF-TRT"}[manifest["engine"]]
-        assert f"{kind}: {engine}, {manifest['precision']} ({manifest['reason']})" in said[1]  # which, and why
-        assert said[-1].startswith(f"{kind}: {tmp_path / 'frozen' / kind} is ready")
-    assert manifest["batch"] == 3 and manifest["parity"]["min"] > 0.9999 and manifest["parity"]["images"] == 39
+        assert (manifest["kind"], manifest["engine"], manifest["reason"]) == (kind, "tensorflow", "none in this test")
+        lines = [line for line in printed.splitlines() if line.startswith(f"{kind}: ")]
+        assert f"{kind}: a frozen TensorFlow graph, FP32 (none in this test)" in lines[1]
+        assert f"{kind}: --precision=INT8 needs TensorRT and was not applied: this is FP32" in lines
+        assert lines[-1].startswith(f"{kind}: {tmp_path / 'frozen' / kind} is ready")
     source = f"{tiny_set}/bounding_box_query and {tiny_set}/bounding_box_test, seed 0"
-    assert manifest["parity"]["images_from"] == source and f"39 images ({source})" in done.stdout
-    refused = f"{kind}: --precision=INT8 needs TensorRT and was not applied: this is FP32\n"
-    assert (refused in done.stdout) == (manifest["engine"] == "tensorflow")
-    assert f"min {manifest['parity']['min']:.6f}" in done.stdout
+    assert manifest["batch"] == 1 and "small_batch" not in manifest
+    assert Embedder(tmp_path / "frozen" / "reid").embed(noise((64, 32))).shape == (5, 32)
+    assert manifest["parity"]["min"] > 0.9999
+    assert (manifest["parity"]["images"], manifest["parity"]["images_from"]) == (39, source)
+    assert f"min {manifest['parity']['min']:.6f}, mean" in printed and f"39 images ({source})" in printed
 
 
-def test_find_people_prefers_the_training_set_where_it_is_there(tmp_path, tiny_set):
-    checkpoint, _ = write_checkpoint(tmp_path / "m0")
+def test_find_people_prefers_the_training_set_if_it_is_there(tmp_path, tiny_set):
+    checkpoint = str(tmp_path / "reid_model-1.ckpt")
     args = pipeline.parse_args([checkpoint])
-    settings = json.loads((tmp_path / "m0/args.json").read_text())
     for data_dir, source in ((tiny_set, f"{tiny_set}/bounding_box_query"), (str(tmp_path / "gone"), "drawn people")):
-        (tmp_path / "m0/args.json").write_text(json.dumps({**settings, "data_dir": data_dir}))
+        (tmp_path / "args.json").write_text(json.dumps({"data_dir": data_dir}))
         assert pipeline.find_people(args, checkpoint).source.startswith(source)
     args = pipeline.parse_args([checkpoint, "--images", f"{tiny_set}/bounding_box_train"])
     assert pipeline.find_people(args, checkpoint).source == f"{tiny_set}/bounding_box_train, seed 0"
 
 
-def test_what_is_missing_is_said_for_both(tmp_path):
-    done = run(
-        "pipeline.py", "obj", tmp_path / "gone.ckpt", "--detector", tmp_path / "gone", "--output", tmp_path / "f"
-    )
-    sentence = refusal(done)
-    assert f"there is no detector in {tmp_path / 'gone'}: run bash setup.sh detector" in sentence
-    assert f"there is no {tmp_path / 'gone.ckpt'}: " in sentence
-    assert not (tmp_path / "f").exists()
+def test_main_names_everything_that_is_missing(tmp_path):
+    gone = tmp_path / "gone"
+    with pytest.raises(InputError) as error:
+        pipeline_main("obj", f"{gone}.ckpt", "--detector", gone, "--output", tmp_path / "frozen")
+    sentence = str(error.value)
+    assert f"there is no detector in {gone}: run bash setup.sh detector" in sentence
+    assert f"; and there is no {gone}.ckpt: " in sentence
+    assert not (tmp_path / "frozen").exists()
 
 
-def test_a_refused_command_replaces_nothing(checkpoint, tmp_path, monkeypatch):
+def test_main_goes_on_after_a_part_that_failed(tmp_path, monkeypatch):
+    (tmp_path / "saved_model.pb").touch()
+    frozen = []
+    monkeypatch.setattr(pipeline, "find_reid", lambda args: "source")
+    monkeypatch.setattr(pipeline, "prepare_reid", lambda args, reid: frozen.append(reid))
+    with pytest.raises(InputError, match=f"^{tmp_path} cannot be loaded by TensorFlow"):
+        pipeline_main("--detector", tmp_path, "--output", tmp_path / "frozen")
+    assert frozen == ["source"]
+
+
+def test_main_replaces_nothing_if_an_argument_is_wrong(checkpoint, tmp_path, monkeypatch):
     (tmp_path / "zoo").mkdir()
     (tmp_path / "zoo" / "saved_model.pb").touch()  # all that is checked before the work
     monkeypatch.setattr(pipeline, "freeze_detector", lambda *_, **__: pytest.fail("the detector is frozen"))
@@ -73,9 +92,8 @@ def test_a_refused_command_replaces_nothing(checkpoint, tmp_path, monkeypatch):
     shutil.copytree(Path(checkpoint[0]).parent, tmp_path / "m0")
 
     def refused(prefix, *options):
-        places = ["--output", str(tmp_path / "frozen"), "--detector", str(tmp_path / "zoo"), "--engine=tensorflow"]
         with pytest.raises(InputError) as error:
-            pipeline.main(pipeline.parse_args(["obj", str(prefix), *places, *options]))
+            pipeline_main("obj", prefix, "--output", tmp_path / "frozen", "--detector", tmp_path / "zoo", *options)
         return str(error.value)
 
     assert "there is no reid_model-200.ckpt: " in refused("reid_model-200.ckpt")
@@ -110,6 +128,17 @@ def test_report_names_a_precision_that_was_not_applied(tmp_path, capsys):
         assert ("--precision=FP16 needs TensorRT and was not applied" in capsys.readouterr().out) == printed
 
 
-@pytest.mark.parametrize("words", [["obj", "a.ckpt", "b.ckpt"], ["obj", "obj"], ["--batch=0"], ["--precision=INT4"]])
-def test_command_lines_that_are_none(words):
-    assert refusal(run("pipeline.py", *words)).startswith("pipeline.py: error: ")
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["obj", "a.ckpt", "b.ckpt"], "name 'obj', one re-id checkpoint, or both"),
+        (["obj", "obj"], "name 'obj', one re-id checkpoint, or both"),
+        (["obj", "--onnx"], "--onnx is for the re-id net"),
+        (["--batch=0"], "--batch: 0 is not a whole number above 0"),
+        (["--precision=INT4"], "--precision: invalid choice: 'INT4'"),
+    ],
+)
+def test_parse_args_refuses(words, sentence, capsys):
+    with pytest.raises(SystemExit) as ended:
+        pipeline.parse_args(words)
+    assert ended.value.code == 2 and sentence in capsys.readouterr().err

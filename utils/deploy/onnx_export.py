@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from utils.checkpoint import load_embedding_net, strip_suffix
+from utils.checkpoint import load_embedding_net, stored_threshold, strip_suffix
 from utils.deploy.freeze import in_batches, rgb_net
 from utils.deploy.parity import check_parity, compare_embeddings
 from utils.errors import InputError, first_line
@@ -64,7 +64,7 @@ def write_onnx(prefix, target, images, images_from, batch=8, image_size=None) ->
             "values": "0 to 255, not scaled: normalisation is in the net",
             "colour_order": "RGB",
             "opset": OPSET,
-            "threshold": args.get("validation", {}).get("threshold"),
+            **stored_threshold(strip_suffix(prefix), args),
             "parity": {**parity, "bound": MIN_PARITY, "images_from": images_from},
         }
         write_json(folder / ABOUT, about)
