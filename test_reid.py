@@ -19,7 +19,7 @@ OPERATING_POINTS = ("far1", "far0.1", "eer")
 
 
 def as_operating_point(text: str):
-    """A name of OPERATING_POINTS; launchers of earlier versions say True or False."""
+    """The argparse type of --threshold: a name of OPERATING_POINTS, or True or False as launchers of version 1 pass."""
     if text in OPERATING_POINTS:
         return text
     if text in ("True", "False"):
@@ -60,7 +60,7 @@ def parse_args(argv=None):
         help="measure the similarity from which two images show the same person, and write it beside each checkpoint "
              "as <checkpoint>.threshold.json, which pipeline.py reads, and <checkpoint>.threshold.png; far1 (if no "
              "value is given): 1 %% of the pairs of different people pass; far0.1: 0.1 %%; eer: equal error rate")
-    add("--threshold_at", choices=OPERATING_POINTS, default="far1", help=argparse.SUPPRESS)  # of earlier versions
+    add("--threshold_at", choices=OPERATING_POINTS, default="far1", help=argparse.SUPPRESS)  # of version 1
     add = parser.add_argument_group("ranked results").add_argument
     add("--ranked", default=None, metavar="FILE.png",
         help="draw queries with the gallery images that the first model finds most similar: green is right, red is "
@@ -104,6 +104,8 @@ def main(args):
     enable_memory_growth()
     paths = find_models([args.model] if isinstance(args.model, str) else args.model)
     models = [open_model(path, args.image_size, args.untrained) for path in paths]
+    if args.threshold and not any(map(is_checkpoint, models)):
+        raise InputError(f"--threshold is measured on checkpoints, and {models[0].name} is frozen: name its checkpoint")
     query, gallery = open_test_set(args)
 
     # Each model embeds and ranks the same images.
@@ -111,27 +113,20 @@ def main(args):
     labelled = []  # (queries, gallery) of each model, LabelledSets
     for letter, model in zip(letters(len(models)), models):
         with decode_errors_named([*query.paths, *gallery.paths]):
-            sets = [
-                LabelledSet(
-                    np.array(data.paths),
-                    model.embed_paths(data.paths, f"{letter} {name}".strip(), args.tta_flip),
-                    data.identities,
-                    data.cameras,
-                )
-                for name, data in (("query", query), ("gallery", gallery))
-            ]
+            query_set = embed_images(model, query, f"{letter} query".strip(), args.tta_flip)
+            gallery_set = embed_images(model, gallery, f"{letter} gallery".strip(), args.tta_flip)
         try:
-            figures = measure(args, *sets)
+            figures = measure(args, query_set, gallery_set)
         except ValueError as error:
             raise InputError(
                 f"{error}: check that {query.folder} and {gallery.folder} show the same people, "
                 "each from two cameras or more (the camera is read from the file name, as in 0002_c1s1_000451_03.jpg)"
             ) from None
         results.append({"model": model.name, **model.about, **figures})
-        labelled.append(sets)
-    queries_of = {model.name: queries.embeddings for model, (queries, _) in zip(models, labelled)}
+        labelled.append((query_set, gallery_set))
+    query_embeddings = {model.name: query_set.embeddings for model, (query_set, _) in zip(models, labelled)}
     for model, result in list(zip(models, results))[1:]:
-        result["against"] = compare(model, result, results, queries_of)
+        result["against"] = compare(model, result, results, query_embeddings)
 
     # Output.
     print_figures(results, args.data_dir)
@@ -145,12 +140,12 @@ def main(args):
         draw_ranked(args, models[0].name, *labelled[0])
     if args.threshold:
         for model, sets in zip(models, labelled):
-            if model.about["kind"] == "checkpoint":
+            if is_checkpoint(model):
                 measure_threshold(args, model, *sets)
 
 
 def check_output_options(args) -> None:
-    """Refuses what --ranked and --threshold cannot do, before minutes of work."""
+    """InputError if --ranked or --threshold cannot be carried out, before minutes of work."""
     if args.threshold and args.untrained:
         raise InputError("--threshold belongs to a trained model: leave --untrained out")
     if args.ranked:
@@ -160,8 +155,12 @@ def check_output_options(args) -> None:
             raise InputError(f"--ranked {args.ranked}: there is no such folder: make it, or name another place")
 
 
+def is_checkpoint(model) -> bool:
+    return model.about["kind"] == "checkpoint"
+
+
 def open_test_set(args) -> tuple:
-    """The query and gallery images of data_dir as two ImageDatasets, checked before anything is embedded."""
+    """The query and gallery images of data_dir as two ImageDatasets, checked. InputError if they cannot be used."""
     query = open_split(args.data_dir, "query")
     gallery = open_split(args.data_dir, "test")
     query.require_cameras()
@@ -171,6 +170,12 @@ def open_test_set(args) -> tuple:
     check_images([*query.paths, *gallery.paths])
     dataset_checks.check_quickly(query=query, gallery=gallery)
     return query, gallery
+
+
+def embed_images(model, data, desc, flip) -> LabelledSet:
+    """The images of an ImageDataset with their embeddings; desc and flip as in Model.embed_paths."""
+    embeddings = model.embed_paths(data.paths, desc, flip)  # (N, E)
+    return LabelledSet(np.array(data.paths), embeddings, data.identities, data.cameras)
 
 
 def measure(args, queries, gallery) -> dict:

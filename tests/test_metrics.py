@@ -1,4 +1,4 @@
-"""The evaluation against loops that follow the protocol's words, and against cases small enough to compute by hand."""
+"""The evaluation against loops over the published protocol, and against small cases computed by hand."""
 
 import json
 import tracemalloc
@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tests.conftest import run
+from benchmarks import evaluation as benchmark
 from tests.helpers import as_sets
 from utils import metrics
 
@@ -14,7 +14,7 @@ PERCENTAGES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mAP_step", "mINP")
 
 
 def brute_force(query, query_ids, query_cams, gallery, gallery_ids, gallery_cams):
-    """The Market-1501 protocol one query at a time: sort the whole gallery, walk down the list."""
+    """The Market-1501 protocol, one query at a time: sorts the whole gallery and walks down the list."""
     queries = list(zip(query, query_ids, query_cams))
     walks = [walk(*asked, gallery, gallery_ids, gallery_cams) for asked in queries]
     matched = [figures for figures in walks if figures]
@@ -29,7 +29,7 @@ def brute_force(query, query_ids, query_cams, gallery, gallery_ids, gallery_cams
     pairs = []
     for asking in sorted(set(query_cams)):
         for other in sorted(set(gallery_cams)):
-            seen = gallery_cams == other  # the gallery of the pair
+            seen = gallery_cams == other  # the gallery of this pair of cameras
             one_camera = (gallery[seen], gallery_ids[seen], gallery_cams[seen])
             walks = [walk(*asked, *one_camera) for asked in queries if asked[2] == asking]
             won = [figures[0] == 0 for figures in walks if figures]
@@ -40,20 +40,20 @@ def brute_force(query, query_ids, query_cams, gallery, gallery_ids, gallery_cams
 
 
 def walk(vector, identity, camera, gallery, gallery_ids, gallery_cams):
-    """(place of the first, AP by trapezoid, AP by steps, inverse negative penalty) of one query, None without match."""
+    """(first rank, AP by trapezoid, AP by steps, inverse negative penalty) of one query; None without a match."""
     entries = []
     for index in range(len(gallery)):
         if gallery_ids[index] == -1 or (gallery_ids[index] == identity and gallery_cams[index] == camera):
             continue
         right = gallery_ids[index] == identity and identity > 0
-        # Of two equal ones the wrong one sorts first.
+        # If two are equal, the wrong one comes first.
         entries.append((-float(np.dot(vector, gallery[index])), right))
     ranking = [right for _, right in sorted(entries)]
     hits = [place for place, right in enumerate(ranking) if right]
     if not hits:
         return None
     old_recall, old_precision, trapezoid, found = 0.0, 1.0, 0.0, 0
-    for place, right in enumerate(ranking):  # the published evaluation code: every place is visited
+    for place, right in enumerate(ranking):  # as in the published evaluation code
         found += right
         recall, precision = found / len(hits), found / (place + 1)
         trapezoid += (recall - old_recall) * (old_precision + precision) / 2
@@ -63,9 +63,9 @@ def walk(vector, identity, camera, gallery, gallery_ids, gallery_cams):
 
 
 def random_case(rng):
-    """A small case with junk, distractors, unmatched queries, queries of nobody, and one-image galleries.
+    """A small case with junk, distractors, unmatched queries, queries that are distractors, and one-image galleries.
 
-    The numbers are small and whole, so that products are exact and there are many ties.
+    Embeddings are small integers, so that products are exact and there are many ties.
     """
     queries, entries = int(rng.integers(1, 8)), int(rng.choice([1, 2, 9, 24]))
     query, gallery = (rng.integers(-2, 3, (n, 3)).astype(np.float32) for n in (queries, entries))
@@ -73,10 +73,12 @@ def random_case(rng):
     return (*asked, gallery, rng.integers(-1, 5, entries), rng.integers(1, 4, entries))
 
 
-@pytest.mark.parametrize(("few", "cases"), [(64, 1000), (0, 300), (2, 300)])  # both ways of counting, and a mixture
-def test_a_thousand_random_cases_agree_with_the_loops(few, cases, monkeypatch):
-    monkeypatch.setattr(metrics, "COUNT_UP_TO", few)
-    rng, compared, refused = np.random.default_rng(few), 0, 0
+@pytest.mark.parametrize(("count_up_to", "cases"), [(64, 1000), (0, 300), (2, 300)])  # counting, sorting, and both
+def test_evaluate_agrees_with_brute_force(count_up_to, cases, monkeypatch):
+    monkeypatch.setattr(metrics, "COUNT_UP_TO", count_up_to)
+    rng = np.random.default_rng(count_up_to)
+    compared = 0
+    refused = 0
     met = dict.fromkeys(("junk", "distractors", "unmatched"), 0)
     while compared < cases:
         case = random_case(rng)
@@ -105,21 +107,21 @@ def larger_case(rng):
     return (*asked, gallery, rng.integers(-1, 9, 90), rng.integers(1, 4, 90))
 
 
-def test_blocks_do_not_change_the_figures(monkeypatch):
+def test_evaluate_does_not_depend_on_the_block_size(monkeypatch):
     case = larger_case(np.random.default_rng(1))
     whole = metrics.evaluate(*as_sets(case))
     monkeypatch.setattr(metrics, "BLOCK", 7)
     assert metrics.evaluate(*as_sets(case)) == whole
 
 
-def test_inputs_are_left_as_they_are():
+def test_evaluate_leaves_its_inputs_unchanged():
     case = larger_case(np.random.default_rng(2))
     before = [part.copy() for part in case]
     metrics.evaluate(*as_sets(case))
     assert all(np.array_equal(part, old) for part, old in zip(case, before))
 
 
-def test_only_a_few_blocks_of_similarities_exist_at_a_time(monkeypatch):
+def test_evaluate_holds_a_few_blocks_of_similarities(monkeypatch):
     monkeypatch.setattr(metrics, "BLOCK", 50)
     rng = np.random.default_rng(0)
     query, gallery = rng.normal(size=(1000, 8)), rng.normal(size=(4000, 8))
@@ -128,24 +130,31 @@ def test_only_a_few_blocks_of_similarities_exist_at_a_time(monkeypatch):
     metrics.evaluate(*as_sets((*asked, gallery, rng.integers(0, 99, 4000), rng.integers(1, 4, 4000))))
     held = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert held < 4 * query.itemsize * 50 * 4000  # of the twenty that there are
+    assert held < 4 * query.itemsize * 50 * 4000  # of twenty blocks
 
 
-def test_the_benchmark_runs_at_a_small_size(tmp_path):
+def test_the_benchmark_measures_an_evaluation_of_its_test_set(tmp_path):
     output = tmp_path / "figures.json"
-    finished = run("-m", "benchmarks.evaluation", "--scale=0.03", "--embedding_size=64", "--rerank", f"--json={output}")
-    assert finished.returncode == 0, finished.stderr
-    figures = json.loads(output.read_text())
-    assert figures["figures"]["queries"] == 101 and figures["figures"]["gallery"] == 477
-    assert figures["rerank"]["figures"]["mAP"] > figures["figures"]["mAP"] > 5
+    options = ["--scale=0.02", "--embedding_size=64", "--rounds=1", "--rerank", f"--json={output}"]
+    args = benchmark.parse_args(options)
+    benchmark.main(args)
+    result = json.loads(output.read_text())
+    queries, gallery = benchmark.draw_test_set(args)
+    expected = brute_force(*queries[1:], *gallery[1:])
+    assert (expected["queries"], expected["gallery"], expected["distractors"]) == (67, 318, 56)
+    for name in PERCENTAGES:  # float32 and float64 products may order near ties differently
+        assert result["figures"][name] == pytest.approx(expected[name], abs=0.01)
+    assert result["rerank"]["figures"]["mAP"] > result["figures"]["mAP"] > 5
+    assert 0 < result["product_seconds"] < result["evaluation_seconds"]
+    assert result["memory_bytes"] > result["matrix_bytes"] == 4 * 67 * 318  # one block holds all similarities
 
 
-def test_something_else_than_the_cosine_can_compare():
+def test_evaluate_with_other_similarities():
     case = larger_case(np.random.default_rng(3))
     kept = case[4] != -1
 
     def backwards(query, gallery):
-        assert len(gallery) == kept.sum()  # junk is not even compared
+        assert len(gallery) == kept.sum()  # without junk
         for vector in query:
             yield -(vector[None] @ gallery.T)
 
@@ -156,7 +165,7 @@ def test_something_else_than_the_cosine_can_compare():
         assert figures[name] == pytest.approx(expected[name], abs=1e-9)
 
 
-def test_a_case_computed_by_hand():
+def test_evaluate_by_hand():
     # Similarities to the one query: right .9 (same camera, ignored), junk .8 (ignored), wrong .7, right .6,
     # distractor .5, right .4
     gallery = np.array([[0.9], [0.8], [0.7], [0.6], [0.5], [0.4]])
@@ -178,26 +187,26 @@ def test_a_case_computed_by_hand():
     ]
 
 
-def test_a_network_that_says_the_same_of_everybody_scores_nothing():
+def test_evaluate_of_equal_embeddings_is_zero():
     ones = np.ones((10, 3)) / np.sqrt(3)
     identities, cameras = np.arange(10) % 5 + 1, np.repeat([1, 2], 5)
     assert metrics.evaluate(*as_sets((ones[:5], identities[:5], cameras[:5], ones, identities, cameras)))["rank1"] == 0
 
 
-def test_no_query_with_a_match_is_an_error():
+def test_evaluate_without_any_match_is_an_error():
     one = np.ones((1, 2))
     with pytest.raises(ValueError, match="another camera"):
         metrics.evaluate(*as_sets((one, np.array([1]), np.array([1]), one, np.array([1]), np.array([1]))))
 
 
-def test_a_broken_network_is_an_error_and_not_first():
+def test_evaluate_refuses_embeddings_that_are_not_numbers():
     one, broken = np.ones((1, 2)), np.full((1, 2), np.nan)
     for asked, answer in ((broken, one), (one, broken)):
         with pytest.raises(ValueError, match="not a number"):
             metrics.evaluate(*as_sets((asked, np.array([1]), np.array([1]), answer, np.array([1]), np.array([2]))))
 
 
-def test_score_queries_gives_the_figures_of_each_query():
+def test_score_queries_agrees_with_brute_force():
     rng = np.random.default_rng(6)
     compared = 0
     while compared < 100:

@@ -1,4 +1,4 @@
-"""Ranked results against cases made by hand and against the protocol, and the images drawn of them."""
+"""Ranked results against cases by hand and the brute-force search, and the images of them."""
 
 from pathlib import Path
 
@@ -24,13 +24,13 @@ def labelled(similarities, identities, cameras, paths=None):
     return LabelledSet(np.array(paths, object), embeddings, np.array(identities), np.array(cameras))
 
 
-def test_right_and_wrong_answers_follow_the_protocol():
-    """The first valid answer is right exactly where the brute-force search has rank-1."""
+def test_rank_agrees_with_brute_force():
+    """The first valid answer is right exactly if the brute-force search has rank-1."""
     rng = np.random.default_rng(2)
     compared = 0
     while compared < 100:
         case = random_case(rng)
-        case = (case[0] + rng.normal(0, 1e-3, case[0].shape), *case[1:])  # no ties: their order is free
+        case = (case[0] + rng.normal(0, 1e-3, case[0].shape), *case[1:])  # no ties, because their order is not defined
         case = (*case[:3], case[3] + rng.normal(0, 1e-3, case[3].shape), *case[4:])
         queries = LabelledSet(np.array([f"q{n}" for n in range(len(case[0]))]), *case[:3])
         gallery = LabelledSet(np.array([f"g{n}" for n in range(len(case[3]))]), *case[3:])
@@ -46,30 +46,30 @@ def test_right_and_wrong_answers_follow_the_protocol():
             compared += 1
 
 
-def test_answers_come_most_similar_first_with_the_ignored_in_their_place():
+def test_rank_by_hand():
     query = labelled([1.0], [3], [1], ["q.jpg"])
     # right .9 in the query's own camera, junk .8, wrong .7, right .6, distractor .5, another of junk .95, itself 1.0
     gallery = labelled([0.9, 0.8, 0.7, 0.6, 0.5, 0.95, 1.0], [3, -1, 2, 3, 0, -1, 3], [1, 2, 1, 2, 1, 1, 1])
     gallery.paths[6] = "q.jpg"
     (row,) = ranked.rank(query, gallery, [0], np.array([50.0]))
-    places = [(index, verdict) for index, _, verdict in row.answers]
+    places = [(index, kind) for index, _, kind in row.answers]
     assert places == [(5, IGNORED), (0, IGNORED), (1, IGNORED), (2, WRONG), (3, RIGHT), (4, WRONG)]
     assert [similarity for _, similarity, _ in row.answers] == pytest.approx([0.95, 0.9, 0.8, 0.7, 0.6, 0.5])
     assert row.query == 0 and row.precision == 50
 
 
-def test_a_row_has_ten_that_count_and_few_that_do_not():
+def test_rank_limits_valid_and_ignored_answers():
     rng = np.random.default_rng(0)
     query = labelled([1.0], [1], [1], ["q.jpg"])
     similarities = np.sort(rng.uniform(-1, 1, 60))[::-1]
     gallery = labelled(similarities, [-1, 1, 2] * 20, [1] * 60)
     (row,) = ranked.rank(query, gallery, [0], np.array([np.nan]))
-    counted = [index for index, _, verdict in row.answers if verdict != IGNORED]
-    ignored = [index for index, _, verdict in row.answers if verdict == IGNORED]
+    counted = [index for index, _, kind in row.answers if kind != IGNORED]
+    ignored = [index for index, _, kind in row.answers if kind == IGNORED]
     assert counted == list(range(2, 32, 3)) and ignored == [0, 1, 3, 4]
 
 
-def test_the_choice_of_queries():
+def test_choose_queries():
     queries = labelled([0.1] * 6, [1] * 6, [1] * 6, [f"folder/{name}.jpg" for name in "abcdef"])
     precisions = np.array([50, np.nan, 10, 90, 30, 20.0])
     assert list(ranked.choose_queries("worst", 3, queries, precisions)) == [2, 5, 4]
@@ -82,7 +82,7 @@ def test_the_choice_of_queries():
         ranked.choose_queries("a,x.jpg", 3, queries, precisions)
 
 
-def test_the_picture_shows_the_right_files_in_the_right_frames(tmp_path):
+def test_ranked_grid_shows_each_file_in_its_frame(tmp_path):
     colours = [(250, 0, 250), (0, 250, 250), (250, 250, 0), (90, 90, 250)]
     paths = []
     for number, colour in enumerate(colours):
@@ -91,29 +91,29 @@ def test_the_picture_shows_the_right_files_in_the_right_frames(tmp_path):
     queries = labelled([1.0], [1], [1], paths[:1])
     gallery = labelled([0.5, 0.7, 0.9], [1, 2, 1], [2, 2, 1], paths[1:])
     rows = ranked.rank(queries, gallery, [0], np.array([12.3]))
-    picture = ranked.ranked_grid(rows, queries, gallery, "a title that is a good deal wider than the four pictures are")
+    image = ranked.ranked_grid(rows, queries, gallery, "a title that is a good deal wider than the four images")
     height, width = image_grid.TILE
     top = ranked.HEADER
     expected = [(0, image_grid.BLUE), (3, image_grid.GREY), (2, image_grid.RED), (1, image_grid.GREEN)]
     for place, (number, frame) in enumerate(expected):
         left = ranked.LABEL + place * (width + image_grid.GAP)
-        tile = picture[top : top + height, left : left + width]
+        tile = image[top : top + height, left : left + width]
         assert tuple(tile[height // 2, width // 2]) == colours[number]
         assert (tile[0] == frame).all() and (tile[-1] == frame).all() and (tile[:, 0] == frame).all()
-        under = picture[top + height : top + height + image_grid.CAPTION, left : left + width]
-        assert (under != image_grid.PAPER).any(), "no words under the picture"
-    assert (picture[: ranked.HEADER, -3:] == image_grid.PAPER).all(), "the title is cut"
-    assert (picture[top:, : ranked.LABEL] != image_grid.PAPER).any()
+        under = image[top + height : top + height + image_grid.CAPTION, left : left + width]
+        assert (under != image_grid.PAPER).any(), "no caption"
+    assert (image[: ranked.HEADER, -3:] == image_grid.PAPER).all(), "the title is cut"
+    assert (image[top:, : ranked.LABEL] != image_grid.PAPER).any()
 
 
-def test_the_script_draws_the_worst_and_refuses_first_what_it_can_not_draw(tiny_set, tmp_path, capsys):
+def test_option_ranked(tiny_set, tmp_path, capsys):
     prefix, _ = write_checkpoint(tmp_path / "m0")
     options = [f"--model={prefix}", f"--data_dir={tiny_set}"]
     drawn = tmp_path / "worst.png"
     test_reid.main(test_reid.parse_args([*options, f"--ranked={drawn}", "--ranked_count=3"]))
-    picture = cv2.imread(str(drawn))
+    image = cv2.imread(str(drawn))
     row = image_grid.TILE[0] + image_grid.CAPTION + image_grid.GAP
-    assert picture.shape[0] == ranked.HEADER + 3 * row
+    assert image.shape[0] == ranked.HEADER + 3 * row
     assert "3 queries with their ranked results" in capsys.readouterr().out
     drawn.write_text("precious")
     for wrong, sentence in (

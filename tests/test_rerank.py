@@ -43,12 +43,12 @@ def dense(query, gallery, k1, k2, weight):
 
 
 def clustered(rng, count, people=5, size=6):
-    """Embeddings that lie in groups, so that neighbours are shared and the rule of two thirds decides."""
+    """Embeddings in clusters, so that images share neighbours and the rule of two thirds matters."""
     return unit(rng.normal(size=(people, size))[rng.integers(0, people, count)] + 0.5 * rng.normal(size=(count, size)))
 
 
 def halves(rng, count):
-    """Embeddings of +-1/2: norm 1, exact products, many of them equal."""
+    """Embeddings of +-1/2: norm 1, exact products, many equal distances."""
     return rng.choice([-0.5, 0.5], (count, 4))
 
 
@@ -57,14 +57,14 @@ def reranked(query, gallery, k1, k2, weight):
 
 
 @pytest.mark.parametrize("draw", [clustered, halves])
-def test_small_cases_equal_the_dense_algorithm(draw, monkeypatch):
+def test_rerank_blocks_equals_the_dense_algorithm(draw, monkeypatch):
     rng, changed = np.random.default_rng(0), 0
     for case in range(60):
         monkeypatch.setattr(metrics, "BLOCK", int(rng.choice([4, 7, 256])))
         embeddings = draw(rng, int(rng.integers(2, 45)))
         queries = int(rng.integers(1, len(embeddings)))
         query, gallery = embeddings[:queries], embeddings[queries:]
-        # k1 above the number of pictures, k2 above k1, no averaging, and the ends of the weight
+        # k1 above the number of images, k2 above k1, no averaging, and weights 0 and 1
         k1, k2 = int(rng.choice([1, 3, 5, 8, 20, 60])), int(rng.choice([1, 2, 6, 12]))
         weight = float(rng.choice([0, 0.3, 1]))
         expected, found = dense(query, gallery, k1, k2, weight), reranked(query, gallery, k1, k2, weight)
@@ -73,8 +73,8 @@ def test_small_cases_equal_the_dense_algorithm(draw, monkeypatch):
     assert changed > 20
 
 
-def test_neighbours_that_are_not_mutual_bring_nobody_in():
-    # Among many equal ones the last picture often lies near those that are not among its own nearest.
+def test_rerank_blocks_without_mutual_neighbours():
+    # Among many equal distances, the nearest images of the last image are often not mutual.
     for seed in range(30):
         rng = np.random.default_rng(seed)
         embeddings = halves(rng, int(rng.integers(30, 60)))
@@ -83,20 +83,20 @@ def test_neighbours_that_are_not_mutual_bring_nobody_in():
         assert reranked(query, gallery, 20, 2, 0) == pytest.approx(expected, abs=1e-6), seed
 
 
-def test_one_picture_each():
+def test_rerank_blocks_with_one_image_each():
     one = np.array([[1.0, 0.0]])
     assert reranked(one, one, 20, 6, 0.3) == pytest.approx(np.zeros((1, 1)), abs=1e-6)
 
 
-def test_float32_gives_the_same_up_to_its_precision():
+def test_rerank_blocks_in_float32():
     embeddings = clustered(np.random.default_rng(1), 120, people=12)
     query, gallery = embeddings[:20], embeddings[20:]
     single = reranked(query.astype(np.float32), gallery.astype(np.float32), 20, 6, 0.3)
     assert single == pytest.approx(reranked(query, gallery, 20, 6, 0.3), abs=1e-5)
 
 
-def test_people_who_form_groups_are_found_better():
-    # A group is a chain: its ends are as far from each other as from strangers, but share what lies between them.
+def test_rerank_blocks_improves_the_search_in_chains():
+    # The ends of a chain are as far from each other as from other people, but they share the images between them.
     rng = np.random.default_rng(2)
     people, links = 12, 8
     starts, ends = (unit(rng.normal(size=(people, 24))) for _ in range(2))

@@ -1,4 +1,4 @@
-"""The threshold against loops over all pairs, its picture, and its way from test_reid.py to the demo."""
+"""The threshold against loops over all pairs, its image, and its way from test_reid.py to the demo."""
 
 import json
 import shutil
@@ -19,7 +19,8 @@ from utils import checkpoint, metrics
 from utils.dataset import open_split
 from utils.deploy.freeze import FreezeOptions, freeze_reid
 from utils.errors import InputError
-from utils.evaluation import similarity_histogram, threshold
+from utils.evaluation import similarity_histogram as chart
+from utils.evaluation import threshold
 from utils.evaluation.models import Model
 from utils.metrics import LabelledSet
 from utils.resnet import build_id_net
@@ -54,13 +55,13 @@ def random_case(seed, queries=60, entries=120):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_figure_agrees_with_a_walk_over_all_pairs(seed, monkeypatch):
+def test_operating_points_agree_with_loops_over_all_pairs(seed, monkeypatch):
     case = random_case(seed)
     monkeypatch.setattr(metrics, "BLOCK", 7)
     figures = threshold.operating_points(*threshold.pair_histograms(*as_sets(case)))
     same, different = all_pairs(*case)
     assert (figures["same_pairs"], figures["different_pairs"]) == (len(same), len(different))
-    assert 1000 <= len(different) < 10000  # so that 1 % can be told and 0.1 % can't
+    assert 1000 <= len(different) < 10000  # enough for 1 %, too few for 0.1 %
     suggested = figures["threshold"]
     one_percent, tenth = figures["operating_points"]
     assert suggested == one_percent["threshold"] and figures["suggested_at"] == "far1"
@@ -91,17 +92,17 @@ def test_pair_histograms_follow_the_protocol_of_the_evaluation():
     assert matched > 100
 
 
-def counts(**similarities):
-    """(BINS,) with so many pairs at each similarity: counts(at=[(0.5, 3)])."""
+def counts(*pairs):
+    """A histogram (BINS,): counts((0.5, 3)) has three pairs at similarity 0.5."""
     found = np.zeros(threshold.BINS, np.int64)
-    for similarity, number in similarities["at"]:
+    for similarity, number in pairs:
         found[int(round((similarity + 1) / FINE))] += number
     return found
 
 
-def test_figures_computed_by_hand():
-    same = counts(at=[(0.2, 10), (0.6, 30), (0.9, 60)])
-    different = counts(at=[(-0.5, 98800), (0.4, 1100), (0.7, 100)])
+def test_operating_points_by_hand():
+    same = counts((0.2, 10), (0.6, 30), (0.9, 60))
+    different = counts((-0.5, 98800), (0.4, 1100), (0.7, 100))
     figures = threshold.operating_points(same, different, "far0.1")
     # 1.2 % of the different pairs lie at 0.4 or above, 0.1 % at 0.7: just above 0.4 only these pass.
     one_percent, tenth = figures["operating_points"]
@@ -112,72 +113,61 @@ def test_figures_computed_by_hand():
     assert threshold.operating_points(same, different, "eer")["threshold"] == figures["eer_threshold"]
 
 
-def test_people_told_apart_without_a_mistake_get_the_middle_between_them():
-    figures = threshold.operating_points(counts(at=[(0.8, 20)]), counts(at=[(0.2, 20)]), "eer")
+def test_operating_points_of_separated_people_are_in_the_middle():
+    figures = threshold.operating_points(counts((0.8, 20)), counts((0.2, 20)), "eer")
     assert figures["eer"] == 0 and figures["threshold"] == pytest.approx(0.5, abs=2 * FINE)
 
 
-def test_a_network_that_says_the_same_of_everybody_is_not_flattered():
-    figures = threshold.operating_points(counts(at=[(0.99, 5000)]), counts(at=[(0.99, 50000)]))
+def test_operating_points_of_equal_embeddings():
+    figures = threshold.operating_points(counts((0.99, 5000)), counts((0.99, 50000)))
     assert figures["eer"] == 50 and [point["tar"] for point in figures["operating_points"]] == [0, 0]
 
 
-def test_too_few_pairs_are_said_and_never_made_a_number():
-    some = counts(at=[(0.9, 50)])
+def test_operating_points_of_too_few_pairs():
+    some = counts((0.9, 50))
     with pytest.raises(InputError, match="999 pairs .* 1 % .it takes 1000.*--threshold=eer"):
-        threshold.operating_points(some, counts(at=[(0, 999)]))
+        threshold.operating_points(some, counts((0, 999)))
     with pytest.raises(InputError, match="0.1 % .it takes 10000.*--threshold=far1"):
-        threshold.operating_points(some, counts(at=[(0, 9999)]), "far0.1")
+        threshold.operating_points(some, counts((0, 9999)), "far0.1")
     with pytest.raises(InputError, match="too few pairs across cameras.* 9 of one person and 9999 of two"):
-        threshold.operating_points(counts(at=[(0.9, 9)]), counts(at=[(0, 9999)]))
-    figures = threshold.operating_points(some, counts(at=[(0, 1000)]))
+        threshold.operating_points(counts((0.9, 9)), counts((0, 9999)))
+    figures = threshold.operating_points(some, counts((0, 1000)))
     assert ("true accepts at 0.1 % false", "too few pairs") in threshold.format_points(figures)
 
 
-# ---- the picture ----
+# ---- the image ----
 
 
 def draw(same, different, title="How similar?"):
     figures = threshold.operating_points(same, different, "eer")
-    return similarity_histogram.similarity_chart(
-        same, different, figures, threshold.format_points(figures), title, title
-    )
+    return chart.similarity_chart(same, different, figures, threshold.format_points(figures), title, title)
 
 
-def test_the_histograms_stand_where_the_similarities_are():
-    same, different = counts(at=[(0.795, 30), (0.805, 30)]), counts(at=[(0.095, 30), (0.105, 30)])
-    picture = draw(same, different).astype(int)
-    low, high = similarity_histogram._range(same, different, 0.5)
-    top, _, bottom, _ = similarity_histogram.PLOT
-    for similarity, colour in ((0.8, similarity_histogram.SAME), (0.1, similarity_histogram.DIFFERENT)):
-        filled = similarity_histogram.OPACITY * np.array(colour) + (1 - similarity_histogram.OPACITY) * np.array(
-            similarity_histogram.PAPER
-        )
-        found = np.argwhere(
-            np.abs(
-                picture[top + 5 : bottom - 5, similarity_histogram.PLOT[1] : similarity_histogram.PLOT[3]] - filled
-            ).max(2)
-            < 6
-        )
-        assert len(found) > 200
-        places = low + (high - low) * found[:, 1] / (similarity_histogram.PLOT[3] - similarity_histogram.PLOT[1])
-        assert np.abs(places - similarity).max() < 0.03
-    dark = np.flatnonzero(
-        (picture[top : bottom - 5, similarity_histogram.PLOT[1] : similarity_histogram.PLOT[3]] < 60).all(2).any(0)
-    )
-    marked = low + (high - low) * dark / (similarity_histogram.PLOT[3] - similarity_histogram.PLOT[1])
-    assert np.abs(marked - 0.45).max() < 0.01, "the threshold's line stands elsewhere"
+def test_similarity_chart_has_the_histograms_at_their_similarities():
+    same = counts((0.795, 30), (0.805, 30))
+    different = counts((0.095, 30), (0.105, 30))
+    low, high = chart._range(same, different, 0.5)
+    top, left, bottom, right = chart.PLOT
+    plot = draw(same, different).astype(int)[top + 5 : bottom - 5, left:right]
+    scale = (high - low) / (right - left)
+    for similarity, colour in ((0.8, chart.SAME), (0.1, chart.DIFFERENT)):
+        filled = chart.OPACITY * np.array(colour) + (1 - chart.OPACITY) * np.array(chart.PAPER)
+        columns = np.argwhere(np.abs(plot - filled).max(axis=2) < 6)[:, 1]
+        assert len(columns) > 200
+        assert np.abs(low + scale * columns - similarity).max() < 0.03
+    dark = np.flatnonzero((plot < 60).all(axis=2).any(axis=0))
+    assert np.abs(low + scale * dark - 0.45).max() < 0.01, "the line of the threshold is elsewhere"
 
 
-def test_no_text_is_cut_and_the_file_is_small():
+def test_similarity_chart_cuts_no_text():
     rng = np.random.default_rng(0)
     sides = [np.bincount(rng.integers(low, threshold.BINS, 200_000), minlength=threshold.BINS) for low in (9, 100_000)]
-    picture = draw(*sides[::-1], title="models/" + 40 * "a long name " + "reid_model-25000.ckpt")
-    height, width = similarity_histogram.SIZE
-    assert picture.shape == (height, width, 3) and picture.dtype == np.uint8
-    for margin in (picture[2:-2, 2:8], picture[2:-2, -10:-2], picture[2:8, 2:-2], picture[-8:-2, 2:-2]):
-        assert (np.abs(margin.astype(int) - similarity_histogram.PAPER) <= 3).all(), "something reaches the edge"
-    assert len(cv2.imencode(".png", picture)[1]) < 300_000
+    image = draw(*sides[::-1], title="models/" + 40 * "a long name " + "reid_model-25000.ckpt")
+    height, width = chart.SIZE
+    assert image.shape == (height, width, 3) and image.dtype == np.uint8
+    for margin in (image[2:-2, 2:8], image[2:-2, -10:-2], image[2:8, 2:-2], image[-8:-2, 2:-2]):
+        assert (np.abs(margin.astype(int) - chart.PAPER) <= 3).all(), "something reaches the edge"
+    assert len(cv2.imencode(".png", image)[1]) < 300_000
 
 
 # ---- from test_reid.py to the demo ----
@@ -196,7 +186,7 @@ def measured(tiny_set, tmp_path_factory):
     return prefix, json.loads(Path(prefix + checkpoint.THRESHOLD_SUFFIX).read_text()), embedded
 
 
-def test_the_script_measures_what_the_loops_measure(measured, tiny_set):
+def test_threshold_file_agrees_with_loops_over_all_pairs(measured, tiny_set):
     prefix, figures, embedded = measured
     case = []
     for split, embeddings in zip(("query", "test"), embedded):
@@ -207,10 +197,10 @@ def test_the_script_measures_what_the_loops_measure(measured, tiny_set):
     here = figures["threshold"]
     assert figures["eer"] == pytest.approx(50 * (np.mean(same < here) + np.mean(different >= here)), abs=1e-6)
     assert figures["data_dir"] == tiny_set and figures["model"] == prefix
-    assert cv2.imread(prefix + checkpoint.THRESHOLD_IMAGE_SUFFIX).shape == (*similarity_histogram.SIZE, 3)
+    assert cv2.imread(prefix + checkpoint.THRESHOLD_IMAGE_SUFFIX).shape == (*chart.SIZE, 3)
 
 
-def test_the_manifest_and_the_demo_take_the_measured_threshold(measured, tmp_path, capsys):
+def test_manifest_and_demo_use_the_measured_threshold(measured, tmp_path, capsys):
     prefix, figures, _ = measured
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), np.uint8)
     manifest = freeze_reid(
@@ -223,11 +213,11 @@ def test_the_manifest_and_the_demo_take_the_measured_threshold(measured, tmp_pat
     assert "measured: equal error rate on " in capsys.readouterr().out
 
 
-def test_a_measured_threshold_counts_before_that_of_training(tmp_path):
+def test_stored_threshold_prefers_the_measured_one(tmp_path):
     prefix, args = tmp_path / "reid_model-1.ckpt", {"validation": {"threshold": 0.25}}
     assert checkpoint.stored_threshold(prefix, args) == {"threshold": 0.25, "threshold_from": "measured in training"}
     assert checkpoint.stored_threshold(prefix, {})["threshold"] is None
-    beside = tmp_path / "reid_model-1.ckpt.threshold.json"  # what `scp reid_model-1.ckpt*` takes along
+    beside = tmp_path / "reid_model-1.ckpt.threshold.json"  # copied by `scp reid_model-1.ckpt*`
     beside.write_text(json.dumps({"threshold": 0.75, "suggested_at": "far1", "data_dir": "data/shop"}))
     found = checkpoint.stored_threshold(prefix, args)
     assert found == {"threshold": 0.75, "threshold_from": "measured: 1 % false accepts on data/shop"}
@@ -237,7 +227,7 @@ def test_a_measured_threshold_counts_before_that_of_training(tmp_path):
             checkpoint.stored_threshold(prefix, args)
 
 
-def test_the_files_beside_a_checkpoint_go_with_it_and_name_it(measured, tmp_path):
+def test_threshold_files_belong_to_the_checkpoint(measured, tmp_path):
     for path in Path(measured[0]).parent.iterdir():
         shutil.copy(path, tmp_path)
     prefix = tmp_path / "reid_model-1.ckpt"
@@ -292,18 +282,26 @@ def test_training_threshold_of_a_single_pair():
     assert threshold.training_threshold(images) == pytest.approx(0.6, abs=2 * FINE)
 
 
-def test_of_an_id_model_nothing_is_promised_to_pipeline(tiny_set, tmp_path, capsys):
+def test_threshold_of_an_id_model_does_not_name_pipeline(tiny_set, tmp_path, capsys):
     prefix = tmp_path / "model.ckpt-7"
     checkpoint.save_weights(build_id_net(5, (64, 32), 0.125), prefix, {"image_size": [64, 32]})
     test_reid.main(test_reid.parse_args([f"--model={prefix}", f"--data_dir={tiny_set}", "--threshold=eer"]))
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
-        f"written to {prefix}{checkpoint.THRESHOLD_SUFFIX} and {checkpoint.THRESHOLD_IMAGE_SUFFIX}" in said
-        and "pipeline.py" not in said
+        f"written to {prefix}{checkpoint.THRESHOLD_SUFFIX} and {checkpoint.THRESHOLD_IMAGE_SUFFIX}" in printed
+        and "pipeline.py" not in printed
     )
 
 
-def test_random_weights_get_no_threshold(measured, tiny_set):
+def test_threshold_is_refused_without_a_checkpoint(tiny_set, monkeypatch):
+    frozen = Model("models/frozen/reid", {"kind": "frozen"}, None, None, None)
+    monkeypatch.setattr(test_reid, "find_models", lambda names: names)
+    monkeypatch.setattr(test_reid, "open_model", lambda *_: frozen)
+    with pytest.raises(InputError, match="models/frozen/reid is frozen: name its checkpoint"):
+        test_reid.main(test_reid.parse_args([f"--data_dir={tiny_set}", "--threshold"]))
+
+
+def test_threshold_is_refused_for_random_weights(measured, tiny_set):
     options = [f"--model={measured[0]}", f"--data_dir={tiny_set}", "--threshold=True", "--untrained"]
     with pytest.raises(InputError, match="leave --untrained out"):
         test_reid.main(test_reid.parse_args(options))

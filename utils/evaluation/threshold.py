@@ -14,8 +14,8 @@ from utils.evaluation.embed import pick_queries
 from utils.metrics import JUNK, LabelledSet, Protocol, row_blocks
 
 BINS = 200_000  # of similarities from -1 to 1, so a threshold is exact to 0.00001
-RATES = {"far1": 0.01, "far0.1": 0.001}  # false-accept rates: the share of pairs of different people that pass
-MIN_ERRORS = 10  # a rate is reported only if at least this many pairs would pass by mistake
+FARS = {"far1": 0.01, "far0.1": 0.001}  # false-accept rates: the share of pairs of different people that pass
+MIN_ERRORS = 10  # a rate is reported only if it allows at least this many false accepts
 MIN_PAIRS = 10  # of the same person, and of different people
 
 
@@ -53,15 +53,15 @@ def training_threshold(images: LabelledSet) -> float:
     """
     _, images = pick_queries(images)
     _, different = pair_histograms(images, images)
-    return lowest_threshold(different, RATES["far1"])
+    return lowest_threshold(different, FARS["far1"])
 
 
 def operating_points(same, different, suggest_at: str = "far1") -> dict:
     """Histograms (BINS,) of pair_histograms -> the thresholds to choose from and the suggested one.
 
-    threshold is the one of suggest_at, 'eer' or a name of RATES. eer (percent) is the equal error rate: at
+    threshold is the one of suggest_at, 'eer' or a name of FARS. eer (percent) is the equal error rate: at
     eer_threshold the share of pairs of one person that are refused equals the share of pairs of different people that
-    pass. operating_points is a list of {"name", "far", "threshold", "tar"} for RATES: false-accept and true-accept rate
+    pass. operating_points is a list of {"name", "far", "threshold", "tar"} for FARS: false-accept and true-accept rate
     in percent; threshold and tar are None where there are too few pairs. same_pairs and different_pairs are counts.
     InputError if there are too few pairs for what is suggested.
     """
@@ -74,22 +74,22 @@ def operating_points(same, different, suggest_at: str = "far1") -> dict:
     true_accepts = _share_above(same)  # (BINS + 1,) at each edge
     false_accepts = _share_above(different)  # (BINS + 1,)
     gap = np.abs(1 - true_accepts - false_accepts)
-    level = np.flatnonzero(gap == gap.min())
-    middle = level[len(level) // 2]  # of a range in which no pair lies
+    smallest = np.flatnonzero(gap == gap.min())
+    middle = smallest[len(smallest) // 2]  # all edges between two people's similarities are equally good
     error = (1 - true_accepts[middle] + false_accepts[middle]) / 2
     points = []
-    for name, rate in RATES.items():
-        point = {"name": name, "far": 100 * rate, "threshold": None, "tar": None}
-        if rate * pairs["different_pairs"] >= MIN_ERRORS:
-            point["threshold"] = lowest_threshold(different, rate)
-            point["tar"] = 100 * float(true_accepts[np.argmax(false_accepts <= rate)])
+    for name, far in FARS.items():
+        point = {"name": name, "far": 100 * far, "threshold": None, "tar": None}
+        if far * pairs["different_pairs"] >= MIN_ERRORS:
+            point["threshold"] = lowest_threshold(different, far)
+            point["tar"] = 100 * float(true_accepts[np.argmax(false_accepts <= far)])
         points.append(point)
     thresholds = {"eer": _edge(middle), **{point["name"]: point["threshold"] for point in points}}
     if thresholds[suggest_at] is None:
         remedy = "far1" if thresholds["far1"] is not None else "eer"
         raise InputError(
             f"{pairs['different_pairs']} pairs of different people are too few for a false-accept rate of "
-            f"{100 * RATES[suggest_at]:g} % (it takes {MIN_ERRORS / RATES[suggest_at]:.0f}): measure on more "
+            f"{100 * FARS[suggest_at]:g} % (it takes {MIN_ERRORS / FARS[suggest_at]:.0f}): measure on more "
             f"images, or use --threshold={remedy}"
         )
     return {
