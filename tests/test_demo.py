@@ -266,7 +266,7 @@ def test_refusals_leave_no_files(frozen, refused, tmp_path):
     assert "no camera at /dev/video97" in refused("--source", "97", "--output", out)
     assert "there is no source" in refused("--source", tmp_path / "gone.mp4", "--output", out)
     outputs = ["--source", video, "--output", out, "--tracks", tracks]
-    assert f"{frozen / 'gone'} holds no frozen detector" in refused(*outputs, detector=frozen / "gone")
+    assert f"{frozen / 'gone'} does not hold a frozen detector" in refused(*outputs, detector=frozen / "gone")
     assert "is a frozen detector, not a re-id net" in refused(*outputs, reid=frozen / "obj")
     assert "name a video that ends in .mp4 or .avi" in refused("--source", video, "--output", tmp_path / "o.gif")
     assert "is a folder: name a file" in refused("--source", video, "--output", out, "--tracks", tmp_path)
