@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import test_reid
-from tests.conftest import ROOT, draw_set
+from tests.conftest import ROOT, draw_set, run
 from tests.fakes import noise, write_checkpoint, write_model
 from tests.helpers import as_sets
 from utils import checkpoint, metrics
@@ -225,6 +225,32 @@ def test_frozen_model_of_quick_run_is_as_accurate_as_the_trained_one(tmp_path):
     )
     original, frozen = figures["models"]
     assert original["rank1"] > 50 and abs(original["rank1"] - frozen["rank1"]) <= 0.1
+
+
+# ---- options ----
+
+
+@pytest.mark.parametrize("edited, passed", [
+    ("", []),
+    ("threshold=eer", ["--threshold=eer"]),
+])  # fmt: skip
+def test_launcher_passes_a_threshold_only_if_it_is_set(edited, passed, tmp_path):
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    python = tmp_path / ".venv/bin/python"
+    python.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    launcher = (ROOT / "test_reid.sh").read_text()
+    assert "\nthreshold= " in launcher
+    (tmp_path / "test_reid.sh").write_text(launcher.replace("\nthreshold= ", f"\n{edited or 'threshold='} "))
+    script, *options = run("bash", tmp_path / "test_reid.sh", "--rerank").stdout.splitlines()
+    assert script == "test_reid.py"
+    assert options == ["--model=newest", "--data_dir=data/Market-1501-v15.09.15", *passed, "--rerank"]
+    assert test_reid.parse_args(options).rerank
+
+
+def test_old_name_of_tta_flip():
+    assert test_reid.parse_args(["--flip"]).tta_flip
+    assert not test_reid.parse_args([]).tta_flip
 
 
 # ---- mistakes ----

@@ -147,7 +147,7 @@ def test_similarity_chart_has_the_histograms_at_their_similarities():
     same = counts((0.795, 30), (0.805, 30))
     different = counts((0.095, 30), (0.105, 30))
     low, high = chart._range(same, different, 0.5)
-    top, left, bottom, right = chart.PLOT
+    top, left, bottom, right = (value // chart.LARGER for value in chart.PLOT)
     plot = draw(same, different).astype(int)[top + 5 : bottom - 5, left:right]
     scale = (high - low) / (right - left)
     for similarity, colour in ((0.8, chart.SAME), (0.1, chart.DIFFERENT)):
@@ -163,7 +163,7 @@ def test_similarity_chart_cuts_no_text():
     rng = np.random.default_rng(0)
     sides = [np.bincount(rng.integers(low, threshold.BINS, 200_000), minlength=threshold.BINS) for low in (9, 100_000)]
     image = draw(*sides[::-1], title="models/" + 40 * "a long name " + "reid_model-25000.ckpt")
-    height, width = chart.SIZE
+    height, width = (side // chart.LARGER for side in chart.SIZE)
     assert image.shape == (height, width, 3) and image.dtype == np.uint8
     for margin in (image[2:-2, 2:8], image[2:-2, -10:-2], image[2:8, 2:-2], image[-8:-2, 2:-2]):
         assert (np.abs(margin.astype(int) - chart.PAPER) <= 3).all(), "something reaches the edge"
@@ -197,7 +197,7 @@ def test_threshold_file_agrees_with_loops_over_all_pairs(measured, tiny_set):
     here = figures["threshold"]
     assert figures["eer"] == pytest.approx(50 * (np.mean(same < here) + np.mean(different >= here)), abs=1e-6)
     assert figures["data_dir"] == tiny_set and figures["model"] == prefix
-    assert cv2.imread(prefix + checkpoint.THRESHOLD_IMAGE_SUFFIX).shape == (*chart.SIZE, 3)
+    assert cv2.imread(prefix + checkpoint.THRESHOLD_IMAGE_SUFFIX).shape == (560, 1000, 3)
 
 
 def test_manifest_and_demo_use_the_measured_threshold(measured, tmp_path, capsys):
