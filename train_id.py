@@ -47,7 +47,7 @@ def parse_args(argv=None):
     add("--pretrained", default="imagenet",
         help="initial weights: imagenet, none (random), or the path of a checkpoint of this project, "
              "whose convolutions are copied")
-    add("--image_size", type=as_image_size, default=[256, 128], metavar="HxW",
+    add("--image_size", type=as_image_size, default="256x128", metavar="HxW",
         help="size in pixels, height first, to which all images are scaled")
     add("--width", type=as_width, default=1.0,
         help="factor on the number of filters; 0.25 is small enough for a CPU, ImageNet weights exist for 1.0 only")

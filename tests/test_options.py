@@ -20,7 +20,7 @@ from tests.conftest import ROOT, refusal, run
         (train_id, "--num_steps=ten", "'ten' is not a whole number above 0"),
         (train_id, "--image_size=256", "'256' is not HEIGHTxWIDTH"),
         (train_id, "--image_size=16x16", "32 pixels or more"),
-        (train_id, "--erase=1.5", "1.5 is not a number from 0 to 1"),
+        (train_id, "--random_erasing=1.5", "1.5 is not a number from 0 to 1"),
         (train_id, "--restore=maybe", "'maybe' is neither True nor False"),
         (train_id, "--width=-1", "-1 is not a multiple of 1/64"),
         (train_id, "--width=0.3", "0.3 is not a multiple of 1/64"),
@@ -52,6 +52,17 @@ def test_help_answers_without_tensorflow_and_explains_every_option(script, tmp_p
     for block in blocks:  # the words behind the option's name and its placeholder
         described = re.sub(r"^--\S+( \S+)?", "", block).split()
         assert len(described) >= 3 and "None" not in described, block
+
+
+@pytest.mark.parametrize("script", [train_id, train_reid])
+def test_old_names_of_training_options_are_accepted_and_hidden(script, capsys):
+    args = script.parse_args(["--erase=0.25", "--jitter=0.125", "--pad_crop=3"])
+    assert (args.random_erasing, args.color_jitter, args.pad) == (0.25, 0.125, 3)
+    assert {"erase", "jitter", "pad_crop"}.isdisjoint(vars(args))
+    with pytest.raises(SystemExit):
+        script.parse_args(["--help"])
+    described = capsys.readouterr().out
+    assert "--random_erasing" in described and not re.search(r"--(erase|jitter|pad_crop)", described)
 
 
 def test_every_option_of_a_launcher_is_one_of_its_script():

@@ -1,10 +1,15 @@
-"""The training and testing scripts as a user runs them: through their launchers, on drawn images, for a few steps."""
+"""The training and testing scripts on drawn images for a few steps: most in this process, some as a user runs them."""
 
+import contextlib
+import io
+import itertools
 import json
+import os
 import shlex
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +20,8 @@ from tensorflow.core.util import event_pb2
 import test_reid
 import train_id
 import train_reid
-from benchmarks import quick_run_table
 from tests.conftest import ROOT, refusal, run
-from utils import checkpoint
-from utils.device import origin
+from utils import checkpoint, resnet
 from utils.errors import InputError
 
 SMALL = (
@@ -32,17 +35,27 @@ SMALL = (
 TRIPLETS = ("--batch_size=4", "--k=4", "--num_images=30", "--warmup_steps=2", "--embedding_size=64")
 
 
+def run_here(script, *options) -> str:
+    """Runs a script's main in this process and returns what it printed."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        script.main(script.parse_args([str(option) for option in options]))
+    return printed.getvalue()
+
+
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.fixture(scope="module")
 def trained(tiny_set, tmp_path_factory):
-    """models/ after train_id.sh and train_reid.sh of a few steps, and what the two printed."""
+    """models/ after a few steps of both trainings, and what the two printed."""
     models = tmp_path_factory.mktemp("trained") / "models"
     common = (f"--models_dir={models}", f"--data_dir={tiny_set}", "--log_every=2")
-    id_run = run("bash", "train_id.sh", *common, *SMALL, "--num_steps=7", "--save_every=3", "--keep=2")
-    assert id_run.returncode == 0, id_run.stdout + id_run.stderr
+    of_id = run_here(train_id, *common, *SMALL, "--num_steps=7", "--save_every=3", "--keep=2")
     start = f"--id_model={models}/id/m0"
-    reid_run = run("bash", "train_reid.sh", *common, *TRIPLETS, start, "--num_steps=9", "--save_every=5")
-    assert reid_run.returncode == 0, reid_run.stdout + reid_run.stderr
-    return models, id_run.stdout, reid_run.stdout
+    of_reid = run_here(train_reid, *common, *TRIPLETS, start, "--num_steps=9", "--save_every=5")
+    return models, of_id, of_reid
 
 
 def scalars(folder):
@@ -59,7 +72,7 @@ def scalars(folder):
     return found
 
 
-def test_train_id_leaves_checkpoints_args_curves_and_a_suggestion(trained):
+def test_train_id_writes_checkpoints_args_curves_and_a_suggestion(trained):
     models, printed, _ = trained
     folder = models / "id" / "m0"
     suggested = checkpoint.read_validation(folder)["suggested"]
@@ -68,13 +81,14 @@ def test_train_id_leaves_checkpoints_args_curves_and_a_suggestion(trained):
     args = json.loads((folder / "args.json").read_text())
     assert args["image_size"] == [64, 32] and args["started_from"] == "random weights" and args["num_classes"] == 6
     assert "starting from random weights" in printed
-    train, val = scalars(folder / "train"), scalars(folder / "val")
-    assert {"loss", "accuracy", "learning_rate", "images_per_second", "options"} <= set(train)
+    train = scalars(folder / "train")
+    val = scalars(folder / "val")
+    assert set(train) == {"loss", "accuracy", "learning_rate", "images_per_second", "options"}
     assert sorted(train["loss"]) == [2, 4, 6, 7]
     assert sorted(val["loss"]) == sorted(val["accuracy"]) == sorted(val["rank1"]) == sorted(val["mAP"]) == [3, 6, 7]
 
 
-def test_trainings_end_with_their_checkpoints_and_the_line_to_run_next(trained, tiny_set):
+def test_trainings_end_with_a_table_and_the_next_command(trained, tiny_set):
     models, of_id, of_reid = trained
     for kind, printed, pattern, command in (
         ("id", of_id, checkpoint.ID_PATTERN, "bash train_reid.sh --id_model="),
@@ -90,73 +104,163 @@ def test_trainings_end_with_their_checkpoints_and_the_line_to_run_next(trained, 
         assert f"next: {command}{folder / suggested['checkpoint']} --data_dir={tiny_set}" == table[2 + len(saved)]
 
 
-def test_train_reid_starts_from_the_suggested_step_and_shows_its_health(trained):
+def test_train_reid_starts_from_the_suggested_step_and_logs_its_mining(trained):
     models, _, printed = trained
     folder = models / "reid" / "m0"
     suggested = checkpoint.read_validation(models / "id" / "m0")["suggested"]["checkpoint"]
     args = json.loads((folder / "args.json").read_text())
     assert args["started_from"].endswith(suggested)
     assert f"starting from the convolutions of {args['started_from']}" in printed
-    # Inherited, not asked:
+    # Inherited from the ID model:
     assert args["image_size"] == [64, 32] and args["width"] == 0.125 and args["val_identities"] == 2
     assert checkpoint.steps_in(folder, checkpoint.REID_PATTERN) == [5, 9]
-    train, val = scalars(folder / "train"), scalars(folder / "val")
-    mining = {"active_triplets", "positive_similarity", "negative_similarity", "embedding_spread", "hardest_triplets"}
-    assert {f"mining/{name}" for name in mining} <= set(train)
-    assert {"loss", "learning_rate", "images_per_second", "time/mining_s", "time/training_s"} <= set(train)
-    assert not any(" " in tag or ":" in tag for tag in {*train, *val})
-    assert sorted(val["loss"]) == sorted(val["rank1"]) == [5, 9]
-    assert "images" in train["mining/hardest_triplets"].values()
-    assert val["val/ranked"] == {5: "images", 9: "images"} and (folder / "val" / "projector_config.pbtxt").is_file()
+    train = scalars(folder / "train")
+    val = scalars(folder / "val")
+    similarities = {f"{of}/{sign}_similarity" for of in ("mining", "batch") for sign in ("positive", "negative")}
+    mining = {"mining/embedding_spread", "mining/active_triplets", "mining/hardest_triplets", "time/mining_s"}
+    others = {"loss", "learning_rate", "images_per_second", "time/training_s", "options"}
+    assert set(train) == similarities | mining | others
+    assert train["mining/hardest_triplets"] == val["val/ranked"] == {5: "images", 9: "images"}
+    assert sorted(val["loss"]) == sorted(val["rank1"]) == sorted(val["threshold"]) == [5, 9]
+    assert (folder / "val" / "projector_config.pbtxt").is_file()
     beside = json.loads((folder / "reid_model-9.ckpt.json").read_text())
     assert beside["step"] == 9 and -1 <= beside["validation"]["threshold"] <= 1
 
 
 def test_both_trainings_hold_out_the_same_identities(trained, tiny_set):
-    options = train_reid.parse_args([f"--id_model={trained[0]}/id/m0", f"--data_dir={tiny_set}", "--seed=7"])
-    args, _, _ = train_reid.find_start(options)
+    args = train_reid.parse_args([f"--id_model={trained[0]}/id/m0", "--seed=7"])
+    args, point, _ = train_reid.find_start(args)
     data = train_id.split(tiny_set, args.val_identities, 1, seed=0)
-    _, held_out = train_reid.split(tiny_set, args.val_identities, args.split_seed)
+    train, held_out = train_reid.split(tiny_set, args.val_identities, args.split_seed)
     seen = {Path(path).name[:4] for path in [*data.paths, *data.val_paths]}
-    held_out_names = {Path(path).name[:4] for path in held_out.paths}
-    assert len(held_out_names) == 2 and not seen & held_out_names
+    validated_on = {Path(path).name[:4] for path in held_out.paths}
+    assert point is None and len(validated_on) == 2 and not seen & validated_on
     assert sorted(data.held_out.paths) == sorted(held_out.paths)
+    assert sorted(train.paths) == sorted([*data.paths, *data.val_paths])
 
 
-def test_restoring_goes_on_with_the_count_and_a_finished_run_is_left_alone(trained, tiny_set, tmp_path, capsys):
+def as_earlier_version(folder):
+    """Renames the options in a run's files to what they were called before."""
+    old = {"random_erasing": "erase", "color_jitter": "jitter", "pad": "pad_crop"}
+    for path in [folder / "args.json", *folder.glob("*.ckpt*.json")]:
+        args = json.loads(path.read_text())
+        path.write_text(json.dumps({old.get(name, name): value for name, value in args.items()}))
+
+
+def test_train_id_resumes_a_run_of_an_earlier_version_and_leaves_a_finished_one_alone(trained, tiny_set, tmp_path):
     models = tmp_path / "models"
     shutil.copytree(trained[0], models)
-    common = (f"--models_dir={models}", f"--data_dir={tiny_set}", "--log_every=2", "--restore=True", "--id=0")
-    train_id.main(train_id.parse_args([*common, *SMALL, "--num_steps=10", "--save_every=3"]))
-    assert "resumed at step 7" in capsys.readouterr().out
-    assert sorted(scalars(models / "id" / "m0" / "train")["loss"]) == [2, 4, 6, 7, 8, 10]
-    state = tf.train.load_checkpoint(str(models / "id" / "m0" / "training_state-10"))
-    optimizer = [state.get_tensor(key) for key in state.get_variable_to_shape_map() if "optimizer" in key]
-    assert 10 in [value for value in optimizer if value.shape == ()]
+    folder = models / "id" / "m0"
+    as_earlier_version(folder)
+    options = (f"--models_dir={models}", f"--data_dir={tiny_set}", "--log_every=2", "--restore=True", "--id=0", *SMALL)
+    printed = run_here(train_id, *options, "--num_steps=10", "--save_every=3", "--keep=2")
+    assert "resumed at step 7" in printed
+    changed = next(line for line in printed.splitlines() if line.startswith("options that differ from before: "))
+    assert "num_steps: 7 -> 10" in changed and "random_erasing" not in changed and "pad" not in changed
+    assert sorted(scalars(folder / "train")["loss"]) == [2, 4, 6, 7, 8, 10]
+    state = checkpoint.read_weights(folder / "training_state-10")
+    assert 10 in [value for value in state.values() if value.shape == ()]  # Adam's count of steps
     assert not (models / "id" / "m1").exists()
-    train_reid.main(train_reid.parse_args([*common, *TRIPLETS, "--num_steps=11", "--save_every=5", "--id_model=gone"]))
-    assert "resumed at step 9" in capsys.readouterr().out
-    assert checkpoint.steps_in(models / "reid" / "m0", checkpoint.REID_PATTERN)[-2:] == [10, 11]
-    finished = train_id.parse_args([*common, *SMALL, "--num_steps=10"])
-    before = sorted(path.name for path in (models / "id" / "m0").iterdir())
-    train_id.main(finished)
-    assert sorted(path.name for path in (models / "id" / "m0").iterdir()) == before
+    args = json.loads((folder / "args.json").read_text())
+    assert args["random_erasing"] == 0.5 and "erase" not in args and args["started_from"] == "random weights"
+    before = sorted(path.name for path in folder.iterdir())
+    assert "has already made its 10 steps" in run_here(train_id, *options, "--num_steps=10")
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_train_reid_stopped_after_a_round_and_resumed_equals_an_uninterrupted_run(
+    trained, tiny_set, tmp_path, monkeypatch
+):
+    models = trained[0]
+    options = [f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", "--log_every=2", "--num_steps=9", *TRIPLETS]
+    build_train_step = train_reid.build_train_step
+
+    def build_interrupted(*arguments):
+        train_step = build_train_step(*arguments)
+        steps = itertools.count(1)
+
+        def interrupted(images):
+            if next(steps) == 4:  # of four steps per round
+                press_ctrl_c()
+            return train_step(images)
+
+        return interrupted
+
+    monkeypatch.setattr(train_reid, "build_train_step", build_interrupted)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as stop:
+        train_reid.main(train_reid.parse_args([*options, f"--id_model={models}/id/m0"]))
+    assert stop.value.code == 130
+    _, command, hint = printed.getvalue().splitlines()[-3:]
+    words = shlex.split(command)
+    assert "--restore=True" in words and "restore=True and id=0 in the launcher" in hint
+    # What is inherited from the ID model is not in the command.
+    assert not [word for word in words if word.startswith(("--image_size", "--width", "--val_identities", "--split"))]
+    monkeypatch.undo()
+    folder = tmp_path / "reid" / "m0"
+    assert checkpoint.steps_in(folder, checkpoint.REID_PATTERN) == [4]
+    assert "resumed at step 4" in run_here(train_reid, *words[words.index("--restore=True") :])
+    resumed = checkpoint.read_weights(folder / "reid_model-9.ckpt")
+    uninterrupted = checkpoint.read_weights(models / "reid" / "m0" / "reid_model-9.ckpt")
+    for name, values in uninterrupted.items():
+        np.testing.assert_allclose(resumed[name], values, atol=1e-5, err_msg=name)
+
+
+def test_ctrl_c_is_not_lost_where_every_step_prints_logs_and_saves(tiny_set, tmp_path, monkeypatch):
+    made = []
+
+    def build_train_step(*_):
+        def train_step(images, labels):
+            made.append(len(made) + 1)
+            if len(made) == 3:
+                press_ctrl_c()
+            return 1.0, 0.5
+
+        return train_step
+
+    clock = itertools.count(step=20.0)  # steps slower than the progress line
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(train_id, "build_train_step", build_train_step)
+    monkeypatch.setattr(train_id, "validate", lambda *_: {"loss": 1.0, "accuracy": 0.5})
+    every = ("--num_steps=12", "--log_every=1", "--save_every=1", "--keep=9")
+    options = [f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", *SMALL, *every, "--val_identities=0"]
+    with pytest.raises(SystemExit) as stop:
+        train_id.main(train_id.parse_args(options))
+    assert stop.value.code == 130 and made == [1, 2, 3]
+    assert checkpoint.steps_in(tmp_path / "id" / "m0", checkpoint.ID_PATTERN) == [1, 2, 3]
+
+
+def test_ctrl_c_through_the_launcher_saves_and_the_printed_command_resumes(tiny_set, tmp_path):
+    place = f"--models_dir={tmp_path}"
+    command = ["bash", "train_id.sh", place, f"--data_dir={tiny_set}", *SMALL, "--num_steps=9", "--num_steps=100000"]
+    training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in training.stdout:
+        if line.startswith("step "):
+            training.send_signal(signal.SIGINT)
+            break
+    printed = training.stdout.read()
+    assert training.wait(60) == 130 and "saved" in printed
+    (step,) = checkpoint.steps_in(tmp_path / "id" / "m0", checkpoint.ID_PATTERN)
+    resume = next(line.strip() for line in printed.splitlines() if " --restore=True --id=0 " in line)
+    assert set(shlex.split(resume)[4:]) == {place, f"--data_dir={tiny_set}", *SMALL, "--num_steps=100000"}
+    words = shlex.split(resume.replace("=100000", f"={step + 2}"))
+    assert words[1] == "train_id.py" and f"resumed at step {step}" in run_here(train_id, *words[2:])
 
 
 def test_test_reid_prints_and_writes_the_figures(trained, tiny_set, tmp_path):
-    model, output = trained[0] / "reid" / "m0" / "reid_model-5.ckpt", tmp_path / "figures.json"
-    finished = run("bash", "test_reid.sh", f"--model={model}", f"--data_dir={tiny_set}", f"--json={output}")
-    assert finished.returncode == 0, finished.stderr
+    model = trained[0] / "reid" / "m0" / "reid_model-5.ckpt"
+    output = tmp_path / "figures.json"
+    printed = run_here(test_reid, f"--model={model}", f"--data_dir={tiny_set}", f"--json={output}")
     figures = json.loads(output.read_text())
-    assert "12 queries (0 without a match" in finished.stdout
-    assert "gallery of 26 with 2 distractors, 1 junk ignored" in finished.stdout
+    assert "12 queries (0 without a match" in printed
+    assert "gallery of 26 with 2 distractors, 1 junk ignored" in printed
     shown = {"rank-1 ": "rank1", "rank-5": "rank5", "rank-10": "rank10", "trapezoid": "mAP", "mAP (step)": "mAP_step"}
     for name, key in shown.items():
-        line = next(line for line in finished.stdout.splitlines() if name in line)
+        line = next(line for line in printed.splitlines() if name in line)
         assert f"{figures[key]:.2f} %" in line
 
 
-def test_a_place_for_the_figures_is_checked_first_and_older_figures_survive_a_mistake(tmp_path, capsys):
+def test_test_reid_checks_the_place_for_the_figures_first(tmp_path, capsys):
     for place, reason in ((tmp_path / "new/figures.json", "no such folder"), (tmp_path, "is a folder: name a file")):
         with pytest.raises(SystemExit):
             test_reid.parse_args([f"--json={place}"])
@@ -168,78 +272,36 @@ def test_a_place_for_the_figures_is_checked_first_and_older_figures_survive_a_mi
     assert (tmp_path / "figures.json").read_text() == "precious"
 
 
-def test_untrained_measures_other_weights_than_the_checkpoint(trained, tiny_set, tmp_path, capsys):
+def test_test_reid_measures_id_checkpoints_and_random_weights(trained, tiny_set, tmp_path):
     options = [f"--model={trained[0]}/id/m0", f"--data_dir={tiny_set}", f"--json={tmp_path}/f.json"]
-    figures = []
-    for extra in ([], ["--untrained"]):
-        test_reid.main(test_reid.parse_args([*options, *extra]))
-        figures.append(json.loads((tmp_path / "f.json").read_text()))
-    assert "random weights in the shape of" in capsys.readouterr().out
-    assert figures[0]["mAP"] != figures[1]["mAP"] and figures[0]["queries"] == figures[1]["queries"] == 12
+    scores = []
+    for extra, name in (([], f"{trained[0]}/id/m0/model.ckpt-"), (["--untrained"], "random weights in the shape of ")):
+        run_here(test_reid, *options, *extra)
+        figures = json.loads((tmp_path / "f.json").read_text())
+        assert figures["model"].startswith(name) and figures["queries"] == 12
+        scores.append(figures["mAP"])
+    assert scores[0] != scores[1]
 
 
-def test_pretrained_takes_the_convolutions_of_a_checkpoint(trained, tiny_set, tmp_path, capsys):
-    """One step with a learning rate of nearly nothing leaves the weights as they were."""
-    source = f"{trained[0]}/reid/m0/reid_model-9.ckpt"
-    options = [f"--models_dir={tmp_path}", f"--data_dir={tiny_set}", "--num_steps=1", *SMALL, f"--pretrained={source}"]
-    train_id.main(train_id.parse_args([*options, "--learning_rate=1e-12"]))
-    assert "starting from the convolutions of" in capsys.readouterr().out
-    before = checkpoint.read_weights(source)
-    after = checkpoint.read_weights(f"{tmp_path}/id/m0/model.ckpt-1")
-    kernels = [name for name in before if name.endswith("_conv/kernel")]
+def test_initialise_copies_the_convolutions_of_a_checkpoint(trained):
+    net = resnet.build_id_net(6, (64, 32), 0.125)
+    head = net.get_layer(resnet.ID_LAYER).get_weights()[0]
+    prefix = f"{trained[0]}/reid/m0/reid_model-9.ckpt"
+    assert train_id.initialise(net, prefix) == f"the convolutions of {prefix}"
+    stored = checkpoint.read_weights(prefix)
+    ours = checkpoint.named_weights(net)
+    kernels = [name for name in stored if name.endswith("_conv/kernel")]
     assert len(kernels) == 53
     for name in kernels:
-        np.testing.assert_allclose(after[name], before[name], atol=1e-6)
-
-
-def test_ctrl_c_saves_and_the_command_it_prints_goes_on(tiny_set, tmp_path):
-    place = f"--models_dir={tmp_path}"
-    command = ["bash", "train_id.sh", place, f"--data_dir={tiny_set}", *SMALL, "--num_steps=9", "--num_steps=100000"]
-    training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    for line in training.stdout:
-        if line.startswith("step "):
-            training.send_signal(signal.SIGINT)
-            break
-    printed = training.stdout.read()
-    assert training.wait(60) == 130 and "saved" in printed
-    (step,) = checkpoint.steps_in(tmp_path / "id" / "m0", checkpoint.ID_PATTERN)
-    go_on = next(line.strip() for line in printed.splitlines() if " --restore=True --id=0 " in line)
-    assert set(shlex.split(go_on)[4:]) == {place, f"--data_dir={tiny_set}", *SMALL, "--num_steps=100000"}
-    more = run("bash", "-c", go_on.replace("=100000", f"={step + 2}"))
-    assert more.returncode == 0 and f"resumed at step {step}" in more.stdout, more.stdout + more.stderr
-    refused = refusal(run("bash", "train_id.sh", place, "--restore=True", "--id=0"))
-    assert "trained with --image_size=64x32 --width=0.125 --val_identities=2: give" in refused
-
-
-def test_the_closing_table_of_the_quick_run(tmp_path, capsys):
-    for name, rank1 in (("untrained", 8.123), ("id", 50.0), ("reid", 75.0)):
-        (tmp_path / f"{name}.json").write_text(json.dumps({"rank1": rank1, "rank5": 90.0, "mAP": 40.0, "rank10": 1.0}))
-    arguments = ["--folder", str(tmp_path), "--json", str(tmp_path / "quick_run.json"), "--seconds", "61"]
-    quick_run_table.main(quick_run_table.parse_args(arguments))
-    assert json.loads((tmp_path / "quick_run.json").read_text())["demo"] is None
-    (tmp_path / "frozen" / "reid").mkdir(parents=True)
-    (tmp_path / "frozen" / "reid" / "manifest.json").write_text(
-        json.dumps({"parity": {"min": 0.9, "mean": 1.0, "measure": ""}})
-    )
-    (tmp_path / "demo.json").write_text(json.dumps({"fps": 12.5, "video": "people.mp4", "identities": 4}))
-    quick_run_table.main(quick_run_table.parse_args(arguments))
-    assert json.loads((tmp_path / "quick_run.json").read_text()) == {
-        "untrained": {"rank1": 8.123, "rank5": 90.0, "mAP": 40.0},
-        "id": {"rank1": 50.0, "rank5": 90.0, "mAP": 40.0},
-        "reid": {"rank1": 75.0, "rank5": 90.0, "mAP": 40.0},
-        "parity": {"min": 0.9, "mean": 1.0},
-        "demo": {"fps": 12.5, "video": "people.mp4"},
-        "seconds": 61,
-        **origin("bash quick_run.sh"),
-    }
-    assert "12.5 frames a second" in capsys.readouterr().out
+        np.testing.assert_array_equal(ours[name], stored[name])
+    np.testing.assert_array_equal(net.get_layer(resnet.ID_LAYER).get_weights()[0], head)
 
 
 # ---- a user's mistakes ----
 
 
 def bad_sets(tiny_set, tmp_path):
-    """Data sets with one fault each, and the picture that was cut short in the one called broken."""
+    """Data sets with one fault each, and the image that was cut short in the one called broken."""
     (tmp_path / "empty" / "bounding_box_train").mkdir(parents=True)
     named = tmp_path / "named" / "bounding_box_train"
     named.mkdir(parents=True)
@@ -248,12 +310,12 @@ def bad_sets(tiny_set, tmp_path):
     shutil.copytree(tiny_set, broken)
     victim = sorted((broken / "bounding_box_train").iterdir())[3]
     victim.write_bytes(victim.read_bytes()[:100])
-    picture = sorted(Path(tiny_set, "bounding_box_train").iterdir())[0]
+    image = sorted(Path(tiny_set, "bounding_box_train").iterdir())[0]
     for folder in ("query", "bounding_box_test"):
         one_camera = tmp_path / "one_camera" / folder
         one_camera.mkdir(parents=True)
         for number in (1, 2):
-            shutil.copy(picture, one_camera / f"000{number}_c1s1_00000{number}_00.jpg")
+            shutil.copy(image, one_camera / f"000{number}_c1s1_00000{number}_00.jpg")
     return {name: f"--data_dir={tmp_path / name}" for name in ("empty", "named", "broken", "one_camera")}, victim
 
 
@@ -299,5 +361,5 @@ def test_mistakes_get_one_sentence_and_leave_nothing_behind(tiny_set, trained, t
 
 
 def test_a_mistake_is_one_line_and_an_exit_code():
-    finished = run("bash", "test_reid.sh", "--model=nowhere/x.ckpt")
+    finished = run("bash", "train_reid.sh", "--id_model=nowhere/x.ckpt")
     assert refusal(finished).startswith("error: there is no nowhere/x.ckpt: ")
