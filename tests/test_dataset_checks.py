@@ -12,7 +12,7 @@ import test_reid
 import train_id
 import train_reid
 from data import prepare
-from tests.conftest import draw_set
+from tests.helpers import draw_set
 from utils import dataset, dataset_checks, metrics
 from utils.errors import InputError
 from utils.evaluation.models import Model

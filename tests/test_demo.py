@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import demo
-from tests.conftest import ROOT, wait_until, write_video
 from tests.fakes import picture, write_checkpoint, write_tf2_detector
+from tests.helpers import ROOT, wait_until, write_video
 from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
 from utils.errors import InputError
 from utils.live.timing import STAGES

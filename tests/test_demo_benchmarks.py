@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import demo_gap, demo_memory, demo_speed, footage
 from benchmarks.footage import frames
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 from utils.deploy.freeze import FreezeOptions, freeze_detector
 from utils.deploy.reid_net import Embedder
 from utils.errors import InputError

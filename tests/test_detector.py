@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import ROOT
 from tests.fakes import picture, write_model, write_tf1_detector, write_tf2_detector
+from tests.helpers import ROOT
 from utils.deploy.detector import Detector
 from utils.errors import InputError
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, refusal, run
+from tests.helpers import ROOT, refusal, run
 from utils.setup import fetch_parts
 from utils.setup.fetch_parts import Unreachable
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 GROUND = ("errors", "options", "files", "progress", "device", "boxes", "unpack")
 RECIPE = ("dataset", "resnet", "losses", "mining", "metrics")

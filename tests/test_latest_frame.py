@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from tests.conftest import wait_until
+from tests.helpers import wait_until
 from tests.mjpeg_camera import camera_threads, numbered
 from utils.live import latest_frame
 from utils.live.latest_frame import LatestFrame

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.conftest import unit
+from tests.helpers import unit
 from utils import metrics, mining
 
 

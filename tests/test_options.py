@@ -9,7 +9,7 @@ import pytest
 import test_reid
 import train_id
 import train_reid
-from tests.conftest import ROOT, refusal, run
+from tests.helpers import ROOT, refusal, run
 
 
 @pytest.mark.parametrize(

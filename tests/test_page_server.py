@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from tests.conftest import wait_until
+from tests.helpers import wait_until
 from tests.page_client import Viewer, ask, frame, large_frame, person, post
 from utils.errors import InputError
 from utils.live.identities import Request

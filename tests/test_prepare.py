@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from data import layouts, prepare, report
-from tests.conftest import run
 from tests.drawn_layouts import SMALL, arrange, images, prepared
+from tests.helpers import run
 from utils import dataset
 from utils.errors import InputError
 

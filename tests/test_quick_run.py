@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import ROOT, run
+from tests.helpers import ROOT, run
 
 STAND_IN = """#!/usr/bin/env bash
 echo "running $*"

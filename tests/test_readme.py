@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "models/README.md")
 SCRIPTS = ("train_id", "train_reid", "test_reid", "pipeline", "demo", "data/prepare", "data/sample")

@@ -16,7 +16,7 @@ import sys
 import cv2
 import pytest
 
-from tests.conftest import ROOT, draw_set
+from tests.helpers import ROOT, draw_set
 from tests.test_readme import commands
 
 SET = "data/Market-1501-v15.09.15"

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.conftest import unit
-from tests.helpers import as_sets
+from tests.helpers import as_sets, unit
 from utils import metrics
 from utils.evaluation import rerank
 

@@ -20,7 +20,7 @@ from tensorflow.core.util import event_pb2
 import test_reid
 import train_id
 import train_reid
-from tests.conftest import ROOT, refusal, run
+from tests.helpers import ROOT, refusal, run
 from utils import checkpoint, resnet
 from utils.errors import InputError
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, wait_until
+from tests.helpers import ROOT, wait_until
 from tests.mjpeg_camera import FPS, Feed, camera_threads, number_of, numbered
 from utils.errors import InputError
 from utils.live import latest_frame, sources

@@ -11,9 +11,8 @@ import pytest
 import tensorflow as tf
 
 import test_reid
-from tests.conftest import ROOT, draw_set, run
 from tests.fakes import noise, write_checkpoint, write_model
-from tests.helpers import as_sets
+from tests.helpers import ROOT, as_sets, draw_set, run
 from utils import checkpoint, metrics
 from utils.checkpoint_paths import find_checkpoint
 from utils.deploy.freeze import FreezeOptions, freeze_reid

@@ -12,9 +12,8 @@ import pytest
 import demo
 import test_reid
 from tests import test_metrics
-from tests.conftest import unit
 from tests.fakes import write_checkpoint
-from tests.helpers import as_sets
+from tests.helpers import as_sets, unit
 from utils import checkpoint, metrics
 from utils.dataset import open_split
 from utils.deploy.freeze import FreezeOptions, freeze_reid

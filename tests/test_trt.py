@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import draw_set
 from tests.fakes import noise, picture, write_tf2_detector
+from tests.helpers import draw_set
 from utils.deploy import saved_model, trt
 from utils.deploy.detector import Detector
 from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
