@@ -107,7 +107,11 @@ def table_after(content, place) -> list:
 
 
 def look_up(content, path):
-    for key in path.split("."):
+    """The value at a path such as cuts.0.kept; cuts.1:.kept is the sum over all cuts from number 1 on."""
+    for index, key in enumerate(path.split(".")):
+        if key.endswith(":"):
+            rest = ".".join(path.split(".")[index + 1 :])
+            return sum(look_up(item, rest) for item in content[int(key[:-1]) :])
         content = content[int(key) if isinstance(content, list) else key]
     return content
 
@@ -132,6 +136,18 @@ def test_the_figures_of_its_tables_are_those_that_were_written_down():
                     assert number == expected, f"{mark.group(1)}: {path} is {expected}, README says {number}"
                     checked += 1
     assert checked >= 20
+
+
+def test_the_figures_of_its_prose_are_those_that_were_written_down():
+    """`0.23<!-- figure: FILE path -->` is the file's value as rounded; path/1e6 divides it first."""
+    content = text("README.md")
+    marks = re.findall(r"([\d.]+)<!-- figure: (\S+) (\S+) -->", content)
+    assert len(marks) == content.count("<!-- figure: ") >= 10
+    for number, file, path in marks:
+        path, _, divisor = path.partition("/")
+        value = look_up(json.loads((ROOT / file).read_text()), path) / float(divisor or 1)
+        decimals = len(number.partition(".")[2])
+        assert number == f"{value:.{decimals}f}", f"{file}: {path} is {value}, README says {number}"
 
 
 def test_the_defaults_of_its_tables_are_those_of_the_scripts():
