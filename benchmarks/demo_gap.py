@@ -7,7 +7,7 @@ The demo's tracker sees the footage without those seconds, and does not know abo
 both sides, within --edge seconds of the cut, are looked up in the manual annotation (benchmarks/footage.py):
 
   kept    the number is the same on both sides
-  anothers the number is one that somebody else of the annotation had before the cut
+  taken   the number belonged to another annotated person before the cut
   new     the number is a new one
 """
 
@@ -49,7 +49,7 @@ from utils.files import write_json
 from utils.live.identities import DEFAULT_THRESHOLD
 from utils.progress import Progress
 
-OUTCOMES = ("kept", "anothers", "new")
+OUTCOMES = ("kept", "taken", "new")
 
 
 def embed_footage(args) -> tuple:
@@ -83,7 +83,7 @@ def compare(rows: np.ndarray, cut: range, edge: int) -> dict:
     for person in sorted(set(last) & set(first)):
         outcome = "kept"
         if last[person] != first[person]:
-            outcome = "new" if owners.get(first[person], person) == person else "anothers"
+            outcome = "new" if owners.get(first[person], person) == person else "taken"
         found[int(person)] = int(last[person]), int(first[person]), outcome
     return found
 

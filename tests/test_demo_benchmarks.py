@@ -69,7 +69,7 @@ def test_demo_gap_compares_the_sides_of_a_cut():
     before = [(0, 1, 1), (1, 2, 2), (2, 3, 3), (2, 4, 4), (3, 1, 5), (3, 5, 0)]
     after = [(10, 1, 5), (10, 2, 0), (11, 2, 3), (11, 3, 9), (12, 3, 3), (40, 4, 4), (12, 5, 6)]
     found = demo_gap.compare(np.array(before + after), range(4, 10), edge=6)
-    assert found == {1: (5, 5, "kept"), 2: (2, 3, "anothers"), 3: (3, 9, "new")}  # 4 came late, 5 had no number
+    assert found == {1: (5, 5, "kept"), 2: (2, 3, "taken"), 3: (3, 9, "new")}  # 4 came late, 5 had no number
 
 
 @needs_real_parts
