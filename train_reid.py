@@ -301,10 +301,7 @@ def main(given):
     schedule = build_schedule(args.learning_rate, args.warmup_steps, args.decay_start, args.num_steps)
     optimizer = tf.keras.optimizers.Adam(schedule)
     optimizer.build(net.trainable_variables)
-    if point:
-        run = Run.resume(point, net, optimizer, vars(args), args.keep)
-    else:
-        run = start_run(net, train, id_model, args)
+    run = Run.resume(point, net, optimizer, vars(args), args.keep) if point else start_run(net, train, id_model, args)
     train_step = build_train_step(net, optimizer, args)
     embed = functools.partial(embed_paths, compile_embed(net), image_size=args.image_size)  # N paths -> (N, E)
 

@@ -16,13 +16,7 @@ from utils.options import as_image_size, as_width, file_to_write, make_parser, p
 def parse_args(argv=None):
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add(
-        "--image_size",
-        type=as_image_size,
-        default=[96, 48],
-        metavar="HxW",
-        help="size of the images in pixels, height first",
-    )
+    add("--image_size", type=as_image_size, default="96x48", metavar="HxW", help="image size in pixels, height first")
     add("--width", type=as_width, default=0.25, help="factor on the number of ResNet-50's filters")
     add("--batch_size", type=positive_int, default=64, help="images per step")
     add("--steps", type=positive_int, default=40, help="timed steps of each, after two that are not timed")

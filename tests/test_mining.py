@@ -8,7 +8,7 @@ from utils import metrics, mining
 
 
 def hardest_by_loops(embeddings, identities, anchor, sample_num):
-    """The sets that a triplet's positive and negative must come from: found with one comparison at a time."""
+    """The sets that the positive and the negative of a triplet must come from, found one image at a time."""
     positives = [i for i in range(len(identities)) if identities[i] == identities[anchor] and i != anchor]
     negatives = [i for i in range(len(identities)) if identities[i] != identities[anchor]]
     positives.sort(key=lambda i: float(np.dot(embeddings[anchor], embeddings[i])))
@@ -17,7 +17,7 @@ def hardest_by_loops(embeddings, identities, anchor, sample_num):
 
 
 @pytest.mark.parametrize("sample_num", [1, 3, 50])
-def test_every_pair_is_among_the_hardest_and_all_of_these_are_drawn(sample_num):
+def test_mine_triplets_draws_each_of_the_hardest_and_no_other(sample_num):
     rng = np.random.default_rng(0)
     embeddings, identities = unit(rng.normal(size=(40, 5))), rng.integers(0, 6, 40)
     anchors, positives, negatives = mining.mine_triplets(embeddings, identities, 4000, sample_num, rng)
@@ -33,7 +33,7 @@ def test_every_pair_is_among_the_hardest_and_all_of_these_are_drawn(sample_num):
             assert set(negatives[rows]) <= hard_negatives
 
 
-def test_blocks_do_not_change_the_triplets(monkeypatch):
+def test_mine_triplets_does_not_depend_on_the_block_size(monkeypatch):
     rng = np.random.default_rng(1)
     embeddings, identities = unit(rng.normal(size=(50, 5))), rng.integers(0, 8, 50)
     whole = mining.mine_triplets(embeddings, identities, 45, 3, np.random.default_rng(5))
@@ -41,19 +41,19 @@ def test_blocks_do_not_change_the_triplets(monkeypatch):
     np.testing.assert_array_equal(mining.mine_triplets(embeddings, identities, 45, 3, np.random.default_rng(5)), whole)
 
 
-def test_queries_repeat_only_when_all_were_drawn_and_are_never_alone():
+def test_mine_triplets_repeats_queries_only_after_all_were_drawn():
     embeddings, identities = unit(np.random.default_rng(2).normal(size=(9, 4))), np.array([1, 1, 1, 2, 2, 2, 3, 4, 5])
     anchors, _, _ = mining.mine_triplets(embeddings, identities, 12, 2, np.random.default_rng(0))
     assert sorted(anchors) == sorted(list(range(6)) * 2)  # 3, 4 and 5 have no second image
 
 
-def test_the_same_generator_state_gives_the_same_triplets():
+def test_mine_triplets_depends_on_the_generator_alone():
     embeddings, identities = unit(np.random.default_rng(3).normal(size=(30, 4))), np.arange(30) // 3
     first, second = (mining.mine_triplets(embeddings, identities, 20, 2, np.random.default_rng(9)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
-def test_identical_embeddings_are_mined_like_any_others():
+def test_mine_triplets_of_identical_embeddings():
     embeddings, identities = np.ones((6, 2)) / 2**0.5, np.array([1, 1, 1, 2, 2, 2])
     rng = np.random.default_rng(0)
     anchors, positives, negatives = mining.mine_triplets(embeddings, identities, 30, 2, rng)
@@ -62,12 +62,12 @@ def test_identical_embeddings_are_mined_like_any_others():
 
 
 @pytest.mark.parametrize("identities", [[1, 1, 1], [1, 2, 3]])
-def test_a_pool_without_any_triplet_is_an_error(identities):
+def test_mine_triplets_without_any_triplet_is_an_error(identities):
     with pytest.raises(ValueError, match="two images and a second identity"):
         mining.mine_triplets(np.eye(3), np.array(identities), 4, 2, np.random.default_rng(0))
 
 
-def test_a_pool_is_drawn_without_repetition():
+def test_draw_pool_has_no_repetition():
     pool = mining.draw_pool(100, 30, np.random.default_rng(0))
     assert len(np.unique(pool)) == 30 and pool.min() >= 0 and pool.max() < 100
     np.testing.assert_array_equal(mining.draw_pool(20, 30, np.random.default_rng(0)), np.arange(20))

@@ -1,4 +1,4 @@
-"""The network against tf.keras.applications, and BatchNorm folding against the network it came from."""
+"""The network against tf.keras.applications, and the folded network against the one it came from."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from utils.resnet import EPSILON, MOMENTUM, FusedBatchNorm
 
 
 def randomise_batchnorm(net, seed):
-    """Gives every BatchNorm weights and statistics that leave the network alive and that a mix-up would show."""
+    """Gives each batch normalisation weights and statistics that keep the outputs above 0 and that differ."""
     rng = np.random.default_rng(seed)
     for layer in net.layers:
         if layer.name.endswith("_bn"):
@@ -22,24 +22,24 @@ def randomise_batchnorm(net, seed):
 
 @pytest.fixture(scope="module")
 def keras_resnet():
-    """Keras' own ResNet-50 under random weights, its BatchNorm statistics included."""
+    """Keras' own ResNet-50 with random weights and random statistics."""
     net = tf.keras.applications.ResNet50(weights=None, include_top=False, input_shape=(128, 64, 3))
     randomise_batchnorm(net, seed=0)
     return net
 
 
-def pictures(count, seed=1):
+def random_images(count, seed=1):
     return np.random.default_rng(seed).integers(0, 256, (count, 128, 64, 3), dtype=np.uint8)
 
 
 def test_equal_weights_give_the_outputs_of_keras(keras_resnet):
     net = resnet.build_pooled_net((128, 64), width=1.0)
     resnet.copy_backbone(keras_resnet, net)
-    images = pictures(3)
+    images = random_images(3)
     prepared = tf.keras.applications.resnet.preprocess_input(images.astype("float32"))
     pooled = keras_resnet(prepared, training=False).numpy().max(axis=(1, 2))
     ours = tf.keras.Model(net.input, net.get_layer(resnet.POOL_LAYER).output)(images, training=False).numpy()
-    assert pooled.max() > 0.1  # a dead network would agree with everything
+    assert pooled.max() > 0.1  # a network that outputs zeros would agree with everything
     np.testing.assert_allclose(ours, pooled, atol=1e-4 * max(1, pooled.max()))
     np.testing.assert_allclose(net(images).numpy(), pooled / np.linalg.norm(pooled, axis=1, keepdims=True), atol=1e-4)
 
@@ -50,7 +50,7 @@ def test_a_full_width_network_has_the_weights_of_keras(keras_resnet):
     assert {layer.name: [w.shape for w in layer.get_weights()] for layer in net.layers if layer.weights} == theirs
 
 
-def test_imagenet_weights_come_through_the_library(monkeypatch, keras_resnet):
+def test_load_imagenet_weights_uses_the_loader_of_keras(monkeypatch, keras_resnet):
     asked = []
 
     def applications_resnet50(**options):
@@ -67,7 +67,7 @@ def test_imagenet_weights_come_through_the_library(monkeypatch, keras_resnet):
     np.testing.assert_array_equal(net.get_layer(resnet.ID_LAYER).get_weights()[0], head)
 
 
-def test_imagenet_weights_out_of_reach_are_said_in_one_sentence(monkeypatch):
+def test_load_imagenet_weights_that_cannot_be_loaded_is_one_sentence(monkeypatch):
     def applications_resnet50(**options):
         raise Exception("URL fetch failure on https://example.org/w.h5: None -- no route\nmore")
 
@@ -79,33 +79,33 @@ def test_imagenet_weights_out_of_reach_are_said_in_one_sentence(monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_embeddings_have_norm_one_and_a_fresh_layer_keeps_the_ranking():
+def test_embeddings_have_norm_one_and_a_new_layer_keeps_the_ranking():
     pooled_net = resnet.build_pooled_net((128, 64), width=0.125)
     net = resnet.build_embedding_net((128, 64), width=0.125, embedding_size=512)
     randomise_batchnorm(pooled_net, seed=2)
     resnet.copy_backbone(pooled_net, net)
-    images = pictures(6)
+    images = random_images(6)
     embeddings, pooled = net(images).numpy(), pooled_net(images).numpy()
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(embeddings @ embeddings.T, pooled @ pooled.T, atol=1e-4)
 
 
-def test_folding_batchnorm_changes_nothing_but_the_layers():
+def test_fold_batchnorm_keeps_the_outputs():
     net = resnet.build_embedding_net((64, 32), width=0.125, embedding_size=64)
     randomise_batchnorm(net, seed=2)
     folded = resnet.fold_batchnorm(net)
     assert not [layer for layer in folded.layers if layer.name.endswith("_bn")]
-    images = pictures(4)[:, :64, :32]
+    images = random_images(4)[:, :64, :32]
     np.testing.assert_allclose(folded(images).numpy(), net(images, training=False).numpy(), atol=1e-5)
 
 
-def test_normalisation_is_part_of_the_network():
+def test_normalise_by_hand():
     images = np.array([[[[10, 20, 30]]]], dtype=np.uint8)  # RGB
     expected = [30 - 103.939, 20 - 116.779, 10 - 123.68]  # BGR
     np.testing.assert_allclose(resnet.Normalise()(images).numpy()[0, 0, 0], expected, atol=1e-4)
 
 
-def test_the_fused_batchnorm_is_keras_own_in_training_too():
+def test_fused_batchnorm_is_that_of_keras_in_training_too():
     rng = np.random.default_rng(0)
     inputs = rng.normal(3, 2, (5, 4, 3, 6)).astype(np.float32)
     settings = {"epsilon": EPSILON, "momentum": MOMENTUM}
@@ -127,7 +127,7 @@ def test_the_fused_batchnorm_is_keras_own_in_training_too():
         np.testing.assert_array_equal(old, new)
 
 
-def test_the_fused_batchnorm_has_the_gradients_of_keras_own():
+def test_fused_batchnorm_has_the_gradients_of_keras():
     inputs = tf.constant(np.random.default_rng(1).normal(size=(4, 3, 2, 5)), tf.float32)
     gradients = []
     for layer in (FusedBatchNorm(), tf.keras.layers.BatchNormalization()):

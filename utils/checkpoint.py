@@ -119,9 +119,9 @@ def save_variables(variables: dict, prefix) -> None:
     InputError if it cannot be written; a checkpoint that was there before then stays.
     """
     prefix = Path(prefix)
-    prefix.parent.mkdir(parents=True, exist_ok=True)
     half_written = prefix.with_name(f"half-written-{os.getpid()}-{prefix.name}")
     try:
+        prefix.parent.mkdir(parents=True, exist_ok=True)
         tf.train.Checkpoint(weights=dict(variables)).write(str(half_written))
         # When a step is written a second time, its old index must not stand beside the new data.
         Path(f"{prefix}.index").unlink(missing_ok=True)
