@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# The whole chain on people drawn by the computer, then on real footage: draw, train ID, train re-id, test, freeze, demo.
+# Runs all steps on drawn people and then on real footage: draw, train ID, train re-id, test, freeze, demo.
 #
-#   bash quick_run.sh                     needs nothing but Python; sets up what is missing
-#   bash quick_run.sh --seed=1            with other people, other weights and another order
+#   bash quick_run.sh                     needs only Python; sets up what is missing
+#   bash quick_run.sh --seed=1            with other people, initial weights and order
 #
-# Under 10 minutes on two CPU cores once the downloads are there. Ends with a table, and writes the same to models/quick_run.json:
-# rank-1 is about 5 % untrained, 60 % after ID and 75 % after re-id training (README.md, What was measured).
-# Everything else it makes lies in data/quick_run and models/quick_run; your own models are left alone.
+# Takes less than 10 minutes on two CPU cores after the downloads. Prints a table at the end and writes its figures to
+# models/quick_run.json: rank-1 is about 5 % untrained, 60 % after ID and 75 % after re-id training (README.md).
+# All other files are written to data/quick_run and models/quick_run; other models are left unchanged.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 identities=700                            # identities drawn for training; 60 others are drawn for testing
 single_camera_share=0.65                  # share of those that a single camera sees
-image_size=96x48                          # pixels; the people of the footage are hardly larger
+image_size=96x48                          # pixels; people in the footage are about as large
 width=0.25                                # a quarter of ResNet-50's filters
 val_identities=50                         # identities that both trainings hold out for validation
 pad=5                                     # pixels of padding before a random crop
@@ -42,9 +42,12 @@ case ${1:-} in
   "") seed=0 ;;
   --seed=*) seed=${1#--seed=} ;;
   -h | --help) sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "$0" && exit ;;
-  *) echo "error: $1 is no option of quick_run.sh: it takes --seed=NUMBER; edit the values at its top for the rest" >&2 && exit 2 ;;
+  *)
+    echo "error: quick_run.sh has no option $1: use --seed=NUMBER, or edit the values at the top of the file" >&2
+    exit 2
+    ;;
 esac
-# A script that Ctrl-C ends in good order would otherwise be followed by the next one.
+# A training ends normally after Ctrl-C; without this trap the next step would start.
 trap 'exit 130' INT TERM
 
 bash setup.sh python detector footage
@@ -56,18 +59,19 @@ step() {
 }
 
 # Both trainings print a note about identities that a single camera sees.
-say_intended() {
-  echo "a single camera sees many of the identities on purpose (single_camera_share=$single_camera_share): expect a note about it below"
+explain_note() {
+  echo "a single camera sees many of the identities on purpose (single_camera_share=$single_camera_share):" \
+    "expect a note about it below"
 }
 
 step "1/6 drawing people"
 "$python" data/sample.py --output "$data_dir" --identities "$identities" \
   --single_camera_share "$single_camera_share" \
   --image_size "$image_size" --seed "$seed"
-rm -rf "$models_dir" models/quick_run.json  # what the last quick run made
+rm -rf "$models_dir" models/quick_run.json  # of the previous quick run
 
 step "2/6 training the ID model"
-say_intended
+explain_note
 "$python" train_id.py \
   --models_dir="$models_dir" \
   --data_dir="$data_dir" \
@@ -85,7 +89,7 @@ say_intended
   --seed="$seed"
 
 step "3/6 training the re-id model"
-say_intended
+explain_note
 "$python" train_reid.py \
   --models_dir="$models_dir" \
   --data_dir="$data_dir" \
@@ -104,7 +108,7 @@ say_intended
   --random_erasing="$reid_random_erasing" \
   --seed="$seed"
 
-step "4/6 testing on people never trained on"
+step "4/6 testing on held-out identities"
 test_reid() {
   "$python" test_reid.py --data_dir="$data_dir" "$@"
 }
@@ -112,14 +116,14 @@ test_reid --model="$models_dir/id/m0" --untrained --json="$models_dir/untrained.
 test_reid --model="$models_dir/id/m0" --json="$models_dir/id.json"
 test_reid --model="$models_dir/reid/m0" --threshold --ranked="$models_dir/worst.png" --json="$models_dir/reid.json"
 
-step "5/6 freezing detector and re-id net"
+step "5/6 freezing detector and re-id model"
 parts=(obj)
 if [ ! -d models/downloads/detector/saved_model ]; then
-  echo "no detector could be fetched (see above): freezing the re-id net alone, and no demo"
+  echo "the detector could not be fetched (see above): only the re-id model is frozen, and the demo is skipped"
   parts=()
 fi
 "$python" pipeline.py "${parts[@]}" "$models_dir/reid/m0" --output="$models_dir/frozen" ||
-  echo "not all of it could be frozen (see above); going on with what there is"
+  echo "not everything could be frozen (see above): the steps that need it are skipped"
 
 step "6/6 recognising people in real footage"
 if [ -d "$models_dir/frozen/obj" ] && [ -d "$models_dir/frozen/reid" ] && [ -f models/downloads/vtest.avi ]; then
@@ -130,9 +134,9 @@ if [ -d "$models_dir/frozen/obj" ] && [ -d "$models_dir/frozen/reid" ] && [ -f m
     --output="$models_dir/demo.mp4" \
     --tracks="$models_dir/tracks.txt" \
     --summary="$models_dir/demo.json" \
-    --headless || echo "the demo failed (see above); the table follows without it"
+    --headless || echo "the demo failed (see above): the table has no figures of it"
 else
-  echo "detector, footage or a frozen model is missing (see above): no demo"
+  echo "detector, footage or a frozen model is missing (see above): the demo is skipped"
 fi
 
 "$python" -m benchmarks.quick_run_table --folder="$models_dir" --json=models/quick_run.json --seconds="$SECONDS"
@@ -140,9 +144,9 @@ fi
 printf '\nnext:\n'
 if [ -d "$models_dir/frozen/obj" ] && [ -d "$models_dir/frozen/reid" ] && [ -f models/downloads/vtest.avi ]; then
   echo "  $python demo.py --detector $models_dir/frozen/obj --reid $models_dir/frozen/reid --source models/downloads/vtest.avi --output people.mp4"
-  echo "      the demo on these networks; with --source 0 on a camera"
+  echo "      the demo with these models; --source 0 uses a camera"
 fi
 echo "  bash test_reid.sh --model=$models_dir/reid/m0 --data_dir=$data_dir"
-echo "      the test once more, with options of your own; --help lists them"
+echo "      the test again, with further options; --help lists them"
 echo "  $python pipeline.py ${parts[*]}${parts:+ }$models_dir/reid/m0"
-echo "      freezes into models/frozen, where demo.py looks if no network is named"
+echo "      freezes the models to models/frozen, the default of demo.py"

@@ -17,7 +17,7 @@ from utils.live.tracks import Tracker
 
 FOOTAGE = "models/downloads/vtest.avi"
 PEOPLE = Path(__file__).with_name("vtest_people.txt")
-SIZE = 768, 576  # pixels of vtest.avi
+SIZE = (768, 576)  # width and height of vtest.avi, pixels
 HIT = 0.5  # minimum IoU with an annotated box to show the same person
 
 
@@ -25,8 +25,9 @@ HIT = 0.5  # minimum IoU with an annotated box to show the same person
 
 
 def frames(video):
-    """Yields (H, W, 3) uint8 BGR; InputError if there is not a single frame."""
-    capture, count = cv2.VideoCapture(str(video)), 0
+    """Yields the frames of a video, (H, W, 3) uint8 BGR; InputError if there are none."""
+    capture = cv2.VideoCapture(str(video))
+    count = 0
     while True:
         there, frame = capture.read()
         if not there:
@@ -43,8 +44,10 @@ def frames(video):
 
 def expected(track, frame) -> np.ndarray:
     """(4,) the predicted box of a track in this frame, at the velocity of its last six boxes."""
-    (last, box), (first, before) = track[-1], track[max(0, len(track) - 6)]
-    return box + (box - before) / max(1, last - first) * (frame - last)
+    last, last_box = track[-1]
+    first, first_box = track[max(0, len(track) - 6)]
+    velocity = (last_box - first_box) / max(1, last - first)  # (4,) per frame
+    return last_box + velocity * (frame - last)
 
 
 def link(detections, min_overlap, clear, patience=3) -> list:
@@ -54,17 +57,19 @@ def link(detections, min_overlap, clear, patience=3) -> list:
     clear: a track ends where a second box, or a second track, reaches more than this share of that IoU.
     patience: frames that a track survives without a box.
     """
-    ended, alive = [], []
+    ended = []
+    alive = []
     for frame, boxes in enumerate(detections):
         ended += [track for track in alive if frame - track[-1][0] > patience]
         alive = [track for track in alive if frame - track[-1][0] <= patience]
-        free, going_on = np.ones(len(boxes), bool), []
+        free = np.ones(len(boxes), bool)  # of any track
+        continued = []
         if alive and len(boxes):
             shared = iou(np.array([expected(track, frame) for track in alive]), boxes)  # (T, N)
             for row, track in enumerate(alive):
                 best = int(shared[row].argmax())
                 if shared[row, best] < min_overlap:
-                    going_on.append(track)  # not seen in this frame
+                    continued.append(track)  # not detected in this frame
                     continue
                 rivals = np.append(np.delete(shared[row], best), np.delete(shared[:, best], row))
                 if (rivals > clear * shared[row, best]).any():
@@ -72,8 +77,8 @@ def link(detections, min_overlap, clear, patience=3) -> list:
                 else:
                     track.append((frame, boxes[best]))
                     free[best] = False
-                    going_on.append(track)
-            alive = going_on
+                    continued.append(track)
+            alive = continued
         alive += [[(frame, box)] for box in boxes[free]]
     return ended + alive
 
@@ -82,51 +87,55 @@ def link(detections, min_overlap, clear, patience=3) -> list:
 
 
 def people_by_eye(path=PEOPLE) -> dict:
-    """{frame from 0: [(person, box (4,) in 0..1)]}."""
+    """The annotation of the sample footage: {frame from 0: [(person, box (4,) [ymin, xmin, ymax, xmax] in 0..1)]}."""
     width, height = SIZE
     people = {}
     for line in Path(path).read_text().splitlines():
-        frame, person, left, top, wide, high = (int(word) for word in line.split(","))
-        box = np.array([top / height, left / width, (top + high) / height, (left + wide) / width], np.float32)
+        frame, person, left, top, box_width, box_height = (int(number) for number in line.split(","))
+        corners = [top, left, top + box_height, left + box_width]
+        box = np.array(corners, np.float32) / np.array([height, width, height, width], np.float32)
         people.setdefault(frame - 1, []).append((person, box))
     return people
 
 
-def walks_by_eye(people_of, frames_of, gap: float) -> np.ndarray:
+def walks_by_eye(people, frames, gap: float) -> np.ndarray:
     """(M,) people and (M,) frames -> (M,) walks from 0: a new walk starts after more than `gap` frames out of sight."""
-    walks_of, count = np.zeros(len(people_of), int), 0
-    for person in np.unique(people_of):
-        places = np.flatnonzero(people_of == person)
-        places = places[np.argsort(frames_of[places], kind="stable")]
-        walks_of[places] = count + np.append(0, np.cumsum(np.diff(frames_of[places]) > gap))
-        count = walks_of.max() + 1
-    return walks_of
+    walks = np.zeros(len(people), int)
+    count = 0
+    for person in np.unique(people):
+        indices = np.flatnonzero(people == person)
+        indices = indices[np.argsort(frames[indices], kind="stable")]
+        walks[indices] = count + np.append(0, np.cumsum(np.diff(frames[indices]) > gap))
+        count = walks.max() + 1
+    return walks
 
 
-def walks(detections, rate: float, min_seconds: float = 2.0) -> dict:
-    """As people_by_eye, for any footage: identities from continuity alone, until two people could be mixed up.
+def walks(detections, fps: float, min_seconds: float = 2.0) -> dict:
+    """The same as people_by_eye for any footage: identities from continuity alone, until two people could be mixed up.
 
     detections: (N, 4) boxes of each frame. A person who was out of sight has several walks, and a walk ends at a
     crossing, so fewer mistakes are found than by eye.
     """
     people = {}
     for number, track in enumerate(link(detections, min_overlap=0.4, clear=0.5)):
-        if track[-1][0] - track[0][0] >= min_seconds * rate:
+        if track[-1][0] - track[0][0] >= min_seconds * fps:
             for frame, box in track:
                 people.setdefault(frame, []).append((number, box))
     return people
 
 
 def replay(boxes, embeddings, threshold: float, every: int, without=range(0)) -> dict:
-    """{frame: (boxes, numbers)} as of the demo without some frames, computed without any network.
+    """Tracks people as the demo does, from stored boxes and embeddings: {frame: (boxes (N, 4), numbers (N,))}.
 
-    boxes: [(N, 4)] and embeddings: [(N, E)] of every frame; every: reembed_every.
+    boxes: [(N, 4)] and embeddings: [(N, E)] of every frame; every: reembed_every; without: frames to leave out.
     """
-    tracker, seen = Tracker(Identities(threshold, learn=True), every), {}
-    for frame, (some, vectors) in enumerate(zip(boxes, embeddings)):
+    tracker = Tracker(Identities(threshold, learn=True), every)
+    seen = {}
+    for frame, (frame_boxes, frame_embeddings) in enumerate(zip(boxes, embeddings)):
         if frame not in without:
-            association = tracker.associate(some)
-            seen[frame] = some, tracker.update(association, vectors[association.due])[0]
+            association = tracker.associate(frame_boxes)
+            numbers, *_ = tracker.update(association, frame_embeddings[association.due])
+            seen[frame] = (frame_boxes, numbers)
     return seen
 
 
@@ -155,14 +164,20 @@ def judge(rows: np.ndarray) -> dict:
     unknown: share of boxes without a number.
     """
     known = rows[rows[:, 2] > 0]
-    people, numbers = np.unique(rows[:, 1]), np.unique(known[:, 2])
-    switches = sum(int((np.diff(known[known[:, 1] == person, 2]) != 0).sum()) for person in people)
-    counts = np.array([[((known[:, 1] == person) & (known[:, 2] == n)).sum() for n in numbers] for person in people])
-    own, left = 0, counts.reshape(len(people), len(numbers)).copy()
-    while left.size and left.max() > 0:
-        person, number = np.unravel_index(left.argmax(), left.shape)
-        own += int(left[person, number])
-        left[person], left[:, number] = 0, 0
+    people = np.unique(rows[:, 1])
+    numbers = np.unique(known[:, 2])
+    switches = 0
+    counts = np.zeros((len(people), len(numbers)), int)  # boxes of each person with each number
+    for row, person in enumerate(people):
+        given = known[known[:, 1] == person, 2]
+        switches += int((np.diff(given) != 0).sum())
+        counts[row] = (given[:, None] == numbers).sum(axis=0)
+    own = 0
+    while counts.size and counts.max() > 0:
+        person, number = np.unravel_index(counts.argmax(), counts.shape)
+        own += int(counts[person, number])
+        counts[person] = 0
+        counts[:, number] = 0
     boxes = max(len(rows), 1)
     return {
         "people": len(people),
@@ -175,23 +190,29 @@ def judge(rows: np.ndarray) -> dict:
 
 def shared(seen: dict) -> int:
     """The number of boxes that share a number with another box of their frame; must be 0."""
-    return sum(len(numbers) - len(set(numbers)) for numbers in (n[n > 0].tolist() for _, n in seen.values()))
+    count = 0
+    for _, numbers in seen.values():
+        known = numbers[numbers > 0]
+        count += len(known) - len(np.unique(known))
+    return count
 
 
 def check(video, detector) -> None:
+    """InputError if the video cannot be read or the detector does not exist."""
     for option, path in (("--video", video), ("--detector", detector)):
         if not Path(path).exists():
             raise InputError(
                 f"{option} {path} does not exist: run bash setup.sh and bash quick_run.sh, or name another"
             )
-    next(frames(video))  # fails now, and not after minutes of work
+    next(frames(video))
 
 
 def frame_rate(video) -> float:
+    """Frames per second according to the file, 10 if unknown."""
     capture = cv2.VideoCapture(str(video))
-    rate = capture.get(cv2.CAP_PROP_FPS) or 10.0
+    fps = capture.get(cv2.CAP_PROP_FPS) or 10.0
     capture.release()
-    return rate
+    return fps
 
 
 def frame_count(video):

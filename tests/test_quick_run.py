@@ -1,4 +1,4 @@
-"""What quick_run.sh says, with a stand-in for the Python that does the work: the work itself takes minutes."""
+"""The messages of quick_run.sh, with a fake Python instead of minutes of work."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers import ROOT, run
 
-STAND_IN = """#!/usr/bin/env bash
+FAKE_PYTHON = """#!/usr/bin/env bash
 echo "running $*"
 case $1 in
   train_*) echo "note: 445 of 700 identities were seen by one camera only" ;;
@@ -23,23 +23,23 @@ def quick_run(place, detector=True):
         (place / "models/downloads/vtest.avi").touch()
     shutil.copy(ROOT / "quick_run.sh", place)
     (place / "setup.sh").write_text("exit 0\n")
-    (place / ".venv/bin/python").write_text(STAND_IN)
+    (place / ".venv/bin/python").write_text(FAKE_PYTHON)
     (place / ".venv/bin/python").chmod(0o755)
     done = run("bash", place / "quick_run.sh")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
 
 
-def test_a_note_that_is_no_mistake_of_the_user_is_announced(tmp_path):
-    said = quick_run(tmp_path)
-    notes = [number for number, line in enumerate(said) if line.startswith("note: ")]
-    assert len(notes) == 2 and all("on purpose (single_camera_share=0.65)" in said[number - 2] for number in notes)
+def test_expected_notes_are_announced(tmp_path):
+    printed = quick_run(tmp_path)
+    notes = [number for number, line in enumerate(printed) if line.startswith("note: ")]
+    assert len(notes) == 2 and all("on purpose (single_camera_share=0.65)" in printed[number - 2] for number in notes)
 
 
 @pytest.mark.parametrize("detector", [True, False])
-def test_it_ends_with_commands_that_can_be_pasted(tmp_path, detector):
-    said = quick_run(tmp_path, detector)
-    following = said[said.index("next:") + 1 :]
+def test_last_lines_are_commands_to_paste(tmp_path, detector):
+    printed = quick_run(tmp_path, detector)
+    following = printed[printed.index("next:") + 1 :]
     frozen = "--detector models/quick_run/frozen/obj --reid models/quick_run/frozen/reid"
     demo = f"  .venv/bin/python demo.py {frozen} --source models/downloads/vtest.avi --output people.mp4"
     freeze = f"  .venv/bin/python pipeline.py {'obj ' if detector else ''}models/quick_run/reid/m0"

@@ -1,17 +1,16 @@
 """Ranked results against cases by hand and the brute-force search, and the images of them."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
 import test_reid
-from tests.fakes import write_checkpoint
+from tests.helpers import unit
 from tests.test_metrics import brute_force, random_case
 from utils import image_grid
 from utils.errors import InputError
 from utils.evaluation import ranked
+from utils.evaluation.models import Model
 from utils.evaluation.ranked import IGNORED, RIGHT, WRONG
 from utils.metrics import LabelledSet
 
@@ -106,15 +105,34 @@ def test_ranked_grid_shows_each_file_in_its_frame(tmp_path):
     assert (image[top:, : ranked.LABEL] != image_grid.PAPER).any()
 
 
-def test_option_ranked(tiny_set, tmp_path, capsys):
-    prefix, _ = write_checkpoint(tmp_path / "m0")
-    options = [f"--model={prefix}", f"--data_dir={tiny_set}"]
+@pytest.fixture
+def model_of_colours(monkeypatch):
+    """test_reid.py measures a model that embeds the mean colours of the upper and the lower half of an image."""
+
+    def read(paths):
+        yield np.stack([cv2.imread(path) for path in paths])
+
+    def embed(images):
+        halves = [part.mean(axis=(1, 2)) for part in np.split(images, 2, axis=1)]
+        return unit(np.concatenate(halves, axis=1) - 128)
+
+    about = {"kind": "checkpoint", "image_size": [64, 32]}
+    model = Model("m0", about, None, embed, read)
+    monkeypatch.setattr(test_reid, "find_models", lambda names: names)
+    monkeypatch.setattr(test_reid, "open_model", lambda *_: model)
+
+
+def test_option_ranked(model_of_colours, tiny_set, tmp_path, capsys):
     drawn = tmp_path / "worst.png"
-    test_reid.main(test_reid.parse_args([*options, f"--ranked={drawn}", "--ranked_count=3"]))
-    image = cv2.imread(str(drawn))
+    options = [f"--data_dir={tiny_set}", f"--ranked={drawn}"]
+    test_reid.main(test_reid.parse_args([*options, "--ranked_count=3"]))
     row = image_grid.TILE[0] + image_grid.CAPTION + image_grid.GAP
-    assert image.shape[0] == ranked.HEADER + 3 * row
+    assert cv2.imread(str(drawn)).shape[0] == ranked.HEADER + 3 * row
     assert "3 queries with their ranked results" in capsys.readouterr().out
+
+
+def test_option_ranked_is_checked_first(model_of_colours, tiny_set, tmp_path):
+    drawn = tmp_path / "worst.png"
     drawn.write_text("precious")
     for wrong, sentence in (
         ([f"--ranked={tmp_path}/new/worst.png"], "there is no such folder"),
@@ -122,5 +140,5 @@ def test_option_ranked(tiny_set, tmp_path, capsys):
         ([f"--ranked={drawn}", "--ranked_queries=nobody.jpg"], "there is no query 'nobody.jpg'"),
     ):
         with pytest.raises(InputError, match=sentence):
-            test_reid.main(test_reid.parse_args([*options, *wrong]))
-    assert drawn.read_text() == "precious" and len(list(Path(tmp_path).iterdir())) == 2
+            test_reid.main(test_reid.parse_args([f"--data_dir={tiny_set}", *wrong]))
+    assert drawn.read_text() == "precious" and list(tmp_path.iterdir()) == [drawn]
