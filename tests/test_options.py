@@ -40,7 +40,18 @@ def test_bad_values_are_refused_at_once(script, option, sentence, capsys):
     assert option.split("=")[0] in printed and sentence in printed
 
 
-@pytest.mark.parametrize("script", ["train_id.py", "train_reid.py", "test_reid.py", "pipeline.py", "demo.py"])
+SCRIPTS = [
+    "train_id.py",
+    "train_reid.py",
+    "test_reid.py",
+    "pipeline.py",
+    "demo.py",
+    "data/prepare.py",
+    "data/sample.py",
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_help_answers_without_tensorflow_and_explains_every_option(script, tmp_path):
     # A tensorflow that can't be imported stands first on the path: --help must not need it.
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")

@@ -200,12 +200,3 @@ def test_prepare_interrupted_leaves_nothing(drawn, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             prepared(source, tmp_path / "out")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["set.zip", "source"]
-
-
-# ---- as a user runs it ----
-
-
-def test_prepare_help_needs_no_tensorflow(tmp_path):
-    (tmp_path / "tensorflow.py").write_text("raise SystemExit('tensorflow was imported')")
-    finished = run("data/prepare.py", "--help", PYTHONPATH=str(tmp_path))
-    assert finished.returncode == 0 and "--single_camera" in finished.stdout

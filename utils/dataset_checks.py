@@ -24,7 +24,8 @@ from utils.progress import Progress
 EXAMPLES = 5  # named with each finding
 MIN_HEIGHT = 32  # pixels; a smaller image shows little more than the colours of the clothes
 UNNAMED = np.iinfo(np.int64).min  # the identity of a file whose name gives none
-EMPTY = hashlib.sha256(b"").digest()
+EMPTY = "empty"
+UNREADABLE = "unreadable (cut short, or not JPEG or PNG)"
 
 
 class Finding(NamedTuple):
@@ -131,13 +132,10 @@ def testing_findings(query, gallery) -> list:
     if junk_or_distractor.all():
         return findings
     protocol = Protocol(gallery.identities, gallery.cameras)
-    absent = np.zeros(len(query), bool)
-    own_camera_only = np.zeros(len(query), bool)
-    for index, (identity, camera) in enumerate(zip(query.identities.tolist(), query.cameras.tolist())):
-        positives, _ = protocol.judge(identity, camera)
-        absent[index] = identity not in protocol.of_identity
-        own_camera_only[index] = not absent[index] and not len(positives)
-    unmatched = absent | own_camera_only
+    pairs = zip(query.identities.tolist(), query.cameras.tolist())
+    unmatched = np.array([not len(protocol.judge(identity, camera)[0]) for identity, camera in pairs])  # (Q,)
+    absent = unmatched & ~np.isin(query.identities, gallery.identities)
+    own_camera_only = unmatched & ~absent
     if unmatched[~junk_or_distractor].all():
         what = f"no query has an image of its identity from another camera: {query.folder} against {gallery.folder}"
         remedy = (
@@ -251,7 +249,7 @@ def overlap_findings(found: dict) -> list:
 
 
 class ImageFile(NamedTuple):
-    """The result of reading one image. fault: None, 'empty' or 'unreadable'; digest: sha256 of the file."""
+    """The result of reading one image. fault: None, EMPTY or UNREADABLE; digest: sha256 of the file."""
 
     split: str
     path: str
@@ -265,17 +263,16 @@ class ImageFile(NamedTuple):
 
 def read_image(split: str, path: str, identity: int, camera: int) -> ImageFile:
     """Reads and decodes one image exactly as training does."""
-    digest = b""
+    content = None
     shape = (0, 0)
     fault = None
     try:
         content = Path(path).read_bytes()
-        digest = hashlib.sha256(content).digest()
         dataset.check_images([path])
         shape = tf.io.decode_jpeg(content, channels=3).shape[:2]
     except (OSError, InputError, tf.errors.OpError):
-        fault = "empty" if digest == EMPTY else "unreadable"
-    return ImageFile(split, path, identity, camera, fault, digest, *shape)
+        fault = EMPTY if content == b"" else UNREADABLE
+    return ImageFile(split, path, identity, camera, fault, hashlib.sha256(content or b"").digest(), *shape)
 
 
 def image_findings(found: dict) -> list:
@@ -291,18 +288,11 @@ def image_findings(found: dict) -> list:
         for image in pool.map(lambda row: read_image(*row), rows):
             images.append(image)
             progress.add()
-    kinds = {
-        "empty": ("image is empty", "images are empty"),
-        "unreadable": (
-            "image cannot be read (cut short, or not a JPEG or PNG)",
-            "images cannot be read (cut short, or not JPEG or PNG)",
-        ),
-    }
     findings = []
-    for fault, (one, more) in kinds.items():
+    for fault in (EMPTY, UNREADABLE):
         paths = [image.path for image in images if image.fault == fault]
         if paths:
-            what = count_noun(len(paths), one, more)
+            what = f"{count_noun(len(paths), 'image is', 'images are')} {fault}"
             findings.append(Finding(True, what, "copy again or remove", paths[:EXAMPLES]))
     sound = [image for image in images if not image.fault]
     return findings + duplicate_findings(sound) + size_findings(sound)

