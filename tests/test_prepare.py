@@ -9,7 +9,6 @@ import pytest
 
 from data import layouts, prepare, report
 from tests.drawn_layouts import SMALL, arrange, images, prepared
-from tests.helpers import run
 from utils import dataset
 from utils.errors import InputError
 
