@@ -52,12 +52,17 @@ def walk(vector, identity, camera, gallery, gallery_ids, gallery_cams):
     hits = [place for place, right in enumerate(ranking) if right]
     if not hits:
         return None
-    old_recall, old_precision, trapezoid, found = 0.0, 1.0, 0.0, 0
+    old_recall = 0.0
+    old_precision = 1.0
+    trapezoid = 0.0
+    found = 0
     for place, right in enumerate(ranking):  # as in the published evaluation code
         found += right
-        recall, precision = found / len(hits), found / (place + 1)
+        recall = found / len(hits)
+        precision = found / (place + 1)
         trapezoid += (recall - old_recall) * (old_precision + precision) / 2
-        old_recall, old_precision = recall, precision
+        old_recall = recall
+        old_precision = precision
     step = sum((n + 1) / (place + 1) for n, place in enumerate(hits)) / len(hits)
     return hits[0], trapezoid, step, len(hits) / (hits[-1] + 1)
 
@@ -67,7 +72,8 @@ def random_case(rng):
 
     Embeddings are small integers, so that products are exact and there are many ties.
     """
-    queries, entries = int(rng.integers(1, 8)), int(rng.choice([1, 2, 9, 24]))
+    queries = int(rng.integers(1, 8))
+    entries = int(rng.choice([1, 2, 9, 24]))
     query, gallery = (rng.integers(-2, 3, (n, 3)).astype(np.float32) for n in (queries, entries))
     asked = (query, rng.integers(rng.integers(0, 2), 5, queries), rng.integers(1, 4, queries))
     return (*asked, gallery, rng.integers(-1, 5, entries), rng.integers(1, 4, entries))
@@ -90,7 +96,8 @@ def test_evaluate_agrees_with_brute_force(count_up_to, cases, monkeypatch):
             continue
         figures = metrics.evaluate(*as_sets(case))
         assert set(figures) == set(expected)
-        pairs, expected_pairs = figures.pop("camera_pairs"), expected.pop("camera_pairs")
+        pairs = figures.pop("camera_pairs")
+        expected_pairs = expected.pop("camera_pairs")
         assert figures == pytest.approx(expected, abs=1e-9), case
         assert len(pairs) == len(expected_pairs)
         for pair, expected_pair in zip(pairs, expected_pairs):
@@ -102,7 +109,8 @@ def test_evaluate_agrees_with_brute_force(count_up_to, cases, monkeypatch):
 
 
 def larger_case(rng):
-    query, gallery = rng.normal(size=(40, 6)), rng.normal(size=(90, 6))
+    query = rng.normal(size=(40, 6))
+    gallery = rng.normal(size=(90, 6))
     asked = (query, rng.integers(1, 9, 40), rng.integers(1, 4, 40))
     return (*asked, gallery, rng.integers(-1, 9, 90), rng.integers(1, 4, 90))
 
@@ -124,7 +132,8 @@ def test_evaluate_leaves_its_inputs_unchanged():
 def test_evaluate_holds_a_few_blocks_of_similarities(monkeypatch):
     monkeypatch.setattr(metrics, "BLOCK", 50)
     rng = np.random.default_rng(0)
-    query, gallery = rng.normal(size=(1000, 8)), rng.normal(size=(4000, 8))
+    query = rng.normal(size=(1000, 8))
+    gallery = rng.normal(size=(4000, 8))
     asked = (query, rng.integers(1, 99, 1000), rng.integers(1, 4, 1000))
     tracemalloc.start()
     metrics.evaluate(*as_sets((*asked, gallery, rng.integers(0, 99, 4000), rng.integers(1, 4, 4000))))
@@ -189,7 +198,8 @@ def test_evaluate_by_hand():
 
 def test_evaluate_of_equal_embeddings_is_zero():
     ones = np.ones((10, 3)) / np.sqrt(3)
-    identities, cameras = np.arange(10) % 5 + 1, np.repeat([1, 2], 5)
+    identities = np.arange(10) % 5 + 1
+    cameras = np.repeat([1, 2], 5)
     assert metrics.evaluate(*as_sets((ones[:5], identities[:5], cameras[:5], ones, identities, cameras)))["rank1"] == 0
 
 
@@ -200,7 +210,8 @@ def test_evaluate_without_any_match_is_an_error():
 
 
 def test_evaluate_refuses_embeddings_that_are_not_numbers():
-    one, broken = np.ones((1, 2)), np.full((1, 2), np.nan)
+    one = np.ones((1, 2))
+    broken = np.full((1, 2), np.nan)
     for asked, answer in ((broken, one), (one, broken)):
         with pytest.raises(ValueError, match="not a number"):
             metrics.evaluate(*as_sets((asked, np.array([1]), np.array([1]), answer, np.array([1]), np.array([2]))))

@@ -40,7 +40,8 @@ def measure(vectors, identities, searches):
 
 def test_search_later_by_hand():
     # Tracks 0 and 1 are seen together, 2 is alone; each has one early crop and one 30 frames later.
-    tracks, frames = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 30, 0, 30, 100, 130])
+    tracks = np.array([0, 0, 1, 1, 2, 2])
+    frames = np.array([0, 30, 0, 30, 100, 130])
     early = np.array([True, False] * 3)
     together = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], bool)
     angles = np.radians([0, 10, 30, 80, 12, 90])  # 0 finds itself, 1 finds 0, 2 finds 0
@@ -57,7 +58,8 @@ def test_search_later_by_hand():
 
 def test_search_other_times_by_hand():
     # Person 1 is there in frames 0 to 30 and again at 100, person 2 only from 0 to 30.
-    people, frames = np.array([1, 2, 1, 2, 1]), np.array([0, 0, 30, 30, 100])
+    people = np.array([1, 2, 1, 2, 1])
+    frames = np.array([0, 0, 30, 30, 100])
     walks = walks_by_eye(people, frames, gap=40)
     assert walks.tolist() == [0, 2, 0, 2, 1]
     angles = np.radians([0, 50, 10, 60, 52])  # when person 1 returns, it looks like person 2
@@ -95,9 +97,11 @@ def test_clustered_error_agrees_with_resampled_people():
 
 
 def test_figures_of_is_ahead_on_the_same_queries():
-    people, vectors = np.array([0, 0, 1, 1]), np.eye(2)[[0, 0, 1, 1]]
+    people = np.array([0, 0, 1, 1])
+    vectors = np.eye(2)[[0, 0, 1, 1]]
     rows = np.arange(4)
     searches = [(query, (people == people[query]) & (rows != query), people != people[query]) for query in rows]
-    right, wrong = score(vectors, people, searches), score(np.eye(2)[[0, 1, 0, 1]], people, searches)
+    right = score(vectors, people, searches)
+    wrong = score(np.eye(2)[[0, 1, 0, 1]], people, searches)
     figures = figures_of(right, wrong)
     assert (figures["rank1"], figures["rank1_ahead"], figures["rank1_ahead_error"]) == (100.0, 100.0, 0.0)

@@ -35,7 +35,8 @@ def dense(query, gallery, k1, k2, weight):
     final = np.empty((len(query), len(gallery)))
     for i in range(len(query)):
         for g in range(len(gallery)):
-            mine, theirs = description[i], description[len(query) + g]
+            mine = description[i]
+            theirs = description[len(query) + g]
             jaccard = 1 - np.minimum(mine, theirs).sum() / np.maximum(mine, theirs).sum()
             final[i, g] = (1 - weight) * jaccard + weight * distance[i][len(query) + g]
     return final
@@ -57,16 +58,20 @@ def reranked(query, gallery, k1, k2, weight):
 
 @pytest.mark.parametrize("draw", [clustered, halves])
 def test_rerank_blocks_equals_the_dense_algorithm(draw, monkeypatch):
-    rng, changed = np.random.default_rng(0), 0
+    rng = np.random.default_rng(0)
+    changed = 0
     for case in range(60):
         monkeypatch.setattr(metrics, "BLOCK", int(rng.choice([4, 7, 256])))
         embeddings = draw(rng, int(rng.integers(2, 45)))
         queries = int(rng.integers(1, len(embeddings)))
-        query, gallery = embeddings[:queries], embeddings[queries:]
+        query = embeddings[:queries]
+        gallery = embeddings[queries:]
         # k1 above the number of images, k2 above k1, no averaging, and weights 0 and 1
-        k1, k2 = int(rng.choice([1, 3, 5, 8, 20, 60])), int(rng.choice([1, 2, 6, 12]))
+        k1 = int(rng.choice([1, 3, 5, 8, 20, 60]))
+        k2 = int(rng.choice([1, 2, 6, 12]))
         weight = float(rng.choice([0, 0.3, 1]))
-        expected, found = dense(query, gallery, k1, k2, weight), reranked(query, gallery, k1, k2, weight)
+        expected = dense(query, gallery, k1, k2, weight)
+        found = reranked(query, gallery, k1, k2, weight)
         assert found == pytest.approx(expected, abs=1e-6), (case, k1, k2, weight)
         changed += bool((np.argsort(found) != np.argsort(-(query @ gallery.T))).any())
     assert changed > 20
@@ -77,7 +82,8 @@ def test_rerank_blocks_without_mutual_neighbours():
     for seed in range(30):
         rng = np.random.default_rng(seed)
         embeddings = halves(rng, int(rng.integers(30, 60)))
-        query, gallery = embeddings[:5], embeddings[5:]
+        query = embeddings[:5]
+        gallery = embeddings[5:]
         expected = dense(query, gallery, 20, 2, 0)
         assert reranked(query, gallery, 20, 2, 0) == pytest.approx(expected, abs=1e-6), seed
 
@@ -89,7 +95,8 @@ def test_rerank_blocks_with_one_image_each():
 
 def test_rerank_blocks_in_float32():
     embeddings = clustered(np.random.default_rng(1), 120, people=12)
-    query, gallery = embeddings[:20], embeddings[20:]
+    query = embeddings[:20]
+    gallery = embeddings[20:]
     single = reranked(query.astype(np.float32), gallery.astype(np.float32), 20, 6, 0.3)
     assert single == pytest.approx(reranked(query, gallery, 20, 6, 0.3), abs=1e-5)
 
@@ -97,17 +104,20 @@ def test_rerank_blocks_in_float32():
 def test_rerank_blocks_improves_the_search_in_chains():
     # The ends of a chain are as far from each other as from other people, but they share the images between them.
     rng = np.random.default_rng(2)
-    people, links = 12, 8
+    people = 12
+    links = 8
     starts, ends = (unit(rng.normal(size=(people, 24))) for _ in range(2))
     share = np.linspace(0, 1, links)[:, None]
     chains = unit(np.concatenate([(1 - share) * a + share * b for a, b in zip(starts, ends)]))
     chains = unit(chains + 0.05 * rng.normal(size=chains.shape))
-    identities, cameras = np.repeat(np.arange(people) + 1, links), np.tile([1, 2], people * links // 2)
+    identities = np.repeat(np.arange(people) + 1, links)
+    cameras = np.tile([1, 2], people * links // 2)
     asked = np.arange(0, len(chains), links)
     case = (chains[asked], identities[asked], cameras[asked], chains, identities, cameras)
 
     def blocks(query, gallery):
         return rerank.rerank_blocks(query, gallery, k1=6, k2=3)
 
-    before, after = metrics.evaluate(*as_sets(case)), metrics.evaluate(*as_sets(case), blocks=blocks)
+    before = metrics.evaluate(*as_sets(case))
+    after = metrics.evaluate(*as_sets(case), blocks=blocks)
     assert after["mAP"] > before["mAP"] + 5

@@ -64,7 +64,8 @@ def read_both_ways(paths, size):
 
 def least_cosine(embed, some, others) -> float:
     """The smallest cosine after subtracting the mean, because the embeddings of an untrained net are very similar."""
-    some, others = embed(some), embed(others)
+    some = embed(some)
+    others = embed(others)
     mean = some.mean(axis=0)
     some, others = ((each - mean) / np.linalg.norm(each - mean, axis=1, keepdims=True) for each in (some, others))
     return float(np.sum(some * others, axis=1).min())
@@ -212,7 +213,8 @@ def test_figures_agree_with_embeddings_computed_by_keras_and_opencv(people, mode
         embeddings = net(images, training=False).numpy()
         names = [path.name.split("_") for path in paths]
         sets += [embeddings, np.array([int(n[0]) for n in names]), np.array([int(n[1][1]) for n in names])]
-    expected, figures = metrics.evaluate(*as_sets(sets)), measure(people, tmp_path, "--model", models[0])
+    expected = metrics.evaluate(*as_sets(sets))
+    figures = measure(people, tmp_path, "--model", models[0])
     for key in KEYS:
         assert figures[key] == pytest.approx(expected[key], abs=0.1)
 
@@ -275,7 +277,7 @@ def test_user_mistakes(people, models, tmp_path):
 
 def test_unreadable_image_is_named(people, models, tmp_path):
     broken = tmp_path / "0001_c1s1_000001_01.jpg"
-    broken.write_bytes(b"\xff\xd8\xff no picture \xff\xd9")  # has the markers of a JPEG
+    broken.write_bytes(b"\xff\xd8\xff not an image \xff\xd9")  # has the markers of a JPEG
     with pytest.raises(InputError, match="0001_c1s1_000001_01.jpg cannot be decoded"):
         test_reid.open_model(models[1]).embed_paths([str(broken)])
 

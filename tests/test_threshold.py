@@ -29,7 +29,8 @@ FINE = 2 / threshold.BINS
 
 def all_pairs(query, query_ids, query_cams, gallery, gallery_ids, gallery_cams):
     """The similarities of the same and of different people across cameras, one pair at a time."""
-    same, different = [], []
+    same = []
+    different = []
     for q in range(len(query)):
         for g in range(len(gallery)):
             if -1 in (query_ids[q], gallery_ids[g]) or query_cams[q] == gallery_cams[g]:
@@ -69,7 +70,8 @@ def test_operating_points_agree_with_loops_over_all_pairs(seed, monkeypatch):
     assert tenth == {"name": "far0.1", "far": 0.1, "threshold": None, "tar": None}
     gaps = [abs(np.mean(same < t) - np.mean(different >= t)) for t in np.concatenate([same, different])]
     here = figures["eer_threshold"]
-    refused, passed = np.mean(same < here), np.mean(different >= here)
+    refused = np.mean(same < here)
+    passed = np.mean(different >= here)
     assert abs(refused - passed) <= min(gaps) + 1e-9
     assert figures["eer"] == pytest.approx(50 * (refused + passed), abs=1e-9)
 
@@ -213,7 +215,8 @@ def test_manifest_and_demo_use_the_measured_threshold(measured, tmp_path, capsys
 
 
 def test_stored_threshold_prefers_the_measured_one(tmp_path):
-    prefix, args = tmp_path / "reid_model-1.ckpt", {"validation": {"threshold": 0.25}}
+    prefix = tmp_path / "reid_model-1.ckpt"
+    args = {"validation": {"threshold": 0.25}}
     assert checkpoint.stored_threshold(prefix, args) == {"threshold": 0.25, "threshold_from": "measured in training"}
     assert checkpoint.stored_threshold(prefix, {})["threshold"] is None
     beside = tmp_path / "reid_model-1.ckpt.threshold.json"  # copied by `scp reid_model-1.ckpt*`

@@ -10,9 +10,14 @@ from utils.files import write_whole
 TILE = (128, 64)  # height and width of an image in a grid, pixels
 CAPTION = 16  # height of the line below it, pixels
 GAP = 4
-INK, PAPER = (30, 30, 30), (255, 255, 255)
-GREEN, RED, GREY, BLUE = (0, 128, 0), (192, 0, 0), (120, 120, 120), (0, 70, 170)
-FONT, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.4
+INK = (30, 30, 30)
+PAPER = (255, 255, 255)
+GREEN = (0, 128, 0)
+RED = (192, 0, 0)
+GREY = (120, 120, 120)
+BLUE = (0, 70, 170)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+SMALL = 0.4
 
 
 def triplet_grid(triplets, positive_similarity, negative_similarity) -> np.ndarray:

@@ -17,7 +17,9 @@ from utils.metrics import LabelledSet, Protocol, row_blocks
 
 PLACES = 10  # gallery images per row, without ignored ones
 IGNORED_SHOWN = 4  # at most this many ignored images per row, the most similar ones
-RIGHT, WRONG, IGNORED = "right", "wrong", "ignored"
+RIGHT = "right"
+WRONG = "wrong"
+IGNORED = "ignored"
 COLOURS = {RIGHT: image_grid.GREEN, WRONG: image_grid.RED, IGNORED: image_grid.GREY}
 LABEL = 150  # width of the text left of a row, pixels
 HEADER = 44  # height of the title and the legend, pixels
@@ -70,6 +72,7 @@ def check_queries(which: str, paths) -> list:
 
 
 def _find(name, paths) -> int:
+    """The index of a file name, with or without its suffix, among paths; InputError if it is not there."""
     for index, path in enumerate(paths):
         if name in (Path(path).name, Path(path).stem):
             return index
@@ -131,6 +134,7 @@ def _widen(part, width) -> np.ndarray:
 
 
 def _draw(row, queries, gallery) -> np.ndarray:
+    """One row of images: text, the query, its answers."""
     path = queries.paths[row.query]
     tiles = [image_grid.tile(image_grid.read_rgb(path), "query", image_grid.BLUE)]
     place = 0
