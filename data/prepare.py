@@ -60,7 +60,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     add("--single_camera", action="store_true",
         help="all images are by one camera: the earlier and the later half of each person stand in for two cameras, "
              "and a note explains what the figures then mean")
-    add("--seed", type=as_seed, default=0, help="of the split into training and test, and of the choice of queries")
+    add("--seed", type=as_seed, default=0, help="seed of the split, and of the choice of queries")
     # fmt: on
     return parser.parse_args(argv)
 

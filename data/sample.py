@@ -57,7 +57,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         help="images of people without an identity (0000) in bounding_box_test")
     add("--junk", type=non_negative_int, default=40,
         help="badly cut images of test identities (-1) in bounding_box_test")
-    add("--image_size", type=as_image_size, default=[128, 64], metavar="HxW",
+    add("--image_size", type=as_image_size, default="128x64", metavar="HxW",
         help="pixels of each image, height first")
     add("--seed", type=as_seed, default=0,
         help="another seed draws other people; the same seed draws the same images, on any number of processes")
