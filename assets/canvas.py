@@ -1,4 +1,4 @@
-"""A sheet to draw the README's pictures on: boxes, arrows, photographs and real type. Needs OpenCV 5 for the type."""
+"""A sheet to draw images for the README on: boxes, arrows, photographs and text. Needs OpenCV 5 for its font."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from utils.errors import InputError
 
 FOLDER = Path(__file__).resolve().parent
 SCALE = 2  # drawn at twice the size that the README shows: sharp on fine screens
-LARGEST = 300_000  # bytes of a picture in the repository
-# RGB. The sheet brings its own light ground, so it reads alike on a white and on a dark page.
-PAPER, INK, FAINT = (250, 250, 247), (38, 42, 48), (150, 155, 162)
-BLUE, GREEN, RED, SAND = (36, 92, 160), (22, 130, 70), (190, 45, 40), (236, 232, 220)
+LARGEST = 300_000  # bytes of an image in the repository
+# RGB. The sheet has a light background of its own, so it is legible on white and on dark pages.
+PAPER = (250, 250, 247)
+INK = (38, 42, 48)
+FAINT = (150, 155, 162)
+BLUE = (36, 92, 160)
+GREEN = (22, 130, 70)
+RED = (190, 45, 40)
+SAND = (236, 232, 220)
 
 
 class Canvas:
@@ -23,7 +28,7 @@ class Canvas:
     def __init__(self, width: int, height: int):
         if not hasattr(cv2, "FontFace"):
             raise InputError(
-                f"the pictures are drawn with OpenCV 5, here is {cv2.__version__}: pip install -U opencv-python"
+                f"the images are drawn with OpenCV 5, and this is {cv2.__version__}: pip install -U opencv-python"
             )
         self.pixels = np.full((height * SCALE, width * SCALE, 3), PAPER, np.uint8)
         self._font = cv2.FontFace("sans")
@@ -52,7 +57,8 @@ class Canvas:
 
     def arrow(self, start, end, colour=INK, thickness=2, head=9) -> None:
         """From (x, y) to (x, y)."""
-        start, end = np.array(start, float) * SCALE, np.array(end, float) * SCALE
+        start = np.array(start, float) * SCALE
+        end = np.array(end, float) * SCALE
         along = (end - start) / np.linalg.norm(end - start)
         across = np.array([-along[1], along[0]])
         back = end - along * head * SCALE
@@ -64,11 +70,11 @@ class Canvas:
         points = [tuple(int(round(number * SCALE * 16)) for number in point) for point in (start, end)]
         cv2.line(self.pixels, *points, colour, round(thickness * SCALE), cv2.LINE_AA, shift=4)
 
-    def picture(self, x, y, picture, width, height, edge=None) -> None:
-        """A picture (h, w, 3) uint8 RGB, stretched to width x height; `edge` is the colour of its frame."""
+    def image(self, x, y, image, width, height, edge=None) -> None:
+        """An image (h, w, 3) uint8 RGB, stretched to width x height; `edge` is the colour of its frame."""
         x, y, width, height = (round(number * SCALE) for number in (x, y, width, height))
-        kind = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_CUBIC
-        self.pixels[y : y + height, x : x + width] = cv2.resize(picture, (width, height), interpolation=kind)
+        kind = cv2.INTER_AREA if image.shape[0] > height else cv2.INTER_CUBIC
+        self.pixels[y : y + height, x : x + width] = cv2.resize(image, (width, height), interpolation=kind)
         if edge:
             cv2.rectangle(self.pixels, (x - 2, y - 2), (x + width + 1, y + height + 1), edge, 5)
 

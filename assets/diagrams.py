@@ -4,7 +4,7 @@
     python3 -m assets.diagrams                 # all of them
     python3 -m assets.diagrams Triplet.PNG     # one
 
-Whatever number stands in a picture was computed for it here, and is printed as well.
+Every number in an image is computed here, and printed as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def parse_args():
     parser = make_parser(__doc__)
     add = parser.add_argument
     # fmt: off
-    add("names", nargs="*", metavar="NAME", help=f"pictures to draw: {', '.join(NAMES)}; none named: all")
+    add("names", nargs="*", metavar="NAME", help=f"images to draw: {', '.join(NAMES)}; all if none is named")
     add("--models", default="models/quick_run", help="folder of the quick run: reid/m0 and frozen/ are taken from it")
     add("--data_dir", default="data/quick_run", help="the people that the quick run drew")
     add("--video", default="models/downloads/vtest.avi", help="the sample footage")
@@ -29,7 +29,7 @@ def parse_args():
     args = parser.parse_args()
     unknown = sorted(set(args.names) - set(NAMES))
     if unknown:
-        parser.error(f"no picture is called {unknown[0]}: there are {', '.join(NAMES)}")
+        parser.error(f"there is no image {unknown[0]}: name one of {', '.join(NAMES)}")
     return args
 
 
@@ -45,17 +45,18 @@ from utils.dataset import open_split
 from utils.evaluation.embed import compile_embed, embed_paths
 
 MARGIN = 0.3  # quick_run.sh trains with it
-FRAME = 130  # of the footage, in the pipeline picture: several people, none of them close
+FRAME = 130  # of the footage, in the pipeline image: several people, none of them close
 
 
 class Gallery:
-    """The test people as the trained network sees them: pictures, who they show, by which camera, and embeddings."""
+    """The test images with their identities, cameras and embeddings."""
 
     def __init__(self, args):
         split = open_split(args.data_dir, "test")
         people = split.identities > 0  # no distractors, no junk
         self.paths = [path for path, wanted in zip(split.paths, people) if wanted]
-        self.identities, self.cameras = split.identities[people], split.cameras[people]
+        self.identities = split.identities[people]
+        self.cameras = split.cameras[people]
         net, options = checkpoint.load_net(find_checkpoint(Path(args.models) / "reid/m0"))
         self.embeddings = embed_paths(compile_embed(net), self.paths, options["image_size"])  # (N, E)
         self.similarity = self.embeddings @ self.embeddings.T  # (N, N)
@@ -63,7 +64,7 @@ class Gallery:
         self.positive = same & (self.cameras[:, None] != self.cameras[None])
         self.negative = ~same
 
-    def picture(self, index) -> np.ndarray:
+    def image(self, index) -> np.ndarray:
         return cv2.cvtColor(cv2.imread(str(self.paths[index])), cv2.COLOR_BGR2RGB)
 
     def typical(self, pairs) -> tuple:
@@ -74,16 +75,17 @@ class Gallery:
 
 
 def similarity_example(gallery) -> Canvas:
-    """Two pictures of one person and one of another: the median pair, and the median other person to it."""
+    """Two images of one person and one of another: a median pair, and a median negative of it."""
     anchor, positive = gallery.typical(gallery.positive)
     row = np.zeros_like(gallery.negative)
     row[positive] = gallery.negative[positive]
     negative = gallery.typical(row)[1]
-    near, far = gallery.similarity[anchor, positive], gallery.similarity[positive, negative]
+    near = gallery.similarity[anchor, positive]
+    far = gallery.similarity[positive, negative]
     print(f"similarity: same person {near:.2f}, another person {far:.2f}; medians of all pairs across cameras")
     sheet = Canvas(560, 300)
     for x, index in ((30, anchor), (220, positive), (410, negative)):
-        sheet.picture(x, 24, gallery.picture(index), 120, 240)
+        sheet.image(x, 24, gallery.image(index), 120, 240)
         sheet.text(x + 60, 284, f"camera {gallery.cameras[index]}", 12, FAINT, align="centre")
     for x, number, colour, words in ((185, near, GREEN, "same"), (375, far, RED, "other")):
         sheet.text(x, 126, f"{number:.2f}", 21, colour, bold=True, align="centre")
@@ -105,16 +107,17 @@ def triplet(gallery) -> Canvas:
     anchor = int(order[len(order) // 2])
     positive = int(np.argmin(np.where(gallery.positive[anchor], gallery.similarity[anchor], np.inf)))
     negative = int(np.argmax(np.where(gallery.negative[anchor], gallery.similarity[anchor], -np.inf)))
-    near, far = gallery.similarity[anchor, positive], gallery.similarity[anchor, negative]
+    near = gallery.similarity[anchor, positive]
+    far = gallery.similarity[anchor, negative]
     print(f"triplet: s(a, p) {near:.2f}, s(a, n) {far:.2f}, loss {max(0, MARGIN + far - near):.2f}")
     sheet = Canvas(640, 330)
-    sheet.picture(40, 70, gallery.picture(anchor), 95, 190, BLUE)
+    sheet.image(40, 70, gallery.image(anchor), 95, 190, BLUE)
     sheet.text(88, 52, "anchor", 15, BLUE, bold=True, align="centre")
     for y, index, number, colour, name in (
         (24, positive, near, GREEN, "positive"),
         (178, negative, far, RED, "negative"),
     ):
-        sheet.picture(300, y, gallery.picture(index), 64, 128, colour)
+        sheet.image(300, y, gallery.image(index), 64, 128, colour)
         sheet.arrow((146, 165), (288, y + 64), colour)
         sheet.text(222, y + (58 if y < 100 else 84), f"{number:.2f}", 19, colour, bold=True, align="centre")
         sheet.text(378, y + 52, name, 15, colour, bold=True)
@@ -136,10 +139,10 @@ def mining(gallery) -> Canvas:
     sheet = Canvas(760, 372)
     sheet.text(24, 34, "1  draw N, embed", 14, bold=True)
     for number, index in enumerate(rng.choice(len(gallery.paths), 24, replace=False)):
-        sheet.picture(24 + number % 6 * 26, 48 + number // 6 * 50, gallery.picture(index), 23, 46)
+        sheet.image(24 + number % 6 * 26, 48 + number // 6 * 50, gallery.image(index), 23, 46)
     sheet.arrow((190, 146), (226, 146))
     sheet.text(236, 34, "2  draw the queries", 14, bold=True)
-    sheet.picture(262, 78, gallery.picture(anchor), 68, 136, BLUE)
+    sheet.image(262, 78, gallery.image(anchor), 68, 136, BLUE)
     sheet.text(296, 236, "one of batch_size * k", 12, FAINT, align="centre")
     rows = (
         (78, positives, GREEN, "3  same person, least similar first"),
@@ -150,7 +153,7 @@ def mining(gallery) -> Canvas:
         sheet.text(404, y - 14, title, 14, colour, bold=True)
         for place, index in enumerate(indices):
             x = 408 + place * 66
-            sheet.picture(x, y, gallery.picture(index), 46, 92, colour if place < 3 else None)
+            sheet.image(x, y, gallery.image(index), 46, 92, colour if place < 3 else None)
             sheet.text(x + 23, y + 108, f"{similarity[index]:.2f}", 13, colour if place < 3 else FAINT, align="centre")
     sheet.text(24, 318, "5  one positive and one negative", 14, bold=True)
     sheet.text(44, 340, "by lot from the sample_num (here 3)", 14)
@@ -181,11 +184,11 @@ def pipeline(args) -> Canvas:
         cv2.rectangle(frame, *corners, colour[::-1], 4)
     sheet = Canvas(960, 270)
     sheet.text(20, 30, "camera frame, people found by the SSD", 14, bold=True)
-    sheet.picture(20, 44, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), 272, 204)
+    sheet.image(20, 44, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), 272, 204)
     sheet.arrow((300, 146), (330, 146))
     sheet.text(340, 30, "crops of one size", 14, bold=True)
     for row, (person, colour) in enumerate(zip(people, colours)):
-        sheet.picture(344 + row % 3 * 56, 52 + row // 3 * 100, person, 42, 84, colour)
+        sheet.image(344 + row % 3 * 56, 52 + row // 3 * 100, person, 42, 84, colour)
     sheet.arrow((516, 146), (546, 146))
     sheet.box(556, 106, 126, 80, edge=INK)
     sheet.text(619, 140, "ResNet-50", 16, bold=True, align="centre")
@@ -198,7 +201,8 @@ def pipeline(args) -> Canvas:
             number = float(embeddings[row] @ embeddings[column])
             share = float(np.clip(number, 0, 1)) ** 2
             fill = tuple(int(250 * (1 - share) + part * share) for part in (120, 165, 220))
-            x, y = 752 + column * side, 62 + row * side
+            x = 752 + column * side
+            y = 62 + row * side
             sheet.box(x, y, side - 3, side - 3, fill=fill, radius=4)
             sheet.text(x + side / 2 - 1, y + 22, f"{number:.2f}", 11, align="centre")
         sheet.box(736, 70 + row * side, 10, 16, fill=colours[row], radius=2)

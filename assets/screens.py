@@ -24,7 +24,7 @@ def parse_args():
     parser = make_parser(__doc__)
     add = parser.add_argument
     # fmt: off
-    add("names", nargs="*", metavar="NAME", help=f"pictures to take: {', '.join(NAMES)}; none named: all")
+    add("names", nargs="*", metavar="NAME", help=f"images to take: {', '.join(NAMES)}; all if none is named")
     add("--models", default="models/quick_run", help="folder of the quick run")
     add("--data_dir", default="data/quick_run", help="the people that the quick run drew")
     add("--video", default="models/downloads/vtest.avi", help="the sample footage")
@@ -32,7 +32,7 @@ def parse_args():
     args = parser.parse_args()
     unknown = sorted(set(args.names) - set(NAMES))
     if unknown:
-        parser.error(f"no picture is called {unknown[0]}: there are {', '.join(NAMES)}")
+        parser.error(f"there is no image {unknown[0]}: name one of {', '.join(NAMES)}")
     return args
 
 
@@ -72,10 +72,10 @@ def wait_for(url: str, seconds=120) -> None:
             time.sleep(1)
 
 
-def write_jpeg(name: str, picture) -> None:
+def write_jpeg(name: str, image) -> None:
     """assets/<name> from (H, W, 3) uint8 BGR, as good as LARGEST bytes allow."""
     for quality in range(92, 40, -6):
-        _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
         if len(data) <= LARGEST:
             break
     (FOLDER / name).write_bytes(data.tobytes())
@@ -119,7 +119,7 @@ def page(args) -> None:
                 browser.press("Enter", 13)
             browser.run("document.activeElement.blur()")
             time.sleep(4)
-            browser.picture(Path(folder) / "page.png")
+            browser.screenshot(Path(folder) / "page.png")
             write_jpeg("Page.jpg", cv2.imread(str(Path(folder) / "page.png")))
     finally:
         process.terminate()
@@ -139,7 +139,7 @@ def tensorboard(args) -> None:
             close = "[...document.querySelectorAll('button')].find(one => one.innerText.includes('Settings')).click()"
             browser.run(close)  # the pane of settings, for the room
             time.sleep(8)  # for the curves to be drawn
-            browser.picture(Path(folder) / "board.png")
+            browser.screenshot(Path(folder) / "board.png")
             save(
                 FOLDER / "TensorBoard.PNG", cv2.cvtColor(cv2.imread(str(Path(folder) / "board.png")), cv2.COLOR_BGR2RGB)
             )
@@ -167,7 +167,7 @@ def test_results(args, names) -> None:
 def main(args) -> None:
     names = set(args.names or NAMES)
     if names & {"Page.jpg", "TensorBoard.PNG"} and not find():
-        raise InputError("Page.jpg and TensorBoard.PNG need Chromium: install it, or name the other pictures")
+        raise InputError("Page.jpg and TensorBoard.PNG need Chromium: install it, or name the other images")
     for name, take in (("Demo.jpg", demo), ("Page.jpg", page), ("TensorBoard.PNG", tensorboard)):
         if name in names:
             take(args)

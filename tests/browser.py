@@ -144,7 +144,7 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **text)
 
-    def picture(self, path):
+    def screenshot(self, path):
         """Writes a screenshot (PNG)."""
         answer = self.call("Page.captureScreenshot", format="png")
         with open(path, "wb") as file:
