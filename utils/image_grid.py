@@ -10,9 +10,14 @@ from utils.files import write_whole
 TILE = (128, 64)  # height and width of an image in a grid, pixels
 CAPTION = 16  # height of the line below it, pixels
 GAP = 4
-INK, PAPER = (30, 30, 30), (255, 255, 255)
-GREEN, RED, GREY, BLUE = (0, 128, 0), (192, 0, 0), (120, 120, 120), (0, 70, 170)
-FONT, SMALL = cv2.FONT_HERSHEY_SIMPLEX, 0.4
+INK = (30, 30, 30)  # all colours are RGB
+PAPER = (255, 255, 255)
+GREEN = (0, 128, 0)
+RED = (192, 0, 0)
+GREY = (120, 120, 120)
+BLUE = (0, 70, 170)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+SMALL = 0.4  # OpenCV's font scale
 
 
 def triplet_grid(triplets, positive_similarity, negative_similarity) -> np.ndarray:
@@ -21,10 +26,10 @@ def triplet_grid(triplets, positive_similarity, negative_similarity) -> np.ndarr
     The captions of the positive (middle) and the negative (bottom) are their similarities to the anchor (top).
     """
     columns = []
-    for anchor, positive, negative, near, far in zip(*triplets, positive_similarity, negative_similarity):
+    for anchor, positive, negative, near, distant in zip(*triplets, positive_similarity, negative_similarity):
         top = tile(read_rgb(anchor), "anchor", INK)
         middle = tile(read_rgb(positive), f"{near:+.2f}", GREEN)
-        bottom = tile(read_rgb(negative), f"{far:+.2f}", RED)
+        bottom = tile(read_rgb(negative), f"{distant:+.2f}", RED)
         columns.append(np.vstack([top, middle, bottom]))
     return np.hstack(columns)
 

@@ -17,7 +17,9 @@ from utils.metrics import LabelledSet, Protocol, row_blocks
 
 PLACES = 10  # gallery images per row, without ignored ones
 IGNORED_SHOWN = 4  # at most this many ignored images per row, the most similar ones
-RIGHT, WRONG, IGNORED = "right", "wrong", "ignored"
+RIGHT = "right"
+WRONG = "wrong"
+IGNORED = "ignored"
 COLOURS = {RIGHT: image_grid.GREEN, WRONG: image_grid.RED, IGNORED: image_grid.GREY}
 LABEL = 150  # width of the text left of a row, pixels
 HEADER = 44  # height of the title and the legend, pixels

@@ -19,10 +19,16 @@ PLOT = (184, 120, 976, 1400)  # top, left, bottom, right of the histograms
 PANEL = 1480  # left edge of the text beside them
 PANEL_WIDTH = SIZE[1] - PANEL - 40
 BARS = 100
-PAPER, FRAME, GRID, INK, FAINT = (252, 252, 250), (200, 200, 200), (228, 228, 228), (40, 40, 40), (110, 110, 110)
-SAME, DIFFERENT = (0, 114, 178), (213, 94, 0)  # blue and orange: safe for colour-blind readers
+PAPER = (252, 252, 250)
+FRAME = (200, 200, 200)
+GRID = (228, 228, 228)
+INK = (40, 40, 40)
+FAINT = (110, 110, 110)
+SAME = (0, 114, 178)  # blue; with orange it is safe for colour-blind readers
+DIFFERENT = (213, 94, 0)
 OPACITY = 0.5
-SHORT, LONG = 6, 18  # dashes of the lines at the equal error rate and at the threshold
+SHORT = 6  # dashes of the line at the equal error rate
+LONG = 18  # dashes of the line at the threshold
 
 _text = functools.partial(put_text, font=cv2.FONT_HERSHEY_DUPLEX)
 
@@ -73,7 +79,7 @@ def _step(span: float) -> float:
 
 
 def _bars(counts, low, high) -> np.ndarray:
-    """(BINS,) counts -> (BARS,) counts between two similarities; the outer bars include what lies beyond."""
+    """(BINS,) counts -> (BARS,) counts between two similarities; the outer bars include the pairs beyond them."""
     centres = (np.arange(len(counts)) + 0.5) * 2 / len(counts) - 1
     bars = np.clip((centres - low) / (high - low) * BARS, 0, BARS - 1).astype(np.int64)
     return np.bincount(bars, weights=counts, minlength=BARS)
