@@ -179,7 +179,7 @@ def embed_images(model, data, desc, flip) -> LabelledSet:
 
 
 def measure(args, queries, gallery) -> dict:
-    """The figures of one model as metrics.evaluate returns them; with --rerank, item "rerank" has those of re-ranking."""
+    """The figures of one model as metrics.evaluate returns them; "rerank" holds those of --rerank."""
     figures = metrics.evaluate(queries, gallery, desc="figures")
     if args.rerank:
         settings = {"k1": args.k1, "k2": args.k2, "weight": args.rerank_weight}

@@ -1,4 +1,4 @@
-"""The annotation of the sample footage, and how well given identities agree with it.
+"""The annotation of the sample footage, and figures of how well the numbers of the demo agree with it.
 
 vtest_people.txt annotates the people on vtest.avi, told apart by eye: frame from 1, person, left, top, width, height in
 pixels, of every third frame. It holds the boxes of COCO's SSD that show one person clearly, 12 people in all. Boxes of
@@ -17,16 +17,17 @@ from utils.live.tracks import Tracker
 
 FOOTAGE = "models/downloads/vtest.avi"
 PEOPLE = Path(__file__).with_name("vtest_people.txt")
-SIZE = 768, 576  # pixels of vtest.avi
-HIT = 0.5  # minimum IoU with an annotated box to show the same person
+SIZE = (768, 576)  # width and height of vtest.avi, pixels
+HIT = 0.5  # minimum IoU with an annotated box to count as the same person
 
 
 # ---- frames and tracks ----------------------------------------------------------------------------------------------
 
 
 def frames(video):
-    """Yields (H, W, 3) uint8 BGR; InputError if there is not a single frame."""
-    capture, count = cv2.VideoCapture(str(video)), 0
+    """Yields the frames of a video, (H, W, 3) uint8 BGR; InputError if there is not a single one."""
+    capture = cv2.VideoCapture(str(video))
+    count = 0
     while True:
         there, frame = capture.read()
         if not there:
@@ -43,28 +44,31 @@ def frames(video):
 
 def expected(track, frame) -> np.ndarray:
     """(4,) the predicted box of a track in this frame, at the velocity of its last six boxes."""
-    (last, box), (first, before) = track[-1], track[max(0, len(track) - 6)]
+    last, box = track[-1]
+    first, before = track[max(0, len(track) - 6)]
     return box + (box - before) / max(1, last - first) * (frame - last)
 
 
 def link(detections, min_overlap, clear, patience=3) -> list:
     """Follows boxes through frames -> tracks, each a list of (frame, (4,) box).
 
-    detections: [(N, 4)], of each frame; min_overlap: minimum IoU with the predicted box to continue a track.
+    detections: [(N, 4)], the boxes of each frame; min_overlap: minimum IoU with the predicted box to continue a track.
     clear: a track ends where a second box, or a second track, reaches more than this share of that IoU.
     patience: frames that a track survives without a box.
     """
-    ended, alive = [], []
+    ended = []
+    alive = []
     for frame, boxes in enumerate(detections):
         ended += [track for track in alive if frame - track[-1][0] > patience]
         alive = [track for track in alive if frame - track[-1][0] <= patience]
-        free, going_on = np.ones(len(boxes), bool), []
+        free = np.ones(len(boxes), bool)
         if alive and len(boxes):
+            continuing = []
             shared = iou(np.array([expected(track, frame) for track in alive]), boxes)  # (T, N)
             for row, track in enumerate(alive):
                 best = int(shared[row].argmax())
                 if shared[row, best] < min_overlap:
-                    going_on.append(track)  # not seen in this frame
+                    continuing.append(track)  # not seen in this frame
                     continue
                 rivals = np.append(np.delete(shared[row], best), np.delete(shared[:, best], row))
                 if (rivals > clear * shared[row, best]).any():
@@ -72,8 +76,8 @@ def link(detections, min_overlap, clear, patience=3) -> list:
                 else:
                     track.append((frame, boxes[best]))
                     free[best] = False
-                    going_on.append(track)
-            alive = going_on
+                    continuing.append(track)
+            alive = continuing
         alive += [[(frame, box)] for box in boxes[free]]
     return ended + alive
 
@@ -82,7 +86,7 @@ def link(detections, min_overlap, clear, patience=3) -> list:
 
 
 def people_by_eye(path=PEOPLE) -> dict:
-    """{frame from 0: [(person, box (4,) in 0..1)]}."""
+    """The annotated people: {frame from 0: [(person, box (4,) in 0..1)]}."""
     width, height = SIZE
     people = {}
     for line in Path(path).read_text().splitlines():
@@ -94,7 +98,8 @@ def people_by_eye(path=PEOPLE) -> dict:
 
 def walks_by_eye(people_of, frames_of, gap: float) -> np.ndarray:
     """(M,) people and (M,) frames -> (M,) walks from 0: a new walk starts after more than `gap` frames out of sight."""
-    walks_of, count = np.zeros(len(people_of), int), 0
+    walks_of = np.zeros(len(people_of), int)
+    count = 0
     for person in np.unique(people_of):
         places = np.flatnonzero(people_of == person)
         places = places[np.argsort(frames_of[places], kind="stable")]
@@ -103,26 +108,27 @@ def walks_by_eye(people_of, frames_of, gap: float) -> np.ndarray:
     return walks_of
 
 
-def walks(detections, rate: float, min_seconds: float = 2.0) -> dict:
-    """As people_by_eye, for any footage: identities from continuity alone, until two people could be mixed up.
+def walks(detections, fps: float, min_seconds: float = 2.0) -> dict:
+    """As people_by_eye, for any footage: identities from continuity alone, while two people cannot be mixed up.
 
     detections: (N, 4) boxes of each frame. A person who was out of sight has several walks, and a walk ends at a
     crossing, so fewer mistakes are found than by eye.
     """
     people = {}
     for number, track in enumerate(link(detections, min_overlap=0.4, clear=0.5)):
-        if track[-1][0] - track[0][0] >= min_seconds * rate:
+        if track[-1][0] - track[0][0] >= min_seconds * fps:
             for frame, box in track:
                 people.setdefault(frame, []).append((number, box))
     return people
 
 
 def replay(boxes, embeddings, threshold: float, every: int, without=range(0)) -> dict:
-    """{frame: (boxes, numbers)} as of the demo without some frames, computed without any network.
+    """The numbers that the demo gives if some frames are missing, without running a network: {frame: (boxes, numbers)}.
 
-    boxes: [(N, 4)] and embeddings: [(N, E)] of every frame; every: reembed_every.
+    boxes: [(N, 4)] and embeddings: [(N, E)] of every frame; every: reembed_every; without: the missing frames.
     """
-    tracker, seen = Tracker(Identities(threshold, learn=True), every), {}
+    tracker = Tracker(Identities(threshold, learn=True), every)
+    seen = {}
     for frame, (some, vectors) in enumerate(zip(boxes, embeddings)):
         if frame not in without:
             association = tracker.associate(some)
@@ -133,7 +139,7 @@ def replay(boxes, embeddings, threshold: float, every: int, without=range(0)) ->
 def numbers_of(people: dict, seen: dict) -> np.ndarray:
     """The number that each person got: (M, 3) int of frame, person, number (0: unknown), in the order of frames.
 
-    people: as of people_by_eye; seen: {frame: (boxes (N, 4), numbers (N,))}.
+    people: as people_by_eye returns them; seen: {frame: (boxes (N, 4), numbers (N,))}.
     """
     rows = []
     for frame in sorted(set(people) & set(seen)):
@@ -155,14 +161,17 @@ def judge(rows: np.ndarray) -> dict:
     unknown: share of boxes without a number.
     """
     known = rows[rows[:, 2] > 0]
-    people, numbers = np.unique(rows[:, 1]), np.unique(known[:, 2])
+    people = np.unique(rows[:, 1])
+    numbers = np.unique(known[:, 2])
     switches = sum(int((np.diff(known[known[:, 1] == person, 2]) != 0).sum()) for person in people)
     counts = np.array([[((known[:, 1] == person) & (known[:, 2] == n)).sum() for n in numbers] for person in people])
-    own, left = 0, counts.reshape(len(people), len(numbers)).copy()
+    own = 0
+    left = counts.reshape(len(people), len(numbers)).copy()
     while left.size and left.max() > 0:
         person, number = np.unravel_index(left.argmax(), left.shape)
         own += int(left[person, number])
-        left[person], left[:, number] = 0, 0
+        left[person] = 0
+        left[:, number] = 0
     boxes = max(len(rows), 1)
     return {
         "people": len(people),
@@ -179,19 +188,21 @@ def shared(seen: dict) -> int:
 
 
 def check(video, detector) -> None:
+    """InputError if the footage or the detector is missing, or the footage cannot be read."""
     for option, path in (("--video", video), ("--detector", detector)):
         if not Path(path).exists():
             raise InputError(
-                f"{option} {path} does not exist: run bash setup.sh and bash quick_run.sh, or name another"
+                f"{option} {path} does not exist: run bash setup.sh and bash quick_run.sh, or name another path"
             )
     next(frames(video))  # fails now, and not after minutes of work
 
 
 def frame_rate(video) -> float:
+    """Frames per second according to the file, 10 if unknown."""
     capture = cv2.VideoCapture(str(video))
-    rate = capture.get(cv2.CAP_PROP_FPS) or 10.0
+    fps = capture.get(cv2.CAP_PROP_FPS) or 10.0
     capture.release()
-    return rate
+    return fps
 
 
 def frame_count(video):

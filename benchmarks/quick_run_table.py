@@ -1,4 +1,4 @@
-"""The closing table of quick_run.sh, and the same as JSON: reads what the steps before wrote.
+"""Prints the final table of quick_run.sh, and writes it as JSON, from the files that the earlier steps wrote.
 
 python3 -m benchmarks.quick_run_table --folder=models/quick_run --json=models/quick_run.json --seconds=480
 """
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from utils.device import origin
-from utils.errors import run_main
+from utils.errors import InputError, run_main
 from utils.files import write_json
 from utils.options import make_parser, positive_int
 
@@ -21,22 +21,25 @@ FIGURES = ("rank1", "rank5", "mAP")
 
 def parse_args(argv=None):
     parser = make_parser(__doc__)
-    parser.add_argument("--folder", default="models/quick_run", help="what the steps of quick_run.sh wrote")
+    parser.add_argument("--folder", default="models/quick_run", help="folder that quick_run.sh wrote")
     parser.add_argument("--json", default="models/quick_run.json", help="file to write")
-    parser.add_argument("--seconds", type=positive_int, required=True, help="how long the whole run took")
+    parser.add_argument("--seconds", type=positive_int, required=True, help="duration of the whole run")
     return parser.parse_args(argv)
 
 
 def read(path):
+    """The content of a JSON file, None if it does not exist."""
     return json.loads(Path(path).read_text()) if Path(path).is_file() else None
 
 
 def main(args):
     folder = Path(args.folder)
     result = {}
-    print("\npeople never trained on, across cameras     rank-1   rank-5     mAP")
+    print("\ntest identities, across cameras             rank-1   rank-5     mAP")
     for name, label in ROWS:
         figures = read(folder / f"{name}.json")
+        if figures is None:
+            raise InputError(f"there is no {folder / name}.json: run bash quick_run.sh first, or name its --folder")
         result[name] = {figure: figures[figure] for figure in FIGURES}
         print(f"  {label:<40}" + "".join(f"{figures[figure]:7.1f} %" for figure in FIGURES))
     manifest = read(folder / "frozen" / "reid" / "manifest.json")
@@ -48,12 +51,12 @@ def main(args):
     demo = read(folder / "demo.json")
     result["demo"] = {"fps": demo["fps"], "video": demo["video"]} if demo else None
     if demo:
-        print(f"demo: {demo['fps']:.1f} frames a second, {demo['identities']} identities; look at {demo['video']}")
+        print(f"demo: {demo['fps']:.1f} frames per second, {demo['identities']} people; watch {demo['video']}")
     else:
         print("demo: not run, see above")
     result["seconds"] = args.seconds
     result.update(origin("bash quick_run.sh"))
-    print(f"all of it took {args.seconds // 60} min {args.seconds % 60} s; figures: {args.json}")
+    print(f"the whole run took {args.seconds // 60} min {args.seconds % 60} s; figures: {args.json}")
     write_json(args.json, result)
 
 

@@ -27,4 +27,4 @@ def test_quick_run_table_collects_the_figures(tmp_path, capsys):
         "seconds": 61,
         **origin("bash quick_run.sh"),
     }
-    assert "12.5 frames a second" in capsys.readouterr().out
+    assert "12.5 frames per second" in capsys.readouterr().out

@@ -101,7 +101,10 @@ def compare_embeddings(wanted: np.ndarray, found: np.ndarray) -> dict:
 
 
 def compare_detections(wanted: list, found: list) -> dict:
-    """Lists of (boxes (M, 4), scores (M,), classes (M,)) per frame -> how well the other detector finds each certain person."""
+    """Measures how well the frozen detector finds each person that the original is certain of.
+
+    wanted, found: (boxes (M, 4), scores (M,), classes (M,)) per frame, of the original and of the frozen detector.
+    """
     overlaps = []
     difference = 0.0
     for (boxes, scores, classes), (boxes_now, scores_now, classes_now) in zip(wanted, found):

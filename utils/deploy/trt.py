@@ -93,8 +93,8 @@ def choose_precision(kind: str, wanted: str, capability) -> tuple:
 def convert(source: Path, target: Path, kind: str, precision: str, inputs: Path, workspace: int = WORKSPACE) -> dict:
     """Writes the SavedModel `source` with TensorRT engines to `target`, with a progress line every few seconds.
 
-    inputs: npz as for the option --inputs. Returns {"engines": how many, "tensorflow_ops": {operation: how many are left
-    to TensorFlow}}. NotConverted with the reason if it fails.
+    inputs: npz as for the option --inputs. Returns {"engines": how many, "tensorflow_ops": {operation: how many are
+    left to TensorFlow}}. NotConverted with the reason if it fails.
     """
     command = ["convert", str(source), str(target), "--precision", precision, "--inputs", str(inputs)]
     command += ["--workspace", str(workspace), "--minimum_segment", str(SEGMENTS[kind])]

@@ -28,9 +28,9 @@ class Model(NamedTuple):
     """A model to measure.
 
     name: its path, or a description. about: kind ('checkpoint' or 'frozen'), engine, precision, image_size [H, W].
-    original: the path of the model that a frozen one was made from, None if it does not exist. embed: (B, H, W, 3) uint8
-    RGB of image_size -> (B, E) float32 of norm 1. read: paths -> yields such batches. reid: False for an ID model,
-    which can be measured but not frozen.
+    original: the path of the model that a frozen one was made from, None if it does not exist. embed: (B, H, W, 3)
+    uint8 RGB of image_size -> (B, E) float32 of norm 1. read: paths -> yields such batches. reid: False for an ID
+    model, which can be measured but not frozen.
     """
 
     name: str

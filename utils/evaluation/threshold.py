@@ -49,7 +49,8 @@ def lowest_threshold(different, far: float) -> float:
 def training_threshold(images: LabelledSet) -> float:
     """The threshold at 1 % false accepts over all pairs in one labelled set, even if there are only a few pairs.
 
-    The set needs two identities. As in pick_queries, pairs within one camera count if no identity was seen by two cameras.
+    The set needs two identities. As in pick_queries, pairs within one camera count if no identity was seen by two
+    cameras.
     """
     _, images = pick_queries(images)
     _, different = pair_histograms(images, images)
