@@ -100,7 +100,7 @@ class Split(NamedTuple):
 
 
 def initialise(net, pretrained) -> str:
-    """Sets the convolutions of a new network as the option --pretrained says, and returns their origin in words."""
+    """Sets the convolutions of a new network as the option --pretrained says, and describes their origin."""
     if pretrained == "imagenet":
         resnet.load_imagenet_weights(net)
         return "ImageNet weights of tf.keras.applications"
@@ -171,7 +171,7 @@ def validate(predict, data: Split, args) -> dict:
 def validate_held_out(embed, held_out, image_size) -> dict:
     """Rank-1 and mAP of the pooled features on the held-out identities, with one query per camera.
 
-    It is what train_reid starts from; {} if no held-out identity has two images.
+    These are the features that train_reid starts from. {} if no held-out identity has two images.
     """
     if len(np.unique(held_out.identities)) == len(held_out.identities):
         return {}
