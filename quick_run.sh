@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The whole chain on people drawn by the computer, then on real footage: draw, train ID, train re-id, test, freeze, demo.
+# Runs the whole pipeline on computer-drawn people, then on real footage: draw, train ID, train re-id, test, freeze, demo.
 #
 #   bash quick_run.sh                     needs nothing but Python; sets up what is missing
 #   bash quick_run.sh --seed=1            with other people, other weights and another order
 #
-# Under 10 minutes on two CPU cores once the downloads are there. Ends with a table, and writes the same to models/quick_run.json:
+# Takes under 10 minutes on two CPU cores once everything is downloaded. Prints a table and writes it to models/quick_run.json:
 # rank-1 is about 5 % untrained, 60 % after ID and 75 % after re-id training (README.md, What was measured).
-# Everything else it makes lies in data/quick_run and models/quick_run; your own models are left alone.
+# Everything else goes to data/quick_run and models/quick_run; your own models are not touched.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -42,9 +42,9 @@ case ${1:-} in
   "") seed=0 ;;
   --seed=*) seed=${1#--seed=} ;;
   -h | --help) sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "$0" && exit ;;
-  *) echo "error: $1 is no option of quick_run.sh: it takes --seed=NUMBER; edit the values at its top for the rest" >&2 && exit 2 ;;
+  *) echo "error: $1 is not an option of quick_run.sh: it takes --seed=NUMBER; for the rest, edit the values at its top" >&2 && exit 2 ;;
 esac
-# A script that Ctrl-C ends in good order would otherwise be followed by the next one.
+# Without this, Ctrl-C would end one script cleanly and the next one would start.
 trap 'exit 130' INT TERM
 
 bash setup.sh python detector footage
@@ -56,18 +56,18 @@ step() {
 }
 
 # Both trainings print a note about identities that a single camera sees.
-say_intended() {
-  echo "a single camera sees many of the identities on purpose (single_camera_share=$single_camera_share): expect a note about it below"
+print_intention() {
+  echo "many identities are seen by a single camera on purpose (single_camera_share=$single_camera_share): expect a note about it below"
 }
 
 step "1/6 drawing people"
 "$python" data/sample.py --output "$data_dir" --identities "$identities" \
   --single_camera_share "$single_camera_share" \
   --image_size "$image_size" --seed "$seed"
-rm -rf "$models_dir" models/quick_run.json  # what the last quick run made
+rm -rf "$models_dir" models/quick_run.json  # of the last quick run
 
 step "2/6 training the ID model"
-say_intended
+print_intention
 "$python" train_id.py \
   --models_dir="$models_dir" \
   --data_dir="$data_dir" \
@@ -85,7 +85,7 @@ say_intended
   --seed="$seed"
 
 step "3/6 training the re-id model"
-say_intended
+print_intention
 "$python" train_reid.py \
   --models_dir="$models_dir" \
   --data_dir="$data_dir" \
@@ -104,7 +104,7 @@ say_intended
   --random_erasing="$reid_random_erasing" \
   --seed="$seed"
 
-step "4/6 testing on people never trained on"
+step "4/6 testing on identities that were not trained on"
 test_reid() {
   "$python" test_reid.py --data_dir="$data_dir" "$@"
 }
@@ -119,7 +119,7 @@ if [ ! -d models/downloads/detector/saved_model ]; then
   parts=()
 fi
 "$python" pipeline.py "${parts[@]}" "$models_dir/reid/m0" --output="$models_dir/frozen" ||
-  echo "not all of it could be frozen (see above); going on with what there is"
+  echo "a model could not be frozen (see above); continuing with the rest"
 
 step "6/6 recognising people in real footage"
 if [ -d "$models_dir/frozen/obj" ] && [ -d "$models_dir/frozen/reid" ] && [ -f models/downloads/vtest.avi ]; then
@@ -143,6 +143,6 @@ if [ -d "$models_dir/frozen/obj" ] && [ -d "$models_dir/frozen/reid" ] && [ -f m
   echo "      the demo on these networks; with --source 0 on a camera"
 fi
 echo "  bash test_reid.sh --model=$models_dir/reid/m0 --data_dir=$data_dir"
-echo "      the test once more, with options of your own; --help lists them"
+echo "      the test again, with your own options; --help lists them"
 echo "  $python pipeline.py ${parts[*]}${parts:+ }$models_dir/reid/m0"
-echo "      freezes into models/frozen, where demo.py looks if no network is named"
+echo "      freezes into models/frozen, where demo.py looks by default"

@@ -193,7 +193,7 @@ def main(args):
     if args.restore:
         point = find_resume_point(args.models_dir, "id", checkpoint.ID_PATTERN, args.id, vars(args), FIXED_OPTIONS)
         if point.step >= args.num_steps:
-            print(f"{point.folder} has already made its {point.step} steps: raise num_steps to continue")
+            print(f"{point.folder} has already run its {point.step} steps: increase num_steps to continue")
             return
     first_step = point.step if point else 0
 
