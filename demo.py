@@ -53,18 +53,18 @@ def parse_args(argv=None):
         help="minimum similarity to recognise a person, 0 to 1; raise it if two people get one number, lower it if one "
              "person gets several; default: the value measured in training, then learned from people seen together")
     add("--reembed_every", type=positive_int, default=16,
-        help="frames after which a person is embedded again without any doubt; people who are new, doubtful or just "
-             "recognised are embedded sooner; 1: every person in every frame, which is slow")
+        help="frames after which a person is embedded again even if nothing is doubtful; people who are new, doubtful "
+             "or just recognised are embedded sooner; 1: every person in every frame, which is slow")
     add("--unnamed", choices=("number", "unknown"), default="number",
         help="the label of people without a name: a number each, or 'unknown'")
     add("--gallery", default=None, metavar="FOLDER",
-        help="people to know from the start, a folder of images for each, named after the person: people/Anna/1.jpg")
+        help="people to recognise from the start: a folder of image folders, one per person: people/Anna/1.jpg")
     add("--save_gallery", default=None, metavar="FOLDER",
-        help="save crops of people with a name there, in the form of --gallery; default: save none")
+        help="save crops of people with a name to this folder, in the layout of --gallery; default: save none")
     add = parser.add_argument_group("output").add_argument
     add("--output", default=None, metavar="FILE", help="video to write, .mp4 or .avi")
     add("--tracks", default=None, metavar="FILE",
-        help="text file to write in MOTChallenge's form: frame, number, left, top, width, height, score, -1, -1, -1; "
+        help="text file to write in MOTChallenge's format: frame, number, left, top, width, height, score, -1, -1, -1; "
              "without unknown people; several cameras get tracks-0.txt, tracks-1.txt, ...")
     add("--summary", type=file_to_write, default=None, metavar="FILE", help="JSON file for the figures of the run")
     add("--headless", action="store_true", help="no window, even if there is a screen")
@@ -119,7 +119,7 @@ class StopRequest:
     """Ctrl-C and SIGTERM end the loop between two frames. Before the loop they end the script at once, as usual.
 
     Attributes:
-        asked: whether to end the loop; running: whether the loop runs.
+        asked: whether to end the loop; running: whether the loop is running.
     """
 
     def __init__(self):

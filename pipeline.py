@@ -7,8 +7,8 @@
     python3 pipeline.py --onnx reid_model-200.ckpt          the re-id net, also as ONNX for TensorRT without TensorFlow
 
 Writes models/frozen/obj and models/frozen/reid, each a SavedModel with a manifest.json that describes it and its
-agreement with the original. demo.py reads them from there. It takes a minute on a desktop, and minutes on a Jetson with
-TensorRT.
+agreement with the original. demo.py reads them from there. It takes a minute on a desktop, and several minutes on a
+Jetson with TensorRT.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def parse_args(argv=None):
              "checkpoint was trained on if it is there, else drawn people")
     add("--calibration_images", type=positive_int, default=500,
         help="largest number of images to calibrate INT8 with; more take longer and rarely help")
-    add("--seed", type=as_seed, default=0, help="of the choice among the images")
+    add("--seed", type=as_seed, default=0, help="seed of the random choice of images")
     add("--min_parity", type=fraction, default=0.99,
         help="lowest accepted agreement (cosine of embeddings, overlap of boxes); below it the model is refused with "
              "exit code 2")
@@ -145,7 +145,7 @@ def check_detector(args) -> None:
 
 
 def find_reid(args) -> ReidSource:
-    """The checkpoint and the images for it; InputError for whatever can be found wrong within seconds."""
+    """The checkpoint and the images for it; InputError for every mistake that can be found within seconds."""
     checkpoint = find_named(args.checkpoints[0]) if args.checkpoints else newest_checkpoint()
     people = find_people(args, checkpoint)
     shape = read_shape(checkpoint, args.image_size)

@@ -19,5 +19,5 @@ bash setup.sh detector footage
 "$bin/ruff" format --check --quiet .
 "$bin/shellcheck" ./*.sh tests/*.sh .ci/run
 "$bin/vermin" --quiet --no-tips --target=3.8- --violations --eval-annotations ./*.py utils data tests benchmarks assets
-# Two processes; a test file stays in one of them, so what its tests share is made once.
+# Two processes. A test file stays in one of them, so its shared fixtures are made once.
 "$bin/python" -m pytest -n 2 --dist loadfile "$@"

@@ -36,7 +36,7 @@ find_python() {
     fail "no Python from 3.8 to 3.13 found, which TensorFlow needs: install one, or run PYTHON=/path/to/python3.x bash setup.sh"
 }
 
-# install_into_venv PART FILE STAMP: runs pip only if FILE, or whether there is a GPU, has changed since it last succeeded.
+# install_into_venv PART FILE STAMP: runs pip, unless it has succeeded with the same FILE and the same kind of machine (GPU or not).
 install_into_venv() {
     local part=$1 file=$2 stamp=.venv/$3 wanted found
     wanted=$(cat "$file")

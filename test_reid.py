@@ -1,8 +1,8 @@
-"""Measures models on identities they never saw: rank-1 to rank-20, mAP and mINP after the Market-1501 protocol.
+"""Measures models on identities they never saw: rank-1 to rank-20, mAP and mINP by the Market-1501 protocol.
 
     bash test_reid.sh                                             with the values at its top
     python3 test_reid.py --model=models/reid/m0/reid_model-200.ckpt
-    python3 test_reid.py --model=models/id/m0/model.ckpt-1500    the pooled features of an ID model, L2-normalised
+    python3 test_reid.py --model=models/id/m0/model.ckpt-1500    an ID model, by its pooled features scaled to norm 1
     python3 test_reid.py --model models/frozen/reid              a frozen model beside the checkpoint it was made from
     python3 test_reid.py --model models/reid/m0 models/reid/m1   several models side by side, on the same queries
 
@@ -150,9 +150,9 @@ def check_output_options(args) -> None:
         raise InputError("--threshold belongs to a trained model: leave --untrained out")
     if args.ranked:
         if not args.ranked.lower().endswith(".png"):
-            raise InputError(f"--ranked {args.ranked}: the image is a PNG file: use a name that ends with .png")
+            raise InputError(f"--ranked {args.ranked}: the image is written as PNG: use a name that ends in .png")
         if not Path(args.ranked).resolve().parent.is_dir():
-            raise InputError(f"--ranked {args.ranked}: there is no such folder: make it, or name another place")
+            raise InputError(f"--ranked {args.ranked}: there is no such folder: make it, or use another path")
 
 
 def is_checkpoint(model) -> bool:
@@ -179,7 +179,7 @@ def embed_images(model, data, desc, flip) -> LabelledSet:
 
 
 def measure(args, queries, gallery) -> dict:
-    """The figures of one model as metrics.evaluate returns them; with --rerank those of re-ranking as "rerank"."""
+    """The figures of one model as metrics.evaluate returns them; "rerank" holds those of --rerank."""
     figures = metrics.evaluate(queries, gallery, desc="figures")
     if args.rerank:
         settings = {"k1": args.k1, "k2": args.k2, "weight": args.rerank_weight}
@@ -217,8 +217,8 @@ def measure_threshold(args, model, queries, gallery) -> None:
 def compare(model, result, results, embeddings) -> dict:
     """The gain of a model in points over its original, or over the first model if it has none.
 
-    With an original also the cosines between the embeddings of the queries. results: those of all models; embeddings:
-    {model name: (Q, E)} of the queries.
+    If it has an original, also the cosines between their embeddings of the queries. result: of this model; results: of
+    all models; embeddings: {model name: (Q, E)} of the queries.
     """
     measured = {Path(each["model"]).resolve(): each for each in results}
     original = measured.get(Path(model.original).resolve()) if model.original else None

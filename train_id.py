@@ -100,7 +100,7 @@ class Split(NamedTuple):
 
 
 def initialise(net, pretrained) -> str:
-    """Sets the convolutions of a new network as the option --pretrained says, and returns their origin in words."""
+    """Sets the convolutions of a new network as the option --pretrained says, and describes their origin."""
     if pretrained == "imagenet":
         resnet.load_imagenet_weights(net)
         return "ImageNet weights of tf.keras.applications"
@@ -171,7 +171,7 @@ def validate(predict, data: Split, args) -> dict:
 def validate_held_out(embed, held_out, image_size) -> dict:
     """Rank-1 and mAP of the pooled features on the held-out identities, with one query per camera.
 
-    It is what train_reid starts from; {} if no held-out identity has two images.
+    These are the features that train_reid starts from. {} if no held-out identity has two images.
     """
     if len(np.unique(held_out.identities)) == len(held_out.identities):
         return {}
@@ -193,7 +193,7 @@ def main(args):
     if args.restore:
         point = find_resume_point(args.models_dir, "id", checkpoint.ID_PATTERN, args.id, vars(args), FIXED_OPTIONS)
         if point.step >= args.num_steps:
-            print(f"{point.folder} has already made its {point.step} steps: raise num_steps to continue")
+            print(f"{point.folder} has already run its {point.step} steps: increase num_steps to continue")
             return
     first_step = point.step if point else 0
 

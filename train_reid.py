@@ -290,7 +290,7 @@ def main(given):
     tf.keras.utils.set_random_seed(given.seed)
     args, point, id_model = find_start(given)
     if point and point.step >= args.num_steps:
-        print(f"{point.folder} has already made its {point.step} steps: raise num_steps to continue")
+        print(f"{point.folder} has already run its {point.step} steps: increase num_steps to continue")
         return
 
     # Data: validation uses held-out identities, because the network must recognise people it was not trained on.

@@ -1,11 +1,11 @@
-"""Whether the memory of demo.py stays constant: footage looped for an hour, its size after five minutes and at the end.
+"""Tests whether the memory of demo.py stays constant: loops footage for an hour, and compares two sizes.
 
-    python3 -m benchmarks.demo_memory                   an hour
+    python3 -m benchmarks.demo_memory                   an hour; the first size is taken after five minutes
     python3 -m benchmarks.demo_memory --minutes 2       the first size is then taken after a twelfth of two minutes
 
 demo.py runs as a user starts it (--loop --headless), in its own process, whose size is read from /proc every second.
 Exit code 1 if the last size exceeds the first by more than --tolerance. Now and then people get a new number, even in
-an hour of the same footage, so that galleries fill up and are forgotten as they are with a camera.
+an hour of the same footage, so galleries fill up and are forgotten as they are with a camera.
 """
 
 import os
@@ -22,7 +22,7 @@ from utils.options import add_old_name, file_to_write, fraction, make_parser, po
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 120  # for demo.py to end
-NOTE_SECONDS = 30  # between two lines that show the size
+NOTE_SECONDS = 30  # between two progress lines
 FIRST = 1 / 12  # of the time, after which the first size is taken: five minutes of an hour
 MAX_SIZES = 120  # in the JSON file
 
@@ -86,7 +86,7 @@ def growth_of(sizes: list) -> tuple:
 def main(args) -> None:
     for option, path in (("--video", args.video), ("--detector", args.detector), ("--reid", args.reid)):
         if not Path(path).exists():
-            raise InputError(f"{option} {path} does not exist: run bash quick_run.sh, which makes it, or name another")
+            raise InputError(f"{option} {path} does not exist: run bash quick_run.sh, or name another path")
     command = [sys.executable, "demo.py", "--source", args.video, "--loop", "--headless"]
     command += ["--detector", args.detector, "--reid", args.reid]
     sizes = measure(command, 60 * args.minutes)

@@ -1,4 +1,4 @@
-"""What embedding only when needed gains: the demo's recogniser twice in one process, on the same frames, in turn.
+"""Measures the gain of embedding only when needed: runs the demo's recogniser with and without it on the same frames.
 
     python3 -m benchmarks.demo_speed                 about eight minutes on two CPU cores
     python3 -m benchmarks.demo_speed --frames 100    a first idea
@@ -6,10 +6,11 @@
   everyone   --reembed_every 1: every person of every frame, one by one
   as needed  the demo's default: people who are new, doubtful or due, all of a frame at once
 
-Both decode, detect, crop, embed and match every frame; decoding is done once and counted for both. This repository
-contains no trained network of the deployed size. So a full ResNet-50 with random weights runs for every person who is
-embedded, which takes the time of a trained one. The embedding comes from the trained small network, whose time is not
-counted, so that identities and the work they cause are real. The identities are judged by
+Both run in turn in one process, and both decode, detect, crop, embed and match every frame; decoding is done once and
+counted for both. This repository contains no trained network of the deployed size. So a full ResNet-50 with random
+weights runs for every person who is embedded, which takes the time of a trained one. The embedding comes from the
+trained small network, whose time is not counted, so that identities and the work they cause are real. The identities
+are judged by
 
   by eye  people told apart manually (benchmarks/footage.py; only for vtest.avi)
   walks   boxes that certainly are one person by continuity alone, for any footage
@@ -46,10 +47,13 @@ def parse_args(argv=None):
     add("--detector", default="models/quick_run/frozen/obj", help="folder of the frozen detector")
     add("--reid", default="models/quick_run/frozen/reid",
         help="folder of the trained frozen re-id net, which identifies people")
-    add("--image_size", type=as_image_size, default=[256, 128], metavar="HxW", help="of the network timed, in pixels")
-    add("--width", type=as_width, default=1.0, help="multiple of ResNet-50's filters in the network timed")
-    add("--frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the footage's end")
-    add("--reembed_every", type=positive_int, default=16, help="frames, as in demo.py, of the row 'as needed'")
+    add("--image_size", type=as_image_size, default=[256, 128], metavar="HxW",
+        help="pixels of the network that is timed, height first")
+    add("--width", type=as_width, default=1.0,
+        help="factor on the number of ResNet-50's filters in the network that is timed")
+    add("--frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the end of the footage")
+    add("--reembed_every", type=positive_int, default=16,
+        help="frames after which a person is embedded again in the row 'as needed', as in demo.py")
     add("--starts", type=positive_int, default=12, help="number of first frames from which ID switches are counted")
     add("--detection_threshold", type=fraction, default=0.5, help="minimum score of a person, 0 to 1, as in demo.py")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures to this file")
@@ -83,7 +87,7 @@ JUDGES = {"by_eye": "people told apart by eye", "walks": "walks of certain conti
 
 
 class TimedEmbedder:
-    """An Embedder that takes the time of the net `timed` and returns the embeddings of the net `trained`.
+    """An Embedder that takes as long as the net `timed` and returns the embeddings of the net `trained`.
 
     Attributes:
         timer: the Timer of its Recogniser; uncounted: seconds that only the benchmark needed.
@@ -116,10 +120,10 @@ class TimedEmbedder:
 
 
 class Run:
-    """One of the two recognisers and what it did.
+    """One of the two recognisers and its results.
 
     Attributes:
-        seconds: for all frames; stats: a RunStats; embeddings: [(D, E)], of each frame's people who were due.
+        seconds: for all frames; stats: a RunStats; embeddings: [(D, E)], one per frame, of the people who were due.
         seen: {frame: (boxes (N, 4), person_ids (N,))}.
     """
 
@@ -159,12 +163,12 @@ def freeze_random(args, folder: Path) -> Embedder:
 
 
 def intervals(args) -> dict:
-    """{row: reembed_every}."""
+    """The value of reembed_every for each row of the tables."""
     return {"everyone": 1, "as_needed": args.reembed_every}
 
 
 def make_runs(args, timed: Embedder) -> dict:
-    """{row: Run}."""
+    """A Run for each row of the tables: {row: Run}."""
     detector = Detector(args.detector, args.detection_threshold)
     trained = Embedder(args.reid)
     timed.warm_up()
@@ -195,7 +199,10 @@ def process_footage(runs: dict, video, limit: int) -> None:
 
 
 def judge(args, runs: dict, threshold: float) -> dict:
-    """{row: {"fps", "embedded", "milliseconds", "shared", "walks": ..., "by_eye": ...}}; threshold: the first one."""
+    """All figures, {row: {"fps", "embedded", "milliseconds", "shared", "walks": ..., "by_eye": ...}}.
+
+    threshold: the similarity threshold at the start.
+    """
     boxes = [boxes for boxes, _ in runs["everyone"].seen.values()]
     people = {"walks": footage.walks(boxes, footage.frame_rate(args.video))}
     if Path(args.video).name == Path(footage.FOOTAGE).name:

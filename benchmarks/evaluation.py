@@ -1,4 +1,4 @@
-"""Measures the time and memory of an evaluation at Market-1501's size, compared with its similarity product.
+"""Measures the time and memory of an evaluation at Market-1501's size, relative to its similarity product.
 
     python3 -m benchmarks.evaluation                     3,368 queries, 15,913 gallery images, embeddings of 2,048
     python3 -m benchmarks.evaluation --rerank            also re-ranking, which takes a minute or two on two cores
@@ -34,7 +34,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-ARGS = parse_args() if __name__ == "__main__" else None
+ARGS = parse_args() if __name__ == "__main__" else None  # before NumPy is imported: --help answers at once
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Measures what a network learned elsewhere on real pedestrians: crops people from a video and searches them in it.
+"""Tests networks trained elsewhere on real pedestrians: crops people from a video, and searches them in that video.
 
     python3 -m benchmarks.real_people models/id/m0 models/reid/m0     any number of run folders or checkpoints
     python3 -m benchmarks.real_people models/reid/m0 --json real_people.json
@@ -6,12 +6,12 @@
 An SSD detector finds the people in each frame. Boxes that overlap from frame to frame form a track, so identity comes
 from continuity alone and never from appearance, which is what is measured. A track ends where two people could be mixed
 up, and boxes that show two people are left out. The queries are the first second of each track, the gallery is what
-comes later; images of the query's own track count from --gap_seconds on.
+comes later; images of the query's own track count only if they are at least --gap_seconds later.
 
   together  the negatives are people who were in a frame with the query's person, so they are certainly others
-  all       every other track counts as another person. Who leaves and comes back has two tracks (vtest.avi has 26 of
-            a dozen people), so 100 % is out of reach, and what is constant within a track is rewarded, such as
-            direction and background, which a re-id network learns to ignore
+  all       every other track counts as another person. A person who leaves and comes back has two tracks (vtest.avi
+            has 26 tracks of a dozen people), so 100 % is out of reach. Methods gain from what is constant within a
+            track, such as direction and background, which a re-id network learns to ignore
 
 For vtest.avi there is also a manual annotation (benchmarks/footage.py). Every annotated box is a query:
 
@@ -21,7 +21,7 @@ For vtest.avi there is also a manual annotation (benchmarks/footage.py). Every a
 
 Nothing is trained on the video. The baselines are colour histograms of horizontal stripes, which need no learning, and
 the untrained network. Crops of one track or person are not independent, so standard errors are clustered by track or
-person. The columns `ahead` are the difference to the histograms on the same queries.
+person. The columns `ahead` are the lead over the histograms on the same queries.
 """
 
 import sys
@@ -42,7 +42,7 @@ def parse_args(argv=None):
     add("--detector", default="models/downloads/detector/saved_model",
         help="SavedModel of a COCO detector with the signature of TensorFlow's detection zoo")
     add("--gap_seconds", type=positive_float, default=2.0,
-        help="smallest time in seconds between a query and the positives; in by_eye and again also the negatives")
+        help="smallest time in seconds between a query and its positives; in by_eye and again also its negatives")
     add("--image_size", type=as_image_size, default=None, metavar="HxW",
         help="pixels; only for checkpoints that were copied without their .json")
     add("--strips", default=None, metavar="FOLDER",

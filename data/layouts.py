@@ -1,4 +1,4 @@
-"""The published re-id data sets: names of folders and files, image counts, and the place of each image in the layout.
+"""The published re-id data sets: names of their folders and files, image counts, and where each image goes.
 
 The counts are from the papers and pages of the sets, and from the lists in common code bases. MSMT17's training part is
 list_train and list_val together. Market-1501's page says 2,793 distractors, but 2,798 files are named 0000; with 13,115
@@ -86,6 +86,7 @@ MSMT17_FOLDERS = {
     "test": ("test", "mask_test_v2"),
     "query": ("test", "mask_test_v2"),
 }
+SET_FOLDERS = {*dataset.FOLDERS["train"], *dataset.FOLDERS["test"]}  # either makes a folder a set
 DEPTH = 3  # folders between the one that the user names and the set
 BOXES = ("detected", "labeled")
 
@@ -119,12 +120,12 @@ def count_images(data) -> Counts:
 
 
 def find_roots(source: Path) -> list:
-    """The folders at or below `source` that hold a set: bounding_box_train or bounding_box_test, or MSMT17's lists."""
+    """The folders at or below `source` that contain bounding_box_train, bounding_box_test or MSMT17's lists."""
     roots = []
     for folder, below, files in os.walk(source):
         depth = len(Path(folder).relative_to(source).parts)
         below[:] = sorted(name for name in below if not name.startswith(".")) if depth < DEPTH else []
-        if any(name.startswith("bounding_box_t") for name in below) or "list_train.txt" in files:
+        if not SET_FOLDERS.isdisjoint(below) or "list_train.txt" in files:
             roots.append(Path(folder))
             below[:] = []
     return roots
@@ -156,13 +157,13 @@ def recognise(root: Path) -> str:
             return kind
     example = f", such as {names[0]}," if names else ""
     raise InputError(
-        f"the names in {folder}{example} are of no published set: give --kind, or check with "
+        f"the file names in {folder}{example} match no published set: give --kind, or check with "
         "python3 data/prepare.py --check FOLDER whether the folder can be used as it is"
     )
 
 
 def which_boxes(root: Path, boxes: str | None) -> str:
-    """'cuhk03-detected' or 'cuhk03-labeled', by the option or by the names of the folder and its parent."""
+    """'cuhk03-detected' or 'cuhk03-labeled', from `boxes` or the names of the folder and its parent."""
     named = [half for half in BOXES for part in root.parts[-2:] if half[:5] in part.lower()]
     return f"cuhk03-{boxes or (named or BOXES)[0]}"
 

@@ -40,7 +40,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     add("source", nargs="?", metavar="SOURCE", help="archive or folder to prepare; it is never changed")
     add("--output", default=None, metavar="FOLDER",
         help="where the layout goes: a new folder, or one that was made from the same SOURCE")
-    add("--check", default=None, metavar="FOLDER", help="only looks for damage in a folder that has the layout")
+    add("--check", default=None, metavar="FOLDER", help="only look for damage in a folder that has the layout")
     add("--kind", choices=KINDS, default="auto",
         help="which data set it is; auto recognises a published one by its file names, and takes any other as own. "
              "With --check: compare the counts with that set's")
@@ -91,7 +91,7 @@ with explained_imports():
 
 
 def make_plan(source: Path, args) -> layouts.Plan:
-    """The plan for a folder: which data set it is, and where each of its images belongs."""
+    """The plan for a folder: its data set, and the place of each image in the layout."""
     root = None if args.kind == "own" else layouts.choose_root(source, args.boxes)
     if root is None:
         if args.kind not in ("own", "auto"):
@@ -200,7 +200,7 @@ def place_images(plan, folder: Path, place) -> None:
         try:
             place(path, folder / dataset.FOLDERS[split][0] / name)
         except OSError as error:
-            raise InputError(f"{path} cannot be put into the layout ({error.strerror}): try --link copy") from None
+            raise InputError(f"{path} cannot be put into the layout ({error.strerror}): use --link copy") from None
         progress.add()
 
 

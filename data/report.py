@@ -1,4 +1,4 @@
-"""What data/prepare.py prints after it has checked a data set: a summary, a remedy, and the next command."""
+"""The closing messages of data/prepare.py: a summary of its checks, a remedy, and the next command."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from utils.dataset_checks import count_noun
 from utils.options import VAL_IDENTITIES
 
-PREPARED = "prepared.json"  # from what a layout was made, and how
-NAMES = "names.json"  # the numbers and file names of a custom data set, and what they were before
+PREPARED = "prepared.json"  # the source and the options of a layout
+NAMES = "names.json"  # the new numbers and file names of a custom data set, with the original ones
 # Keys in files of older versions, and their names today.
 OLD_KEYS = {"kind found": "detected_kind", "pictures are": "placed_as", "pictures": "images"}
 UNPACKED = "unpacked from the archive"
@@ -62,7 +62,7 @@ def format_summary(findings: list, differences: int, read: bool) -> str:
 
 
 def format_remedy(data_dir: Path, prepared: dict) -> str:
-    """How to correct errors in a layout that was made from a folder; "" for any other layout."""
+    """Advice on correcting errors in a layout that was made from a folder; "" for any other layout."""
     if not prepared.get("source") or prepared.get("placed_as") == UNPACKED:
         return ""
     return (

@@ -40,7 +40,7 @@ def test_find_checkpoint_suggests_what_exists(tmp_path, monkeypatch):
     assert refused("models/id/m9", ID_PATTERN) == f"there is no models/id/m9: {to_train.format('')}"
     assert refused("x.ckpt") == f"there is no x.ckpt: {to_train.format(', then bash train_reid.sh')}"
     (tmp_path / "film.mp4").touch()
-    assert refused("film.mp4").startswith("film.mp4 is no checkpoint: train one")
+    assert refused("film.mp4").startswith("film.mp4 is not a checkpoint: train one")
     lay("models/quick_run/reid/m0/reid_model-700.ckpt", "models/quick_run/reid/m0/training_state-700")
     quick = "name one that exists, such as models/quick_run/reid/m0"
     assert refused("reid_model-200.ckpt") == f"there is no reid_model-200.ckpt: {quick}"

@@ -175,7 +175,7 @@ def test_check_images_names_files_that_are_no_images(tmp_path):
     whole = open(smooth_image(tmp_path / "a.jpg"), "rb").read()
     bad = (
         ("empty.jpg", b"", "is empty"),
-        ("text.jpg", b"not an image", "is no JPEG or PNG"),
+        ("text.jpg", b"not an image", "is not a JPEG or PNG"),
         ("cut.jpg", whole[:400], "cut short"),
     )
     for name, content, reason in bad:

@@ -107,7 +107,7 @@ def test_embed_with_a_manifest_of_an_older_version(checkpoint, reid, tmp_path):
     "change, words",
     [
         ({"image_size": [128, 64]}, "does not have the fixed input that its manifest.json describes"),
-        ({"colour_order": "BGR"}, "wants BGR images, and this version feeds RGB"),
+        ({"colour_order": "BGR"}, "takes BGR images, but this version passes RGB"),
         ({"inputs": {"images": {"shape": [4, 128, 64, 3], "dtype": "uint8"}}}, "does not hold the model that its"),
         ({"small_batch": 2}, "has no signature 'small_batch' as its manifest.json describes"),
     ],

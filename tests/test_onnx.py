@@ -83,7 +83,7 @@ def test_check_extras_names_what_is_missing(monkeypatch):
 def test_convert_names_a_converter_that_fails(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)  # as if it could not be imported
     with pytest.raises(
-        InputError, match="tf2onnx cannot convert it with TensorFlow .* and numpy .*ModuleNotFoundError"
+        InputError, match="tf2onnx cannot convert the net with TensorFlow .* and numpy .*ModuleNotFoundError"
     ):
         onnx_export._convert(None, tmp_path / "reid.onnx")
 

@@ -57,6 +57,14 @@ def test_a_token_opens_every_path():
         assert post(server, "/forget", {"person_id": 1}, Cookie=cookie)[0] == 204
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_an_empty_token_is_none(host):
+    """As in --token "$UNSET": an empty token must not let everyone in."""
+    with PageServer(Page(), 0, host, token="") as server:
+        assert server.token is None if host == "127.0.0.1" else len(server.token) > 20
+        assert ask(server, "/people")[0] == (200 if server.token is None else 403)
+
+
 def test_other_addresses_always_have_a_token():
     with PageServer(Page(), 0, host="0.0.0.0") as server, PageServer(Page(), 0, host="0.0.0.0") as other:
         assert len(server.token) > 20 and server.token != other.token

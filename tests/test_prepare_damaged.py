@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from data import layouts
 from tests.drawn_layouts import arrange, first, prepared, put
 from utils.errors import InputError
 
@@ -97,6 +98,11 @@ def test_prepare_refuses_what_is_not_a_set(drawn, tmp_path):
         prepared(tmp_path / "empty", tmp_path / "set", "--kind=dukemtmc")
     for split in ("train", "test", "query"):
         put(tmp_path / "odd" / f"bounding_box_{split}" / "17.jpg", b"")
-    with pytest.raises(InputError, match="17.jpg, are of no published set: give --kind"):
+    with pytest.raises(InputError, match="17.jpg, match no published set: give --kind"):
         prepared(tmp_path / "odd", tmp_path / "set")
     assert not (tmp_path / "set").exists()
+
+
+def test_a_folder_that_only_begins_like_one_of_a_set_is_no_set(tmp_path):
+    (tmp_path / "bounding_box_tmp").mkdir()
+    assert layouts.find_roots(tmp_path) == []

@@ -91,7 +91,7 @@ def test_find_resume_point_refuses_what_cannot_be_resumed(tmp_path):
         resume_point(tmp_path)
     net = TinyNet()
     run.save(net, built_optimizer(net), 1, {"loss": 1.0}, first_plateau)
-    with pytest.raises(InputError, match="trained with --seed=0: give the same again"):
+    with pytest.raises(InputError, match="trained with --seed=0: give the same values"):
         resume_point(tmp_path, seed=5)
     assert resume_point(tmp_path, seed=None).step == 1
 
@@ -188,7 +188,7 @@ def test_check_unchanged_names_all_options_so_that_they_can_be_pasted(tmp_path):
     with pytest.raises(InputError) as error:
         check_unchanged(point, vars(train_id.parse_args(LAUNCHED)), train_id.FIXED_OPTIONS)
     options = "--image_size=96x48 --width=0.25 --val_identities=2"
-    assert f"{tmp_path} was trained with {options}: give the same again" in str(error.value)
+    assert f"{tmp_path} was trained with {options}: give the same values" in str(error.value)
     same = train_id.parse_args([*LAUNCHED, *shlex.split(options)])
     check_unchanged(point, vars(same), train_id.FIXED_OPTIONS)
 

@@ -37,7 +37,7 @@ def test_read_manifest_refuses_what_does_not_fit(tmp_path):
     with pytest.raises(InputError, match="is a frozen detector, not a re-id net"):
         Embedder(folder)
     write_manifest(folder, colour_order="BGR")
-    with pytest.raises(InputError, match="wants BGR images"):
+    with pytest.raises(InputError, match="takes BGR images"):
         Detector(folder)
     write_manifest(folder, inputs={"input_tensor": {"shape": [1, 300, 300, 3], "dtype": "uint8"}})
     with pytest.raises(InputError, match="does not hold the model that its manifest.json describes"):
@@ -53,7 +53,7 @@ def test_read_manifest_refuses_what_does_not_fit(tmp_path):
     [
         ({"gpu": "Xavier"}, r"another device \(Xavier; here: Orin\)"),
         ({"device": "Orin NX"}, r"another device \(Orin NX; here: Orin Nano\)"),
-        ({"tensorrt": "8.5.2"}, "for TensorRT 8.5.2, and TensorRT 8.6.1 is here"),
+        ({"tensorrt": "8.5.2"}, "for TensorRT 8.5.2, but this machine has 8.6.1"),
     ],
 )
 def test_read_manifest_refuses_engines_of_another_machine(tmp_path, monkeypatch, change, sentence):

@@ -164,7 +164,7 @@ def test_train_id_resumes_a_run_of_an_earlier_version_and_leaves_a_finished_one_
     args = json.loads((folder / "args.json").read_text())
     assert args["random_erasing"] == 0.5 and "erase" not in args and args["started_from"] == "random weights"
     before = sorted(path.name for path in folder.iterdir())
-    assert "has already made its 10 steps" in run_here(train_id, *options, "--num_steps=10")
+    assert "has already run its 10 steps" in run_here(train_id, *options, "--num_steps=10")
     assert sorted(path.name for path in folder.iterdir()) == before
 
 

@@ -114,7 +114,7 @@ def test_freeze_detector_keeps_the_plain_graph_if_the_conversion_fails(tmp_path,
 def test_freeze_detector_refuses_an_inaccurate_conversion_and_keeps_the_plain_graph(tmp_path, tensorrt):
     tensorrt["run"] = lambda source, target: write_tf2_detector(target, scale=0.1)  # no longer finds anybody
     write_tf2_detector(tmp_path / "zoo")
-    wanted = r"TensorRT 8.5.2 is available, but the frozen model differs .* is 0.0000, .*/obj is the plain TensorFlow"
+    wanted = r"TensorRT 8.5.2 is available, but the frozen model differs .* is 0.0000, .*/obj now holds the plain"
     with pytest.raises(InputError, match=wanted):
         freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES, options=FreezeOptions(min_parity=0.9))
     manifest = saved_model.read_manifest(tmp_path / "obj", "obj")

@@ -119,7 +119,7 @@ def test_unpack_refuses_a_damaged_archive(form, drawn, tmp_path):
 
 def test_prepare_refuses_a_page_instead_of_an_archive(tmp_path):
     (tmp_path / "page.zip").write_text("<html>sign in to download</html>")
-    with pytest.raises(InputError, match="page.zip is damaged, cut short or no .zip or .tar"):
+    with pytest.raises(InputError, match="page.zip is damaged, cut short or not a .zip or .tar"):
         prepared(tmp_path / "page.zip", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["page.zip"]
 

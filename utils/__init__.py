@@ -1,4 +1,4 @@
-"""What the scripts share; no module in here knows a script or reads an option from anywhere but its arguments."""
+"""The code that the scripts share. No module imports a script, and options arrive as plain arguments."""
 
 import os
 

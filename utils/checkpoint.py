@@ -51,7 +51,7 @@ def require_checkpoint(prefix, remedy: str = "name a checkpoint that exists") ->
         return
     if Path(f"{prefix}{DATA_SUFFIX}").is_file():
         raise InputError(f"checkpoint {prefix} lacks its {Path(prefix).name}.index: copy both of its files again")
-    reason = f"{prefix} is no checkpoint" if Path(prefix).exists() else f"there is no {prefix}"
+    reason = f"{prefix} is not a checkpoint" if Path(prefix).exists() else f"there is no {prefix}"
     raise InputError(f"{reason}: {remedy}")
 
 
@@ -236,7 +236,7 @@ def _shape_args(prefix, stored: dict, image_size) -> dict:
 
 
 def load_net(prefix, image_size=None, untrained=False):
-    """The network of any checkpoint as one that embeds, and its args: (net, args).
+    """Builds the network that embeds images with the weights of any checkpoint: (net, args).
 
     net: (B, H, W, 3) uint8 RGB -> (B, E) float32 of norm 1. A re-id checkpoint gives its embedding network, an ID
     checkpoint its pooled features. args and errors are those of read_shape.
@@ -284,7 +284,7 @@ def read_validation(folder) -> dict:
 
 
 def stored_threshold(prefix, args: dict) -> dict:
-    """{'threshold': similarity or None, 'threshold_from': its origin in words} of the checkpoint `prefix`.
+    """{'threshold': similarity or None, 'threshold_from': a description of its origin} of the checkpoint `prefix`.
 
     The threshold that test_reid.py measured comes first, then the one of the last validation in training (args: as
     read_args returns them). InputError if <prefix>.threshold.json is damaged.

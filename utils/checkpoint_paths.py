@@ -1,4 +1,4 @@
-"""From what a user names to a checkpoint: run folders, the newest checkpoint, and what to name instead.
+"""Finds the checkpoint that a user names: by run folder, by path, or the newest; suggests others if it is missing.
 
 This module knows where the launchers write: models/<kind>/m<N>, and models/quick_run/<kind>/m0.
 """
@@ -52,7 +52,7 @@ def newest_checkpoint(folder="models/reid", pattern: str = REID_PATTERN) -> str:
 def list_checkpoints(folder, pattern: str = "") -> list:
     """The paths in a folder that a user can name: its checkpoints and its runs m<N> with checkpoints, the last of each.
 
-    pattern: the kind of checkpoint; both kinds if empty. A run's training_state is no model and never listed.
+    pattern: the kind of checkpoint; both kinds if empty. A run's training_state is not a model and is never listed.
     """
     kinds = [pattern] if pattern else [REID_PATTERN, ID_PATTERN]
     own = [kind.format(step=step) for kind in kinds for step in steps_in(folder, kind)[-MOST_NAMES:]]

@@ -268,7 +268,7 @@ def image_batches(paths, image_size, batch_size):
     return loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-# ---- files that are no images ----
+# ---- files that are not images ----
 
 
 def check_images(paths) -> None:
@@ -289,7 +289,7 @@ def check_images(paths) -> None:
         if not head:
             raise InputError(f"{path} is empty: copy it again or remove it")
         if not (head.startswith(b"\xff\xd8\xff") or head == b"\x89PNG\r\n\x1a\n"):
-            raise InputError(f"{path} is no JPEG or PNG image: copy it again or remove it")
+            raise InputError(f"{path} is not a JPEG or PNG image: copy it again or remove it")
         if not tail.endswith(b"\xff\xd9") and b"IEND" not in tail and find_unreadable([path]):
             raise InputError(f"{path} cannot be decoded, it may be cut short: copy it again or remove it")
 

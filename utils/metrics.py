@@ -1,4 +1,4 @@
-"""Rank-k and mean average precision after the Market-1501 protocol, in numpy and without sorting the gallery.
+"""Rank-k and mean average precision by the Market-1501 protocol, in numpy and without sorting the gallery.
 
 The protocol (Zheng et al. 2015, "Scalable Person Re-identification: A Benchmark") is the class Protocol below. Each
 query searches alone. A query without a match is counted as unmatched and left out of every figure. A negative that is
@@ -109,7 +109,7 @@ def evaluate(queries: LabelledSet, gallery: LabelledSet, blocks=similarity_block
     """The figures of a gallery search as a dict.
 
     rank1, rank5, rank10, rank20, mAP (trapezoid), mAP_step and mINP are percentages (see QueryScores); queries,
-    gallery, junk, distractors, unmatched are counts; camera_pairs is a list as CameraPairs returns it.
+    gallery, junk, distractors, unmatched are counts; camera_pairs is a list as CameraPairs.figures returns it.
     blocks and desc: as in score_queries. ValueError if no query has a match, or if an embedding is not a number.
     """
     junk = gallery.identities == JUNK

@@ -50,7 +50,7 @@ def boolean(text: str) -> bool:
 def file_to_write(text: str) -> str:
     """The path of a file in an existing folder. It is checked at the start, before minutes of work."""
     if not Path(text).resolve().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text}: there is no such folder: make it, or name another place")
+        raise argparse.ArgumentTypeError(f"{text}: there is no such folder: make it, or use another path")
     if Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder: name a file")
     return text
@@ -92,7 +92,7 @@ def add_old_name(parser, old: str, new: str) -> None:
 
 
 def add_run_options(parser, kind: str, num_steps: int, save_every: int, num_steps_help: str) -> None:
-    """The options that both training scripts share: where a run lies, how long it takes, how often it saves."""
+    """Adds the options that both training scripts share: the folder of the run, its length, and how often it saves."""
     # fmt: off
     add = parser.add_argument_group("run").add_argument
     add("--restore", type=boolean, default=False,
@@ -113,7 +113,7 @@ def add_run_options(parser, kind: str, num_steps: int, save_every: int, num_step
 
 
 def add_augmentation_options(parser) -> None:
-    """How training images are changed at random. The names are in AUGMENTATIONS."""
+    """Adds the options for the random changes of training images. Their names are in AUGMENTATIONS."""
     # fmt: off
     add = parser.add_argument_group("augmentation").add_argument
     add("--flip", type=boolean, default=True, help="mirror half of the images")

@@ -32,9 +32,9 @@ class Member(NamedTuple):
 def unpack(archive: Path, folder: Path, wanted=None) -> int:
     """Unpacks a .zip or a .tar (plain, or in gzip, bzip2 or xz) into the new folder `folder`.
 
-    wanted: a function from a member's relative path to whether it is unpacked; None unpacks all. Returns how many
-    files were not wanted. InputError names the archive if it is damaged, does not fit on the disk, or has a member that
-    is a link or would be written outside the folder. The checks come before the first file is written.
+    wanted: a function from a member's relative path to whether it is unpacked; None unpacks all. Returns the
+    number of files left out. InputError names the archive if it is damaged, does not fit on the disk, or has a member
+    that is a link or would be written outside the folder. The checks come before the first file is written.
     """
     folder.mkdir()
     try:
@@ -60,7 +60,7 @@ def unpack(archive: Path, folder: Path, wanted=None) -> int:
     except (*DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # gzip and bz2 raise OSError without a number
             raise InputError(f"{archive} cannot be unpacked into {folder.parent} ({error.strerror})") from None
-        raise InputError(f"{archive} is damaged, cut short or no .zip or .tar ({error}): get it again") from None
+        raise InputError(f"{archive} is damaged, cut short or not a .zip or .tar ({error}): get it again") from None
 
 
 def _zip_members(file: zipfile.ZipFile) -> list:

@@ -188,8 +188,8 @@ def _freeze(save, target, about, example, calibrate, compare, options) -> dict:
                 failure = error
         write_manifest(plain, manifest)
         replace_folder(plain, target)
-        if isinstance(failure, Inaccurate):  # the user asked for it and it is possible, so it must not go unnoticed
-            raise InputError(f"{manifest['reason']}; {target} is the plain TensorFlow graph now")
+        if isinstance(failure, Inaccurate):  # the user asked for TensorRT, so the fallback must not go unnoticed
+            raise InputError(f"{manifest['reason']}; {target} now holds the plain TensorFlow graph")
         return manifest
 
 

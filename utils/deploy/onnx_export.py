@@ -88,7 +88,7 @@ def _convert(function, path: Path) -> None:
         )
     except Exception as error:  # tf2onnx raises anything, depending on the versions of TensorFlow, numpy and protobuf
         raise InputError(
-            f"tf2onnx cannot convert it with TensorFlow {tf.__version__} and numpy {np.__version__}"
+            f"tf2onnx cannot convert the net with TensorFlow {tf.__version__} and numpy {np.__version__}"
             f" ({type(error).__name__}: {first_line(error)}): pip install -U {' '.join(EXTRAS)}, or try another machine"
         ) from None
 

@@ -21,7 +21,7 @@ CERTAIN = 0.3  # score of the original's boxes that the frozen detector must fin
 
 
 class PersonImages:
-    """Images of people from a folder, in an order drawn by seed, or drawn images, or noise.
+    """Images of people: those of a folder in random order, drawn ones, or noise.
 
     source: a description of where they come from. real: whether they come from a folder.
     """
@@ -101,7 +101,10 @@ def compare_embeddings(wanted: np.ndarray, found: np.ndarray) -> dict:
 
 
 def compare_detections(wanted: list, found: list) -> dict:
-    """Lists of (boxes (M, 4), scores (M,), classes (M,)) per frame -> how well each certain person is found again."""
+    """Measures how well the frozen detector finds each person that the original is certain of.
+
+    wanted, found: (boxes (M, 4), scores (M,), classes (M,)) per frame, of the original and of the frozen detector.
+    """
     overlaps = []
     difference = 0.0
     for (boxes, scores, classes), (boxes_now, scores_now, classes_now) in zip(wanted, found):

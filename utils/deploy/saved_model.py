@@ -47,13 +47,13 @@ def read_manifest(folder, kind: str) -> dict:
             f"{folder} is a frozen {KINDS.get(manifest['kind'], manifest['kind'])}, not a {KINDS[kind]}: {PREPARE}"
         )
     if manifest["colour_order"] != "RGB":
-        raise InputError(f"{folder} wants {manifest['colour_order']} images, and this version feeds RGB: {PREPARE}")
+        raise InputError(f"{folder} takes {manifest['colour_order']} images, but this version passes RGB: {PREPARE}")
     _check_device(folder, manifest)
     return manifest
 
 
 def _check_device(folder: Path, manifest: dict) -> None:
-    """InputError for TensorRT engines of another kind of GPU or another TensorRT, which would not run here."""
+    """InputError for TensorRT engines that were built for another kind of GPU or another TensorRT."""
     if manifest["engine"] != "tf-trt":
         return
     if not tf.sysconfig.get_build_info().get("is_tensorrt_build"):
@@ -65,7 +65,7 @@ def _check_device(folder: Path, manifest: dict) -> None:
     built = built_for.get("tensorrt")
     here = _tensorrt_version()
     if built != here:
-        raise InputError(f"{folder} was built for TensorRT {built}, and TensorRT {here or 'none'} is here: {PREPARE}")
+        raise InputError(f"{folder} was built for TensorRT {built}, but this machine has {here or 'none'}: {PREPARE}")
 
 
 def _tensorrt_version():

@@ -1,4 +1,4 @@
-"""TensorRT through TensorFlow (TF-TRT): whether it is available, and the conversion, each in a process of its own.
+"""TensorRT through TensorFlow (TF-TRT): looks for it and converts models, each in a process of its own.
 
 A TensorFlow that was built for TensorRT aborts the process when it is asked about a missing library, and the system may
 kill a process that builds engines for lack of memory. Neither may end pipeline.py.
@@ -45,15 +45,18 @@ def parse_args(argv=None):
     parser = make_parser(__doc__)
     # fmt: off
     add = parser.add_argument
-    add("what", choices=("probe", "convert"), help="what to do")
+    add("what", choices=("probe", "convert"), help="look for TensorRT, or convert a model")
     add("source", nargs="?", help="SavedModel to convert")
     add("target", nargs="?", help="folder that the converted one is written to")
-    add("--precision", choices=PRECISIONS, default="FP16", help="of the engines")
+    add("--precision", choices=PRECISIONS, default="FP16", help="precision of the engines")
     add("--inputs", help="npz with `example`, one input, and for INT8 `calibration`, many inputs of the same shape")
     add("--workspace", type=positive_int, default=WORKSPACE, help="MB that TensorRT may use while it builds and runs")
     add("--minimum_segment", type=positive_int, default=SEGMENTS["reid"], help="fewest operations for an engine")
     # fmt: on
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.what == "convert" and not (args.source and args.target and args.inputs):
+        parser.error("convert needs SAVED_MODEL, TARGET and --inputs")
+    return args
 
 
 class NotConverted(InputError):
@@ -90,7 +93,7 @@ def choose_precision(kind: str, wanted: str, capability) -> tuple:
 def convert(source: Path, target: Path, kind: str, precision: str, inputs: Path, workspace: int = WORKSPACE) -> dict:
     """Writes the SavedModel `source` with TensorRT engines to `target`, with a progress line every few seconds.
 
-    inputs: npz as for the option --inputs. Returns {"engines": how many, "tensorflow_ops": {operation: how many were
+    inputs: npz as for the option --inputs. Returns {"engines": how many, "tensorflow_ops": {operation: how many are
     left to TensorFlow}}. NotConverted with the reason if it fails.
     """
     command = ["convert", str(source), str(target), "--precision", precision, "--inputs", str(inputs)]
@@ -147,7 +150,7 @@ def _failure(returncode: int, errors: str) -> str:
 
 
 def probe_here() -> dict:
-    """Looks for TensorRT in the only safe order; the last question aborts the process on some builds."""
+    """Looks for TensorRT in the only safe order; asking for the loaded version aborts the process on some builds."""
     import tensorflow as tf
 
     name = f"TensorFlow {tf.__version__}"
@@ -157,11 +160,11 @@ def probe_here() -> dict:
 
     linked = tensorrt.get_linked_tensorrt_version()
     if not tensorrt.is_tensorrt_enabled():
-        return {"version": None, "reason": f"{name} wants TensorRT {_dotted(linked)}, which is not installed"}
+        return {"version": None, "reason": f"{name} needs TensorRT {_dotted(linked)}, which is not installed"}
     loaded = tensorrt.get_loaded_tensorrt_version()
     found = f"TensorRT {_dotted(loaded)}"
     if loaded[0] != linked[0] or tuple(loaded) < tuple(linked):
-        return {"version": None, "reason": f"{found} is installed, {name} was linked with {_dotted(linked)}"}
+        return {"version": None, "reason": f"{found} is installed, but {name} was linked with {_dotted(linked)}"}
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return {"version": None, "reason": f"{found} is installed, but TensorFlow sees no GPU"}

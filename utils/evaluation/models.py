@@ -27,10 +27,10 @@ WHOLE = np.array([0.0, 0.0, 1.0, 1.0])  # a box around the whole image
 class Model(NamedTuple):
     """A model to measure.
 
-    name: its path, or what to call it. about: kind ('checkpoint' or 'frozen'), engine, precision, image_size [H, W].
-    original: the path of the model that a frozen one was made from, None if it is not there. embed: (B, H, W, 3) uint8
-    RGB of image_size -> (B, E) float32 of norm 1. read: paths -> yields such batches. reid: False for an ID model,
-    which can be measured but not frozen.
+    name: its path, or a description. about: kind ('checkpoint' or 'frozen'), engine, precision, image_size [H, W].
+    original: the path of the model that a frozen one was made from, None if it does not exist. embed: (B, H, W, 3)
+    uint8 RGB of image_size -> (B, E) float32 of norm 1. read: paths -> yields such batches. reid: False for an ID
+    model, which can be measured but not frozen.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Model(NamedTuple):
         """(N, E) float32, the embeddings of N files in their order.
 
         desc: the name on the progress line, None for silence. flip: take the mean of the embeddings of each image and
-        of its mirror image, scaled to norm 1. InputError if the model returns anything but numbers.
+        of its mirror image, scaled to norm 1. InputError if an embedding is not finite.
         """
         embed = self.embed_with_mirror if flip else self.embed
         embeddings = embed_batches(embed, self.read(paths), len(paths), desc)
@@ -93,7 +93,7 @@ def find_trained(name) -> str:
 
 
 def find_original(folder) -> str | None:
-    """The model that a frozen re-id model was made from, None if it is not there.
+    """The model that a frozen re-id model was made from, None if it does not exist.
 
     That is a checkpoint, or the TensorFlow graph in <folder>/plain from which the engines of TF-TRT were built.
     """

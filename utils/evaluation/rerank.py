@@ -7,11 +7,11 @@ other queries, which a live camera does not have.
 
 Where the paper and the released code of its authors differ, this follows the code, whose figures the literature quotes:
 distances are squared Euclidean and divided by the largest distance of their row; the neighbours of a neighbour are
-added if *more* than two thirds of them are already there; each code sums to 1. An image is its own nearest neighbour;
+added if *more* than two thirds of them are there already; each code sums to 1. An image is its own nearest neighbour;
 of equally distant images the first one is nearer.
 
 For Market-1501 the N x N distances would take 1.5 GB, and their order twice that. Here only the nearest neighbours of
-each image and a code of some hundred numbers are kept.
+each image and a code of a few hundred numbers are kept.
 """
 
 from __future__ import annotations

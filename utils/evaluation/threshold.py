@@ -47,9 +47,10 @@ def lowest_threshold(different, far: float) -> float:
 
 
 def training_threshold(images: LabelledSet) -> float:
-    """The threshold at 1 % false accepts of all pairs in one labelled set, however few they are.
+    """The threshold at 1 % false accepts over all pairs in one labelled set, even if there are only a few pairs.
 
-    The set needs two identities. As in pick_queries, pairs within one camera count if no identity was seen by two.
+    The set needs two identities. As in pick_queries, pairs within one camera count if no identity was seen by two
+    cameras.
     """
     _, images = pick_queries(images)
     _, different = pair_histograms(images, images)
@@ -57,13 +58,13 @@ def training_threshold(images: LabelledSet) -> float:
 
 
 def operating_points(same, different, suggest_at: str = "far1") -> dict:
-    """Histograms (BINS,) of pair_histograms -> the thresholds to choose from and the suggested one.
+    """The thresholds to choose from, and the suggested one, from the two histograms (BINS,) of pair_histograms.
 
     threshold is the one of suggest_at, 'eer' or a name of FARS. eer (percent) is the equal error rate: at
     eer_threshold the share of pairs of one person that are refused equals the share of pairs of different people that
     pass. operating_points is a list of {"name", "far", "threshold", "tar"} for FARS: false-accept and true-accept rate
     in percent; threshold and tar are None where there are too few pairs. same_pairs and different_pairs are counts.
-    InputError if there are too few pairs for what is suggested.
+    InputError if there are too few pairs for the suggested threshold.
     """
     pairs = {"same_pairs": int(same.sum()), "different_pairs": int(different.sum())}
     if min(pairs.values()) < MIN_PAIRS:

@@ -59,7 +59,7 @@ class Camera:
         if (width is None) != (height is None):
             raise InputError("give both a width and a height in pixels, or neither")
         if flip_method not in FLIPS:
-            raise InputError(f"flip method {flip_method} does not exist: name one from 0 to 7, as of nvvidconv")
+            raise InputError(f"flip method {flip_method} does not exist: give 0 to 7, as for nvvidconv")
         self.source = str(source)
         self.length = None
         self.ended = False

@@ -45,7 +45,7 @@ def find_people(folder) -> dict:
 
 
 def find_person(image: np.ndarray, detector):
-    """The box (4,) of the person in an image (H, W, 3) uint8 BGR, None if the detector finds nobody.
+    """The box (4,) of the person in an image (H, W, 3) uint8 BGR, None if the detector finds no person.
 
     A small upright image counts as a crop of one person. In other images the largest person counts.
     """
@@ -62,7 +62,7 @@ def find_person(image: np.ndarray, detector):
 def enrol(folder, detector, embedder, identities) -> list:
     """Adds the people of a gallery folder to `identities`; returns lines that say what was done, one per person.
 
-    Images that cannot be read or show nobody are skipped and listed. InputError if a person has no usable image.
+    Images that cannot be read or show no person are skipped and listed. InputError if a person has no usable image.
     """
     lines = []
     for name, paths in find_people(folder).items():

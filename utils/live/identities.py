@@ -1,6 +1,6 @@
 """The people that all cameras know: their ids, names, embeddings and crops, and the similarity threshold.
 
-A person has an id from 1 up that is never given twice. Which box shows which person is decided in utils/live/tracks.py.
+A person has an id from 1 up that is never reused. Which box shows which person is decided in utils/live/tracks.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 GALLERY_SIZE = 16  # embeddings kept per person: a few views, such as front, back and shade
 NEAREST = 3  # nearest embeddings whose mean similarity counts, so that one outlier decides nothing
-MAX_PEOPLE = 200  # unnamed people kept; beyond that the one unseen for longest is forgotten
+MAX_PEOPLE = 200  # unnamed people kept; beyond that, the person who was not seen for longest is forgotten
 APART_KEPT = 2000  # newest similarities of different people that the threshold is learned from
 MIN_PAIRS = 30  # such similarities before the threshold is learned at all
 PERCENTILE = 97  # of those similarities that becomes the threshold
@@ -113,7 +113,8 @@ class Identities:
     """
 
     def __init__(self, threshold: float = DEFAULT_THRESHOLD, learn: bool = False, unnamed: str = "number"):
-        """
+        """Starts without people.
+
         threshold: cosine similarity, -1 to 1.
         learn: whether `threshold` is only the first one and is then learned from the scene.
         unnamed: "number" gives each new person an id; "unknown" recognises only people who were added with a name.
@@ -153,7 +154,7 @@ class Identities:
             self.threshold = float(np.percentile(self._apart, PERCENTILE))
 
     def count_seen(self) -> int:
-        """The number of people whom a camera has seen, forgotten ones included."""
+        """The number of people that a camera has seen, including those merged or forgotten later."""
         return self.last_id - sum(person.last_seen is None for person in self.people)
 
     def find(self, person_id: int):
@@ -167,7 +168,7 @@ class Identities:
     def name(self, person_id: int, name: str):
         """Names a person and returns it. If another person has the name, the two are merged into that one.
 
-        Returns None if nobody has the id.
+        Returns None if there is no such person.
         """
         person = self.find(person_id)
         if person is None:
@@ -181,7 +182,7 @@ class Identities:
         return others[0]
 
     def forget(self, person_id: int):
-        """Deletes all data of a person; returns the person, None if nobody has the id."""
+        """Deletes all data of a person; returns the person, None if there is no such person."""
         person = self.find(person_id)
         if person is not None:
             person.forgotten = True
@@ -196,7 +197,7 @@ class Identities:
         person.camera = camera
 
     def forget_oldest(self) -> None:
-        """Bounds the memory: forgets the unnamed people unseen for longest if there are more than MAX_PEOPLE."""
+        """Bounds the memory: keeps the MAX_PEOPLE unnamed people who were seen last."""
         unnamed = [person for person in self.people if person.name is None]
         excess = len(unnamed) - MAX_PEOPLE
         if excess > 0:

@@ -13,13 +13,13 @@ import numpy as np
 
 STALL_SECONDS = 5.0  # without a frame, after which a source counts as silent
 FIRST_FRAME_SECONDS = 20.0  # to wait for the first frame, per way of opening; V4L2 alone waits 10
-NOTE_SECONDS = 3.0  # without the first frame, after which a line says that it is waited for
+NOTE_SECONDS = 3.0  # without the first frame, after which a line reports the wait
 FIRST_PAUSE = 1.0  # seconds before the first attempt to reopen a source; each further pause is doubled
 LONGEST_PAUSE = 30.0
 STEADY_SECONDS = 10.0  # of frames, after which the next silence starts with the first pause again
 RELEASE_SECONDS = 2.0  # that release() waits for a thread inside OpenCV
 EXIT_SECONDS = 12.0  # that the end of the script waits for one; V4L2 and the limits set in sources.py take 10
-WATCH_SECONDS = 0.5  # between two checks for silence while a frame is waited for
+WATCH_SECONDS = 0.5  # between two checks for silence while waiting for a frame
 
 
 class LatestFrame:

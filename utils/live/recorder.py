@@ -80,7 +80,7 @@ class TracksFile:
 
 
 class Outputs:
-    """The video of all cameras and the tracks file of each, as far as they are wanted.
+    """The video of all cameras and the tracks file of each, if they are requested.
 
     In a `with`, the files are committed at the end of the block and discarded after an exception.
     """

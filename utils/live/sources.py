@@ -90,7 +90,7 @@ def _usb(source: str, width, height, fps) -> LiveSource:
 
 
 def _device(source: str) -> str:
-    """0 -> /dev/video0; a link such as /dev/v4l/by-id/... -> the device it points to now; "" if it is no camera."""
+    """0 -> /dev/video0; a link such as /dev/v4l/by-id/... -> the device it points to now; "" if it is not a camera."""
     device = f"/dev/video{source}" if source.isdigit() else os.path.realpath(source)
     return device if re.fullmatch(r"/dev/video\d+", device) else ""
 

@@ -36,7 +36,7 @@ class TrackerConfig(NamedTuple):
     # who a track is
     num_embeddings: int = 4  # embeddings whose mean identifies a new or doubtful track
     min_margin: float = 0.05  # lead over the second most similar person that makes one embedding sufficient
-    frames_to_new_id: int = 12  # frames from the first embedding until a track that matches nobody is a new person
+    frames_to_new_id: int = 12  # frames from the first embedding until a track without a match is a new person
     own_bonus: float = 0.2  # bonus of the person that a doubtful track had
     own_slack: float = 0.4  # below the threshold, down to which a doubtful track may keep its person
     outlier_slack: float = 0.2  # below the threshold, from which an embedding makes its track doubtful
@@ -143,9 +143,10 @@ class Tracker:
         camera: str = "",
         config: TrackerConfig = DEFAULTS,
     ):
-        """
-        reembed_every: frames after which a person is embedded again without any doubt; people who are new, doubtful or
-            just recognised are embedded sooner. 1 embeds every person in every frame.
+        """Starts without tracks.
+
+        reembed_every: frames after which a person is embedded again even if nothing is doubtful; people who are new,
+            doubtful or just recognised are embedded sooner. 1 embeds every person in every frame.
         camera: the name that people get as the camera that saw them last.
         """
         self.identities = identities
@@ -297,7 +298,7 @@ class Tracker:
             self._assign([tracks[row] for row in rows], similarity[rows], people, association.tracks)
 
     def _learn_threshold(self, association: Association, clear, similarity, people) -> None:
-        """Hands on the similarity (C, P) of each box to the other people of the frame, if they are clearly apart."""
+        """Passes on the similarity (C, P) of each box to the other people of the frame, if they are clearly apart."""
         columns = {person.person_id: column for column, person in enumerate(people)}
         found = []
         for row, index in enumerate(clear):
@@ -308,7 +309,10 @@ class Tracker:
         self.identities.learn_threshold(found)
 
     def _confirm(self, track: Track, similarity: np.ndarray, people, visible) -> None:
-        """Checks a track that was not in doubt, similarity (P,): its person learns the embedding, or it becomes so."""
+        """Checks a track that was not in doubt: its person learns the embedding, or the track becomes doubtful.
+
+        similarity: (P,), of the newest embedding to all people.
+        """
         threshold = self.identities.threshold
         own = people.index(track.person)
         others = similarity.copy()

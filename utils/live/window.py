@@ -49,7 +49,7 @@ class Keys:
     back; q, or Esc with nothing selected, ends the demo.
 
     Attributes:
-        selected: id of the person to highlight, None for nobody; text: the name typed so far, None if none is typed.
+        selected: id of the person to highlight, or None; text: the name typed so far, None if none is typed.
     """
 
     def __init__(self):

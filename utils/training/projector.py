@@ -31,7 +31,7 @@ def write_projector(folder, embeddings, paths, identities, cameras) -> None:
     """
     folder = Path(folder)
     shown = np.argsort(identities, kind="stable")[:MAX_IMAGES]
-    # Labels are words, because TensorBoard would show plain numbers as a color scale and not as labels.
+    # Labels are text, because TensorBoard would show plain numbers as a color scale and not as labels.
     rows = [f"person {identities[i]}\tcamera {cameras[i]}\t{_one_line(Path(paths[i]).name)}" for i in shown]
     vectors = ["\t".join(f"{value:.4g}" for value in embeddings[i]) for i in shown]
     try:
@@ -45,7 +45,7 @@ def write_projector(folder, embeddings, paths, identities, cameras) -> None:
 
 
 def _config() -> projector.ProjectorConfig:
-    """What tells TensorBoard the names of the files."""
+    """The configuration that gives TensorBoard the names of the files."""
     config = projector.ProjectorConfig()
     entry = config.embeddings.add()
     entry.tensor_name = NAME

@@ -100,8 +100,8 @@ def round_batches(mined: MinedRound, paths, batch_size: int, image_size, augment
 def mined_batches(embed, train: LabelledImages, mining: Mining, step: int, image_size, augmentation: dict):
     """Mines, yields the k batches of the round, mines again, and so on without end, from `step` on.
 
-    Yields (MinedRound, images as in round_batches). A round is mined when its first batch is asked for, with the
-    network as it is then. embed: as in mine_round; augmentation: keyword arguments of utils.dataset.augment.
+    Yields (MinedRound, images as in round_batches). A round is mined when its first batch is requested, with
+    the current network. embed: as in mine_round; augmentation: keyword arguments of utils.dataset.augment.
     """
     while True:
         mined = mine_round(embed, train, mining, step)

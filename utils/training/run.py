@@ -88,8 +88,11 @@ class Run:
     # ---- TensorBoard ----
 
     def _writer(self, part: str):
-        """The writer of 'train' or 'val'. It is opened when first used: TensorBoard looks for the files of the
-        projector once, when it finds a run, so these must be there before the first event of `val`."""
+        """The writer of 'train' or 'val', which is opened when it is first used.
+
+        TensorBoard looks for the files of the projector once, when it finds a run. So they must be there before the
+        first event of `val`.
+        """
         if part not in self._writers:
             self._writers[part] = tf.summary.create_file_writer(str(self.folder / part))
         return self._writers[part]
@@ -245,7 +248,7 @@ def check_unchanged(point: ResumePoint, asked: dict, fixed) -> None:
     if differing:
         options = " ".join(format_option(name, before[name]) for name in differing)
         raise InputError(
-            f"{point.folder} was trained with {options}: give the same again, or start a new run with restore=False"
+            f"{point.folder} was trained with {options}: give the same values, or start a new run with restore=False"
         )
 
 
@@ -260,9 +263,10 @@ def describe_changes(point: ResumePoint, asked: dict) -> str:
 
 
 def resume_advice(script: str, folder, given: dict, defaults: dict) -> str:
-    """What to type to resume the run of a folder m<N>.
+    """The command that resumes the run of a folder m<N>, as a message.
 
-    given: the options by name as the user gave them; defaults: those of the script. Only options that differ are named.
+    script: its path; given: the options by name as the user gave them; defaults: those of the script. Only options that
+    differ are named.
     """
     number = Path(folder).name[1:]
     command = f"{shlex.quote(interpreter())} {shlex.quote(script)} --restore=True --id={number}"

@@ -26,7 +26,7 @@ class WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
 
 
 def build_schedule(peak: float, warmup_steps: int, decay_start: int, num_steps: int) -> WarmupCosine:
-    """A WarmupCosine. A run too short for its warm-up or decay gets both in proportion, and a note says so."""
+    """A WarmupCosine. A run too short for its warm-up or decay gets both in proportion, and a note is printed."""
     if warmup_steps >= num_steps or decay_start >= num_steps:
         warmup_steps = num_steps // 6
         decay_start = num_steps * 3 // 5

@@ -22,8 +22,8 @@ class IdentitySplit(NamedTuple):
 def split_identities(data_dir, val_identities: int, seed: int) -> IdentitySplit:
     """Reads <data_dir>/bounding_box_train, checks its files, and holds out `val_identities` identities.
 
-    Equal data sets and seeds give equal splits, so that both trainings hold out the same identities. InputError for
-    what is wrong with the data set.
+    Equal data sets and seeds give equal splits, so that both trainings hold out the same identities. InputError
+    if the data set has an error.
     """
     data = dataset.open_split(data_dir, "train")
     dataset.check_images(data.paths)

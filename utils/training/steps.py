@@ -1,4 +1,4 @@
-"""The loop over the steps of a run: progress, stopping in good order, and the table of saved steps at its end."""
+"""The loop over the steps of a run: progress, a clean stop, and the table of saved steps at its end."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Steps:
                 if steps.is_last:
                     save()
 
-    record_time decides whether the step is the last one; the answer holds for the rest of the body. So a first Ctrl-C
-    before that ends the run with this step, a later one with the next step, and in either case the body of the last
-    step is told. A second Ctrl-C raises KeyboardInterrupt at once.
+    record_time decides whether the step is the last one, and is_last then holds for the rest of the body. A first
+    Ctrl-C before record_time ends the run with this step, a later one with the next step. In both cases is_last is True
+    in the last step. A second Ctrl-C raises KeyboardInterrupt at once.
     """
 
     def __init__(self, first: int, last: int, images_per_step: int):
@@ -84,7 +84,7 @@ class Steps:
     def record_time(self, excluding: float = 0.0) -> None:
         """Records the time since the step began, and decides is_last.
 
-        excluding: seconds of it that were no training, such as mining. The first step, which includes the compilation,
+        excluding: seconds of it that were not training, such as mining. The first step, which includes the compilation,
         does not count.
         """
         self._decide()
@@ -122,7 +122,7 @@ class Steps:
 
 
 def check_finite(loss: float, step: int, folder) -> None:
-    """InputError if the loss is no finite number, before a broken checkpoint is written; folder: of the run."""
+    """InputError if the loss is not finite, so that no broken checkpoint is written; folder: of the run."""
     if not math.isfinite(loss):
         raise InputError(
             f"the loss of step {step} is {loss}: lower learning_rate; "

@@ -80,7 +80,7 @@ class Page:
             return encode_jpeg(person["crop"][..., ::-1])
 
     def add_request(self, request: Request) -> bool:
-        """Queues a request for the camera loop; False if nobody has the id."""
+        """Queues a request for the camera loop; False if there is no such person."""
         if self._find(request.person_id) is None:
             return False
         self._requests.append(request)  # drops the oldest of MAX_REQUESTS

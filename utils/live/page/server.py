@@ -54,15 +54,15 @@ class PageServer(ThreadingHTTPServer):
 
     Attributes:
         url: the address to open, with the token if there is one; port: the port in use.
-        token: what viewers must present; None on a loopback address, where everybody on this machine may look.
+        token: what viewers must present; None on a loopback address, where every user of this machine may look.
         hosts: the host names to answer to, None for any.
     """
 
     daemon_threads = True
     block_on_close = False  # a client that sends or takes nothing keeps its thread for up to TIMEOUT seconds
 
-    def __init__(self, page: Page, port: int, host: str = "127.0.0.1", token: str = None):
-        """port: 0 takes any free one; token: made here if None and the address is not loopback.
+    def __init__(self, page: Page, port: int, host: str = "127.0.0.1", token: str | None = None):
+        """port: 0 takes any free one; token: made here if it is None or empty and the address is not loopback.
 
         InputError if the address cannot be used.
         """
@@ -74,11 +74,11 @@ class PageServer(ThreadingHTTPServer):
         self._bind(port, host)
         address, self.port = self.server_address[:2]
         address = ipaddress.ip_address(address.split("%")[0])
-        self.token = token
+        self.token = token or None  # an empty one would let everyone in
         self.hosts = None
         if address.is_loopback:
             self.hosts = {"localhost", "127.0.0.1", "::1", str(address), host.lower()}
-        elif token is None:
+        elif self.token is None:
             self.token = secrets.token_urlsafe(16)
         if address.is_unspecified:
             host = network_address()
