@@ -1,9 +1,9 @@
-"""Measures who keeps their number when some seconds of the footage are cut out, from the middle or several places.
+"""Who keeps the number when some seconds of the footage are missing: cut from the middle, or from several places.
 
-    python3 -m benchmarks.demo_gap              models/quick_run's networks, five seconds from the middle
-    python3 -m benchmarks.demo_gap --cuts 12    also twelve cuts across the footage, since one cut affects few people
+    python3 -m benchmarks.demo_gap                      models/quick_run's networks, five seconds from the middle
+    python3 -m benchmarks.demo_gap --cuts 12            also twelve cuts across the footage, since one holds few people
 
-The demo's tracker gets the footage without those seconds, and does not know about the cut. People who are visible on
+The demo's tracker sees the footage without those seconds, and does not know about the cut. People who are visible on
 both sides, within --edge seconds of the cut, are looked up in the manual annotation (benchmarks/footage.py):
 
   kept    the number is the same on both sides
@@ -27,10 +27,8 @@ def parse_args(argv=None):
     add("--reid", default="models/quick_run/frozen/reid", help="folder of the frozen re-id net")
     add("--seconds", type=positive_float, default=5.0, help="seconds to cut out")
     add("--edge", type=positive_float, default=2.0, help="seconds on either side of the cut to compare people in")
-    add("--cuts", type=positive_int, default=1,
-        help="1: a cut in the middle; N above 1: also N cuts across the footage, each on its own")
-    add("--reembed_every", type=positive_int, default=16,
-        help="frames after which a person is embedded again, as in demo.py")
+    add("--cuts", type=positive_int, default=1, help="number of cuts, each on its own; 1: the middle")
+    add("--reembed_every", type=positive_int, default=16, help="frames, as in demo.py")
     add("--detection_threshold", type=fraction, default=0.5, help="minimum score of a person, 0 to 1, as in demo.py")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures to this file")
     # fmt: on
@@ -55,7 +53,7 @@ OUTCOMES = ("kept", "taken", "new")
 
 
 def embed_footage(args) -> tuple:
-    """Runs the networks once for all cuts: boxes [(N, 4)] and embeddings [(N, E)] per frame, and the threshold."""
+    """Runs the networks once for all cuts -> boxes [(N, 4)] and embeddings [(N, E)] per frame, and the threshold."""
     detector = Detector(args.detector, args.detection_threshold)
     embedder = Embedder(args.reid)
     progress = Progress("processed", footage.frame_count(args.video) or 0, "frames")
@@ -91,7 +89,6 @@ def compare(rows: np.ndarray, cut: range, edge: int) -> dict:
 
 
 def summary(counts: dict) -> str:
-    """One line about {outcome: number of people}."""
     kept, taken, new = (counts[outcome] for outcome in OUTCOMES)
     return f"{kept} of {kept + taken + new} people on both sides keep the number, {taken} took another's, {new} are new"
 
@@ -105,7 +102,7 @@ def main(args) -> None:
     length = round(args.seconds * fps)
     edge = round(args.edge * fps)
     if length + 2 * edge >= len(boxes):
-        raise InputError(f"--seconds {args.seconds:g} leaves too little of {args.video}: cut out less")
+        raise InputError(f"--seconds {args.seconds:g} leaves nothing of {args.video}: cut out less")
     starts = [(len(boxes) - length) // 2]
     if args.cuts > 1:
         starts += [round(start) for start in np.linspace(edge, len(boxes) - length - edge, args.cuts + 2)[1:-1]]

@@ -1,4 +1,4 @@
-"""The annotation of the sample footage, and figures of how well the numbers of the demo agree with it.
+"""The annotation of the sample footage, and how well given identities agree with it.
 
 vtest_people.txt annotates the people on vtest.avi, told apart by eye: frame from 1, person, left, top, width, height in
 pixels, of every third frame. It holds the boxes of COCO's SSD that show one person clearly, 12 people in all. Boxes of
@@ -53,7 +53,7 @@ def expected(track, frame) -> np.ndarray:
 def link(detections, min_overlap, clear, patience=3) -> list:
     """Follows boxes through frames -> tracks, each a list of (frame, (4,) box).
 
-    detections: [(N, 4)], the boxes of each frame; min_overlap: minimum IoU with the predicted box to continue a track.
+    detections: [(N, 4)], of each frame; min_overlap: minimum IoU with the predicted box to continue a track.
     clear: a track ends where a second box, or a second track, reaches more than this share of that IoU.
     patience: frames that a track survives without a box.
     """
@@ -65,7 +65,6 @@ def link(detections, min_overlap, clear, patience=3) -> list:
         free = np.ones(len(boxes), bool)  # of any track
         continued = []
         if alive and len(boxes):
-            continuing = []
             shared = iou(np.array([expected(track, frame) for track in alive]), boxes)  # (T, N)
             for row, track in enumerate(alive):
                 best = int(shared[row].argmax())
@@ -143,7 +142,7 @@ def replay(boxes, embeddings, threshold: float, every: int, without=range(0)) ->
 def numbers_of(people: dict, seen: dict) -> np.ndarray:
     """The number that each person got: (M, 3) int of frame, person, number (0: unknown), in the order of frames.
 
-    people: as people_by_eye returns them; seen: {frame: (boxes (N, 4), numbers (N,))}.
+    people: as of people_by_eye; seen: {frame: (boxes (N, 4), numbers (N,))}.
     """
     rows = []
     for frame in sorted(set(people) & set(seen)):
@@ -203,7 +202,7 @@ def check(video, detector) -> None:
     for option, path in (("--video", video), ("--detector", detector)):
         if not Path(path).exists():
             raise InputError(
-                f"{option} {path} does not exist: run bash setup.sh and bash quick_run.sh, or name another path"
+                f"{option} {path} does not exist: run bash setup.sh and bash quick_run.sh, or name another"
             )
     next(frames(video))
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from utils.device import origin
-from utils.errors import InputError, run_main
+from utils.errors import run_main
 from utils.files import write_json
 from utils.options import make_parser, positive_int
 

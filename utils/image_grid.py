@@ -26,10 +26,10 @@ def triplet_grid(triplets, positive_similarity, negative_similarity) -> np.ndarr
     The captions of the positive (middle) and the negative (bottom) are their similarities to the anchor (top).
     """
     columns = []
-    for anchor, positive, negative, near, distant in zip(*triplets, positive_similarity, negative_similarity):
+    for anchor, positive, negative, near, far in zip(*triplets, positive_similarity, negative_similarity):
         top = tile(read_rgb(anchor), "anchor", INK)
         middle = tile(read_rgb(positive), f"{near:+.2f}", GREEN)
-        bottom = tile(read_rgb(negative), f"{distant:+.2f}", RED)
+        bottom = tile(read_rgb(negative), f"{far:+.2f}", RED)
         columns.append(np.vstack([top, middle, bottom]))
     return np.hstack(columns)
 

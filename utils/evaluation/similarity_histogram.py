@@ -81,7 +81,7 @@ def _step(span: float) -> float:
 
 
 def _bars(counts, low, high) -> np.ndarray:
-    """(BINS,) counts -> (BARS,) counts between two similarities; the outer bars include the pairs beyond them."""
+    """(BINS,) counts -> (BARS,) counts between two similarities; the outer bars include what lies beyond."""
     centres = (np.arange(len(counts)) + 0.5) * 2 / len(counts) - 1
     bars = np.clip((centres - low) / (high - low) * BARS, 0, BARS - 1).astype(np.int64)
     return np.bincount(bars, weights=counts, minlength=BARS)
