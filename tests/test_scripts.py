@@ -147,6 +147,7 @@ def as_earlier_version(folder):
         path.write_text(json.dumps({old.get(name, name): value for name, value in args.items()}))
 
 
+<<<<<<< HEAD
 def test_train_id_resumes_a_run_of_an_earlier_version_and_leaves_a_finished_one_alone(trained, tiny_set, tmp_path):
     models = tmp_path / "models"
     shutil.copytree(trained[0], models)
@@ -168,6 +169,8 @@ def test_train_id_resumes_a_run_of_an_earlier_version_and_leaves_a_finished_one_
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+=======
+>>>>>>> learn_m
 def test_train_reid_stopped_after_a_round_and_resumed_equals_an_uninterrupted_run(
     trained, tiny_set, tmp_path, monkeypatch
 ):
@@ -231,6 +234,7 @@ def test_ctrl_c_is_not_lost_where_every_step_prints_logs_and_saves(tiny_set, tmp
 
 
 def test_ctrl_c_through_the_launcher_saves_and_the_printed_command_resumes(tiny_set, tmp_path):
+    """The run is given the option names of the version before, as if that version had written it."""
     place = f"--models_dir={tmp_path}"
     command = ["bash", "train_id.sh", place, f"--data_dir={tiny_set}", *SMALL, "--num_steps=9", "--num_steps=100000"]
     training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -240,11 +244,26 @@ def test_ctrl_c_through_the_launcher_saves_and_the_printed_command_resumes(tiny_
             break
     printed = training.stdout.read()
     assert training.wait(60) == 130 and "saved" in printed
-    (step,) = checkpoint.steps_in(tmp_path / "id" / "m0", checkpoint.ID_PATTERN)
+    folder = tmp_path / "id" / "m0"
+    (step,) = checkpoint.steps_in(folder, checkpoint.ID_PATTERN)
     resume = next(line.strip() for line in printed.splitlines() if " --restore=True --id=0 " in line)
-    assert set(shlex.split(resume)[4:]) == {place, f"--data_dir={tiny_set}", *SMALL, "--num_steps=100000"}
-    words = shlex.split(resume.replace("=100000", f"={step + 2}"))
-    assert words[1] == "train_id.py" and f"resumed at step {step}" in run_here(train_id, *words[2:])
+    _, script, *words = shlex.split(resume)
+    assert script == "train_id.py" and set(words[2:]) == {place, f"--data_dir={tiny_set}", *SMALL, "--num_steps=100000"}
+
+    as_earlier_version(folder)
+    words = [word.replace("=100000", f"={step + 2}") for word in words]
+    printed = run_here(train_id, *words, "--log_every=1", "--keep=1")
+    assert f"resumed at step {step}" in printed
+    changed = next(line for line in printed.splitlines() if line.startswith("options that differ from before: "))
+    assert f"num_steps: 100000 -> {step + 2}" in changed and "random_erasing" not in changed and "pad" not in changed
+    assert sorted(scalars(folder / "train")["loss"])[-2:] == [step + 1, step + 2]
+    state = checkpoint.read_weights(folder / f"training_state-{step + 2}")
+    assert step + 2 in [value for value in state.values() if value.shape == ()]  # Adam's count of steps
+    args = json.loads((folder / "args.json").read_text())
+    assert args["random_erasing"] == 0.5 and "erase" not in args and args["started_from"] == "random weights"
+    before = sorted(path.name for path in folder.iterdir())
+    assert f"has already made its {step + 2} steps" in run_here(train_id, *words)
+    assert sorted(path.name for path in folder.iterdir()) == before and not (tmp_path / "id" / "m1").exists()
 
 
 def test_test_reid_prints_and_writes_the_figures(trained, tiny_set, tmp_path):
