@@ -147,30 +147,6 @@ def as_earlier_version(folder):
         path.write_text(json.dumps({old.get(name, name): value for name, value in args.items()}))
 
 
-<<<<<<< HEAD
-def test_train_id_resumes_a_run_of_an_earlier_version_and_leaves_a_finished_one_alone(trained, tiny_set, tmp_path):
-    models = tmp_path / "models"
-    shutil.copytree(trained[0], models)
-    folder = models / "id" / "m0"
-    as_earlier_version(folder)
-    options = (f"--models_dir={models}", f"--data_dir={tiny_set}", "--log_every=2", "--restore=True", "--id=0", *SMALL)
-    printed = run_here(train_id, *options, "--num_steps=10", "--save_every=3", "--keep=2")
-    assert "resumed at step 7" in printed
-    changed = next(line for line in printed.splitlines() if line.startswith("options that differ from before: "))
-    assert "num_steps: 7 -> 10" in changed and "random_erasing" not in changed and "pad" not in changed
-    assert sorted(scalars(folder / "train")["loss"]) == [2, 4, 6, 7, 8, 10]
-    state = checkpoint.read_weights(folder / "training_state-10")
-    assert 10 in [value for value in state.values() if value.shape == ()]  # Adam's count of steps
-    assert not (models / "id" / "m1").exists()
-    args = json.loads((folder / "args.json").read_text())
-    assert args["random_erasing"] == 0.5 and "erase" not in args and args["started_from"] == "random weights"
-    before = sorted(path.name for path in folder.iterdir())
-    assert "has already run its 10 steps" in run_here(train_id, *options, "--num_steps=10")
-    assert sorted(path.name for path in folder.iterdir()) == before
-
-
-=======
->>>>>>> learn_m
 def test_train_reid_stopped_after_a_round_and_resumed_equals_an_uninterrupted_run(
     trained, tiny_set, tmp_path, monkeypatch
 ):
@@ -262,7 +238,7 @@ def test_ctrl_c_through_the_launcher_saves_and_the_printed_command_resumes(tiny_
     args = json.loads((folder / "args.json").read_text())
     assert args["random_erasing"] == 0.5 and "erase" not in args and args["started_from"] == "random weights"
     before = sorted(path.name for path in folder.iterdir())
-    assert f"has already made its {step + 2} steps" in run_here(train_id, *words)
+    assert f"has already run its {step + 2} steps" in run_here(train_id, *words)
     assert sorted(path.name for path in folder.iterdir()) == before and not (tmp_path / "id" / "m1").exists()
 
 
