@@ -136,7 +136,7 @@ def test_option_ranked_is_checked_first(model_of_colours, tiny_set, tmp_path):
     drawn.write_text("precious")
     for wrong, sentence in (
         ([f"--ranked={tmp_path}/new/worst.png"], "there is no such folder"),
-        ([f"--ranked={tmp_path}/worst.jpg"], "use a name that ends with .png"),
+        ([f"--ranked={tmp_path}/worst.jpg"], "use a name that ends in .png"),
         ([f"--ranked={drawn}", "--ranked_queries=nobody.jpg"], "there is no query 'nobody.jpg'"),
     ):
         with pytest.raises(InputError, match=sentence):
