@@ -115,7 +115,7 @@ GLANCE_SECONDS = 0.02  # to wait for a frame of each of several cameras, so that
 WARM_UP_FRAMES = 10  # of a benchmark, before its measurement
 
 
-class StopRequest:
+class StopSignal:
     """Ctrl-C and SIGTERM end the loop between two frames. Before the loop they end the script at once, as usual.
 
     Attributes:
@@ -136,7 +136,7 @@ class StopRequest:
 
 def main(args) -> None:
     """Opens everything, runs the loop, and reports; whatever was opened is closed in any case."""
-    stop = StopRequest()
+    stop = StopSignal()
     enable_memory_growth()
     show_window = not (args.headless or args.benchmark) and window.has_screen()
     has_output = args.output or args.tracks or args.serve is not None

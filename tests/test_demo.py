@@ -247,7 +247,7 @@ def test_page_and_sigterm_as_a_user_meets_them(frozen, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_for_the_current_frame(handlers, number):
-    stop = demo.StopRequest()
+    stop = demo.StopSignal()
     with pytest.raises(KeyboardInterrupt):  # there is nothing to wait for while models are loaded
         signal.raise_signal(number)
     stop.running = True
