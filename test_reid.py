@@ -13,7 +13,15 @@ checkpoint reads images as in training, a frozen model as in demo.py, with OpenC
 import argparse
 
 from utils.errors import InputError, explained_imports, run_main
-from utils.options import add_old_name, as_image_size, file_to_write, fraction, make_parser, positive_int
+from utils.options import (
+    add_old_name,
+    as_image_size,
+    boolean,
+    file_to_write,
+    fraction,
+    make_parser,
+    positive_int,
+)
 
 OPERATING_POINTS = ("far1", "far0.1", "eer")
 
@@ -22,9 +30,25 @@ def as_operating_point(text: str):
     """The argparse type of --threshold: a name of OPERATING_POINTS, or True or False as launchers of version 1 pass."""
     if text in OPERATING_POINTS:
         return text
-    if text in ("True", "False"):
-        return text == "True"
-    raise argparse.ArgumentTypeError(f"'{text}' is none of {', '.join(OPERATING_POINTS)}")
+    try:
+        return boolean(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"'{text}' is none of {', '.join(OPERATING_POINTS)}") from None
+
+
+def choose_operating_point(threshold, threshold_at: list):
+    """The operating point to measure a threshold at, None for no measurement.
+
+    threshold: the value of --threshold, None if it is absent. threshold_at: the values of --threshold_at of version 1,
+    which asks for a measurement by itself. Launchers of version 1 pass --threshold=True or False and one
+    --threshold_at, so with them only a second --threshold_at comes from the user.
+    """
+    if threshold in OPERATING_POINTS:
+        return threshold
+    from_launcher = 0 if threshold is None else 1
+    if threshold or len(threshold_at) > from_launcher:
+        return threshold_at[-1] if threshold_at else "far1"
+    return None
 
 
 def parse_args(argv=None):
@@ -60,7 +84,7 @@ def parse_args(argv=None):
         help="measure the similarity from which two images show the same person, and write it beside each checkpoint "
              "as <checkpoint>.threshold.json, which pipeline.py reads, and <checkpoint>.threshold.png; far1 (if no "
              "value is given): 1 %% of the pairs of different people pass; far0.1: 0.1 %%; eer: equal error rate")
-    add("--threshold_at", choices=OPERATING_POINTS, default="far1", help=argparse.SUPPRESS)  # of version 1
+    add("--threshold_at", choices=OPERATING_POINTS, action="append", default=[], help=argparse.SUPPRESS)
     add = parser.add_argument_group("ranked results").add_argument
     add("--ranked", default=None, metavar="FILE.png",
         help="draw queries with the gallery images that the first model finds most similar: green is right, red is "
@@ -72,8 +96,7 @@ def parse_args(argv=None):
     # fmt: on
     add_old_name(parser, "--flip", "--tta_flip")
     args = parser.parse_args(argv)
-    if args.threshold is True:
-        args.threshold = args.threshold_at
+    args.threshold = choose_operating_point(args.threshold, args.threshold_at)
     return args
 
 

@@ -6,7 +6,6 @@ import pytest
 
 import test_reid
 from tests.helpers import unit
-from tests.test_metrics import brute_force, random_case
 from utils import image_grid
 from utils.errors import InputError
 from utils.evaluation import ranked
@@ -21,28 +20,6 @@ def labelled(similarities, identities, cameras, paths=None):
     embeddings = np.stack([similarities, np.sqrt(1 - similarities**2)], axis=1)
     paths = paths or [f"g{number}.jpg" for number in range(len(similarities))]
     return LabelledSet(np.array(paths, object), embeddings, np.array(identities), np.array(cameras))
-
-
-def test_rank_agrees_with_brute_force():
-    """The first valid answer is right exactly if the brute-force search has rank-1."""
-    rng = np.random.default_rng(2)
-    compared = 0
-    while compared < 100:
-        case = random_case(rng)
-        case = (case[0] + rng.normal(0, 1e-3, case[0].shape), *case[1:])  # no ties, because their order is not defined
-        case = (*case[:3], case[3] + rng.normal(0, 1e-3, case[3].shape), *case[4:])
-        queries = LabelledSet(np.array([f"q{n}" for n in range(len(case[0]))]), *case[:3])
-        gallery = LabelledSet(np.array([f"g{n}" for n in range(len(case[3]))]), *case[3:])
-        nothing = np.zeros(len(case[0]))
-        for row in ranked.rank(queries, gallery, range(len(case[0])), nothing):
-            alone = [column[row.query : row.query + 1] for column in case[:3]]
-            expected = brute_force(*alone, *case[3:])
-            if expected is None:
-                assert all(answer.kind != RIGHT for answer in row.answers)
-                continue
-            first = next(answer for answer in row.answers if answer.kind != IGNORED)
-            assert (first.kind == RIGHT) == (expected["rank1"] == 100)
-            compared += 1
 
 
 def test_rank_by_hand():
