@@ -13,8 +13,13 @@ FOLDER = Path(__file__).resolve().parent
 SCALE = 2  # pixels per unit; the README shows one pixel per unit, so the diagrams are sharp on high-density screens
 MAX_BYTES = 300_000  # of a file in the repository
 # RGB. The sheet has a light background of its own, so that it looks the same on a light and on a dark page.
-PAPER, INK, FAINT = (250, 250, 247), (38, 42, 48), (150, 155, 162)
-BLUE, GREEN, RED, SAND = (36, 92, 160), (22, 130, 70), (190, 45, 40), (236, 232, 220)
+PAPER = (250, 250, 247)
+INK = (38, 42, 48)
+FAINT = (150, 155, 162)
+BLUE = (36, 92, 160)
+GREEN = (22, 130, 70)
+RED = (190, 45, 40)
+SAND = (236, 232, 220)
 
 
 class Canvas:

@@ -108,9 +108,9 @@ def test_operating_points_of_equal_embeddings():
 
 def test_operating_points_of_too_few_pairs():
     some = counts((0.9, 50))
-    with pytest.raises(InputError, match="999 pairs .* 1 % .it takes 1000.*--threshold=eer"):
+    with pytest.raises(InputError, match="999 pairs .* 1 % .it takes 1000.*or choose eer"):
         threshold.operating_points(some, counts((0, 999)))
-    with pytest.raises(InputError, match="0.1 % .it takes 10000.*--threshold=far1"):
+    with pytest.raises(InputError, match="0.1 % .it takes 10000.*or choose far1"):
         threshold.operating_points(some, counts((0, 9999)), "far0.1")
     with pytest.raises(InputError, match="too few pairs across cameras.* 9 of one person and 9999 of two"):
         threshold.operating_points(counts((0.9, 9)), counts((0, 9999)))

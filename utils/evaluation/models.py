@@ -113,7 +113,7 @@ def open_model(path, image_size=None, untrained=False) -> Model:
     if not is_frozen(path):
         return open_checkpoint(path, image_size, untrained)
     if untrained:
-        raise InputError(f"--untrained is for checkpoints, and {path} is a frozen model: name a checkpoint")
+        raise InputError(f"random weights need the shape of a checkpoint; {path} is a frozen model: name a checkpoint")
     return open_frozen(path)
 
 

@@ -91,7 +91,7 @@ def operating_points(same, different, suggest_at: str = "far1") -> dict:
         raise InputError(
             f"{pairs['different_pairs']} pairs of different people are too few for a false-accept rate of "
             f"{100 * FARS[suggest_at]:g} % (it takes {MIN_ERRORS / FARS[suggest_at]:.0f}): measure on more "
-            f"images, or use --threshold={remedy}"
+            f"images, or choose {remedy}"
         )
     return {
         "threshold": thresholds[suggest_at],
