@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs lint and all tests, after installing what is missing.
 #
-#   bash run_tests.sh                     about five minutes on two CPU cores; longer the first time, for the installation
+#   bash run_tests.sh                     about four minutes on two CPU cores; longer the first time, for the installation
 #   bash run_tests.sh -k mining           some tests: options go to pytest
 #   bash run_tests.sh -n 0 -x             in one process, up to the first failure
 set -euo pipefail
