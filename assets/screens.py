@@ -128,7 +128,7 @@ def take_page(args) -> None:
             browser.press("Enter", 13)
         browser.run("document.activeElement.blur()")
         time.sleep(4)
-        browser.picture(Path(folder) / "page.png")
+        browser.screenshot(Path(folder) / "page.png")
         write_jpeg("Page.jpg", cv2.imread(str(Path(folder) / "page.png")))
 
 
@@ -143,7 +143,7 @@ def take_tensorboard(args) -> None:
             "[...document.querySelectorAll('button')].find(button => button.innerText.includes('Settings')).click()"
         )
         time.sleep(8)  # until the curves are drawn
-        browser.picture(Path(folder) / "board.png")
+        browser.screenshot(Path(folder) / "board.png")
         write_png(FOLDER / "TensorBoard.PNG", read_rgb(Path(folder) / "board.png"))
 
 
