@@ -14,11 +14,14 @@ from typing import NamedTuple
 from utils.errors import InputError, explained_imports, run_main
 from utils.options import (
     AUGMENTATIONS,
+    VAL_DISTRACTORS,
     VAL_IDENTITIES,
     add_augmentation_options,
+    add_hardware_options,
     add_run_options,
     as_image_size,
     as_width,
+    boolean,
     fraction,
     make_parser,
     non_negative_float,
@@ -28,7 +31,17 @@ from utils.options import (
 )
 
 # Options that a resumed run must keep: the weights would not fit otherwise, or the curves could not be compared.
-FIXED_OPTIONS = ("image_size", "width", "val_identities", "val_images", "seed")
+FIXED_OPTIONS = (
+    "image_size",
+    "width",
+    "last_stride",
+    "pooling",
+    "neck",
+    "val_identities",
+    "val_images",
+    "val_distractors",
+    "seed",
+)
 
 
 def parse_args(argv=None):
@@ -42,6 +55,8 @@ def parse_args(argv=None):
     add("--val_identities", type=non_negative_int, default=VAL_IDENTITIES,
         help="identities held out from training: rank-1 and mAP are measured on them, here and in train_reid; "
              "0 trains on all identities")
+    add("--val_distractors", type=non_negative_int, default=VAL_DISTRACTORS,
+        help="training images in the gallery of the validation; with 0, rank-1 among a few identities reads too high")
     add_augmentation_options(parser)
     add = parser.add_argument_group("network").add_argument
     add("--pretrained", default="imagenet",
@@ -51,6 +66,13 @@ def parse_args(argv=None):
         help="size in pixels, height first, to which all images are scaled")
     add("--width", type=as_width, default=1.0,
         help="factor on the number of filters; 0.25 is small enough for a CPU, ImageNet weights exist for 1.0 only")
+    add("--last_stride", type=int, choices=(1, 2), default=2,
+        help="stride of the last stage; 1 keeps finer features and takes about 1.5 times as long, also on a device")
+    add("--pooling", choices=("max", "average", "gem"), default="max",
+        help="how the features of all places become one vector; gem is the generalised mean")
+    add("--neck", type=boolean, default=False,
+        help="True adds batch normalisation before the classifier (BNNeck of Bag of Tricks); a device does not pay "
+             "for it, because it becomes part of the embedding layer")
     add = parser.add_argument_group("optimization").add_argument
     add("--batch_size", type=positive_int, default=64, help="images per step; reduce it if GPU memory runs out")
     add("--learning_rate", type=positive_float, default=3.5e-4,
@@ -63,6 +85,7 @@ def parse_args(argv=None):
         help="share of each target that is spread over all identities, 0 to 1; "
              "prevents an overconfident classifier; 0 is off")
     # fmt: on
+    add_hardware_options(parser)
     return parser.parse_args(argv)
 
 
@@ -74,14 +97,15 @@ with explained_imports():
 
     from utils import checkpoint, dataset, resnet
     from utils.checkpoint_paths import find_checkpoint
-    from utils.device import enable_memory_growth
-    from utils.evaluation.embed import compile_embed, embed_paths, evaluate_single_set
+    from utils.embed import compile_embed
     from utils.losses import id_loss, weight_decay
-    from utils.metrics import LabelledSet
+    from utils.training.hardware import prepare
+    from utils.training.images import TrainingImages
     from utils.training.run import Run, differing_options, find_resume_point, first_plateau, resume_advice
     from utils.training.schedule import build_schedule
     from utils.training.split import split_identities
     from utils.training.steps import Steps, check_finite
+    from utils.training.validation import Validation
 
 
 class Split(NamedTuple):
@@ -168,16 +192,9 @@ def validate(predict, data: Split, args) -> dict:
     return {"loss": loss / seen, "accuracy": correct / seen}
 
 
-def validate_held_out(embed, held_out, image_size) -> dict:
-    """Rank-1 and mAP of the pooled features on the held-out identities, with one query per camera.
-
-    These are the features that train_reid starts from. {} if no held-out identity has two images.
-    """
-    if len(np.unique(held_out.identities)) == len(held_out.identities):
-        return {}
-    embeddings = embed_paths(embed, held_out.paths, image_size)  # (M, E)
-    figures = evaluate_single_set(LabelledSet(None, embeddings, held_out.identities, held_out.cameras))
-    return {"rank1": figures["rank1"], "mAP": figures["mAP"]}
+def validate_held_out(embed, validation: Validation) -> dict:
+    """Rank-1 and mAP of the features that train_reid starts from; {} if no held-out identity has two images."""
+    return validation.evaluate(embed, validation.embed(embed)) if validation.is_possible else {}
 
 
 def val_identities_hint(val_identities, num_classes) -> str:
@@ -187,8 +204,7 @@ def val_identities_hint(val_identities, num_classes) -> str:
 
 
 def main(args):
-    enable_memory_growth()
-    tf.keras.utils.set_random_seed(args.seed)
+    prepare(args.seed, args.precision, args.deterministic)
     point = None
     if args.restore:
         point = find_resume_point(args.models_dir, "id", checkpoint.ID_PATTERN, args.id, vars(args), FIXED_OPTIONS)
@@ -200,13 +216,20 @@ def main(args):
     # Data: every identity is a class; one image of each shows when the network stops learning and starts memorising.
     data = split(args.data_dir, args.val_identities, args.val_images, args.seed)
     batch_size = min(args.batch_size, len(data.paths))
+    used = [*data.paths, *data.val_paths, *data.held_out.paths]
+    with dataset.decode_errors_named(used):
+        images = TrainingImages(data.paths, args.image_size, args.cache_gb * 1e9)
+    validation = Validation(data.held_out, images, args.val_distractors, args.seed)
+    if validation.is_possible:
+        print(f"rank-1 and mAP are measured on {validation.describe()}")
     augmentation = {name: getattr(args, name) for name in AUGMENTATIONS}
     batches = dataset.shuffled_batches(
-        data.paths, data.labels, args.image_size, batch_size, args.seed, augmentation, first_batch=first_step
+        images.read, data.labels, batch_size, args.seed, augmentation, first_batch=first_step
     )
 
     # Network and optimizer.
-    net = resnet.build_id_net(data.num_classes, args.image_size, args.width)
+    variant = {name: getattr(args, name) for name in checkpoint.VARIANT}
+    net = resnet.build_id_net(data.num_classes, args.image_size, args.width, **variant)
     schedule = build_schedule(args.learning_rate, args.warmup_steps, args.warmup_steps, args.num_steps)
     optimizer = tf.keras.optimizers.Adam(schedule)
     optimizer.build(net.trainable_variables)
@@ -219,11 +242,11 @@ def main(args):
         print(f"starting from {started_from}")
     train_step = build_train_step(net, optimizer, args)
     predict = tf.function(lambda images: net(images, training=False))
-    unit_length = resnet.UnitLength(name="unit_length")
-    embed = compile_embed(tf.keras.Model(net.input, unit_length(net.get_layer(resnet.POOL_LAYER).output)))
+    features = net.get_layer(resnet.NECK_LAYER if args.neck else resnet.POOL_LAYER).output  # (B, C)
+    unit_length = resnet.UnitLength(name="unit_length", dtype="float32")
+    embed = compile_embed(tf.keras.Model(net.input, unit_length(features)))
 
     # Training.
-    used = [*data.paths, *data.val_paths, *data.held_out.paths]
     with dataset.decode_errors_named(used), Steps(first_step, args.num_steps, batch_size) as steps:
         for step, (images, labels) in zip(steps, batches):  # (B, H, W, 3) uint8, (B,) int32
             loss, accuracy = (float(value) for value in train_step(images, labels))
@@ -231,15 +254,16 @@ def main(args):
             check_finite(loss, step, run.folder)
             steps.show(loss=loss, accuracy=accuracy)
             if step % args.log_every == 0 or steps.is_last:
-                figures = {"loss": loss, "accuracy": accuracy, "learning_rate": schedule(step)}
+                figures = {"loss": loss, "accuracy": accuracy, "learning_rate": schedule(step - 1)}
                 run.log("train", step, {**figures, "images_per_second": steps.images_per_second})
             if step % args.save_every == 0 or steps.is_last:
-                figures = {**validate(predict, data, args), **validate_held_out(embed, data.held_out, args.image_size)}
+                figures = {**validate(predict, data, args), **validate_held_out(embed, validation)}
                 run.log("val", step, figures)
                 suggested = run.save(net, optimizer, step, figures, first_plateau)
                 print(
-                    f"step {step}: validation loss {figures['loss']:.4f}, accuracy {figures['accuracy']:.3f}; "
-                    f"saved {run.prefix(step)}"
+                    f"step {step}: validation loss {figures['loss']:.4f}, accuracy {figures['accuracy']:.3f}"
+                    + (f", rank-1 {figures['rank1']:.1f} %, mAP {figures['mAP']:.1f} %" if "mAP" in figures else "")
+                    + f"; saved {run.prefix(step)}"
                 )
     defaults = vars(parse_args([]))
     if steps.stopped:

@@ -44,7 +44,7 @@ from utils.checkpoint_paths import find_checkpoint
 from utils.dataset import open_split
 from utils.deploy.detector import Detector
 from utils.deploy.reid_net import Embedder, crop_people
-from utils.evaluation.embed import compile_embed, embed_paths
+from utils.embed import compile_embed, embed_paths
 from utils.image_grid import read_rgb
 
 MARGIN = 0.3  # of quick_run.sh

@@ -79,7 +79,7 @@ from utils.checkpoint_paths import find_checkpoint
 from utils.deploy.detector import Detector
 from utils.deploy.reid_net import crop_person
 from utils.device import origin
-from utils.evaluation.embed import compile_embed, embed_batches
+from utils.embed import compile_embed, embed_batches
 from utils.files import write_json
 from utils.image_grid import write_png
 from utils.metrics import row_blocks

@@ -45,7 +45,7 @@ def test_keys_are_layer_and_weight(saved):
     prefix, net = saved
     stored = checkpoint.read_weights(prefix)
     assert {"conv1_conv/kernel", "conv1_bn/moving_mean", "conv5_block3_3_bn/gamma", "embedding/bias"} <= set(stored)
-    assert len(stored) == len(net.weights)
+    assert len(stored) == len(net.weights) + 2  # and the two facts of the network that no weight shows
 
 
 def test_without_its_json_a_checkpoint_needs_the_image_size_only(saved, tmp_path):
@@ -54,7 +54,18 @@ def test_without_its_json_a_checkpoint_needs_the_image_size_only(saved, tmp_path
     with pytest.raises(InputError, match="there is no .*reid_model-200.ckpt.json beside the checkpoint.*image_size"):
         checkpoint.load_embedding_net(prefix)
     loaded, args = checkpoint.load_embedding_net(prefix + ".index", image_size=SIZE)
-    assert args == {"image_size": list(SIZE), "width": 0.125, "embedding_size": 32}
+    variant = {"last_stride": 2, "pooling": "max", "neck": False}
+    assert args == {"image_size": list(SIZE), "width": 0.125, "embedding_size": 32, **variant}
+    np.testing.assert_array_equal(loaded(IMAGES), net(IMAGES))
+
+
+@pytest.mark.parametrize("pooling", resnet.POOLINGS)
+def test_the_variant_of_a_network_is_read_from_its_weights(tmp_path, pooling):
+    net = resnet.build_embedding_net(SIZE, 0.125, 32, last_stride=1, pooling=pooling, neck=True)
+    prefix = str(tmp_path / "reid_model-1.ckpt")
+    checkpoint.save_weights(net, prefix)
+    loaded, args = checkpoint.load_embedding_net(prefix, image_size=SIZE)
+    assert (args["last_stride"], args["pooling"], args["neck"]) == (1, pooling, True)
     np.testing.assert_array_equal(loaded(IMAGES), net(IMAGES))
 
 

@@ -16,6 +16,7 @@ from tests.helpers import draw_set
 from utils import dataset, dataset_checks, metrics
 from utils.errors import InputError
 from utils.evaluation.models import Model
+from utils.training.split import split_for_triplets
 
 TRAIN = "bounding_box_train"
 TEST = "bounding_box_test"
@@ -219,7 +220,7 @@ def test_training_prints_notes_and_refuses_errors(drawn_set, capsys):
         path.unlink()
     train_id.split(drawn_set, 2, 1, seed=0)
     assert "note: 1 of 8 identities" in capsys.readouterr().out
-    train_reid.split(drawn_set, 2, seed=0)
+    split_for_triplets(drawn_set, 2, seed=0)
     assert "seen by one camera only" in capsys.readouterr().out
     for path in (drawn_set / TRAIN).iterdir():
         if not path.name.startswith("0001"):

@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers import unit
 from utils import metrics
-from utils.evaluation.embed import embed_batches, evaluate_single_set, pick_queries
+from utils.embed import embed_batches, evaluate_single_set, pick_queries
 from utils.metrics import LabelledSet
 
 

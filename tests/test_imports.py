@@ -11,7 +11,7 @@ from tests.helpers import ROOT
 
 GROUND = ("errors", "options", "files", "progress", "device", "boxes", "unpack")
 RECIPE = ("dataset", "resnet", "losses", "mining", "metrics")
-MIDDLE = ("checkpoint", "checkpoint_paths", "dataset_checks", "image_grid")
+MIDDLE = ("checkpoint", "checkpoint_paths", "dataset_checks", "embed", "image_grid")
 # What each room may import besides itself; scripts, benchmarks and tests may import everything.
 ALLOWED = {
     "ground": (),
@@ -80,7 +80,7 @@ def test_a_module_imports_from_its_own_room_and_from_lower_ones(path):
     [
         ("utils.metrics", "from utils import checkpoint"),
         ("utils.files", "from utils.dataset import SUFFIXES"),
-        ("utils.training.run", "from utils.evaluation.embed import compile_embed"),
+        ("utils.training.run", "from utils.evaluation.models import compile_embed"),
         ("utils.live.tracks", "def f():\n    import utils.training.run"),
         ("utils.deploy.parity", "from data import sample"),
         ("utils.live.view", "from demo import main"),

@@ -11,7 +11,8 @@ def test_triplet_loss_by_hand():
     anchors = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
     positives = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
     negatives = np.array([[0, 1], [0.8, 0.6], [0, 1]], np.float32)
-    loss, positive, negative = losses.triplet_loss(anchors, positives, negatives, margin=0.1)
+    positive, negative = losses.mined_similarities(np.concatenate([anchors, positives, negatives]))
+    loss = losses.triplet_loss(positive, negative, margin=0.1)
     np.testing.assert_allclose(positive, [1, 0.6, 1], atol=1e-6)
     np.testing.assert_allclose(negative, [0, 0.8, 1], atol=1e-6)
     # Far apart; wrong way round; all alike: the margin remains.
@@ -22,9 +23,23 @@ def test_triplet_loss_pulls_the_positive_and_pushes_the_negative():
     vectors = ([[1.0, 0.2]], [[0.5, 1.0]], [[1.0, 0.1]])
     anchors, positives, negatives = (tf.Variable(tf.math.l2_normalize(vector, -1)) for vector in vectors)
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(losses.triplet_loss(anchors, positives, negatives, 0.1)[0])
+        similarities = losses.mined_similarities(tf.concat([anchors, positives, negatives], axis=0))
+        loss = tf.reduce_sum(losses.triplet_loss(*similarities, 0.1))
     toward_positive, toward_negative = tape.gradient(loss, [positives, negatives])
     assert np.sum(toward_positive * anchors) < 0 < np.sum(toward_negative * anchors)
+
+
+def test_batch_hard_similarities_against_loops():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(12, 3))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    labels = np.repeat([3, 1, 4, 2], 3)
+    positive, negative = losses.batch_hard_similarities(vectors.astype(np.float32), labels)
+    for anchor in range(12):
+        same = [vectors[anchor] @ vectors[i] for i in range(12) if labels[i] == labels[anchor] and i != anchor]
+        other = [vectors[anchor] @ vectors[i] for i in range(12) if labels[i] != labels[anchor]]
+        assert float(positive[anchor]) == pytest.approx(min(same), abs=1e-5)
+        assert float(negative[anchor]) == pytest.approx(max(other), abs=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

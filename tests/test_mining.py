@@ -8,29 +8,41 @@ from utils import metrics, mining
 
 
 def hardest_by_loops(embeddings, identities, anchor, sample_num):
-    """The sets that the positive and the negative of a triplet must come from, found one image at a time."""
-    positives = [i for i in range(len(identities)) if identities[i] == identities[anchor] and i != anchor]
-    negatives = [i for i in range(len(identities)) if identities[i] != identities[anchor]]
-    positives.sort(key=lambda i: float(np.dot(embeddings[anchor], embeddings[i])))
-    negatives.sort(key=lambda i: -float(np.dot(embeddings[anchor], embeddings[i])))
-    return set(positives[:sample_num]), set(negatives[:sample_num])
+    """The pairs that a triplet of the anchor may have, found one pair at a time."""
+    pairs = []
+    for positive in range(len(identities)):
+        if identities[positive] != identities[anchor] or positive == anchor:
+            continue
+        for negative in range(len(identities)):
+            if identities[negative] != identities[anchor]:
+                loss = embeddings[anchor] @ embeddings[negative] - embeddings[anchor] @ embeddings[positive]
+                pairs.append((float(loss), positive, negative))
+    pairs.sort(reverse=True)
+    return {(positive, negative) for _, positive, negative in pairs[:sample_num]}
 
 
-@pytest.mark.parametrize("sample_num", [1, 3, 50])
-def test_mine_triplets_draws_each_of_the_hardest_and_no_other(sample_num):
+@pytest.mark.parametrize("sample_num", [1, 3, 8, 0.05])
+def test_mine_triplets_draws_each_of_the_hardest_pairs_and_no_other(sample_num):
     rng = np.random.default_rng(0)
     embeddings, identities = unit(rng.normal(size=(40, 5))), rng.integers(0, 6, 40)
-    anchors, positives, negatives = mining.mine_triplets(embeddings, identities, 4000, sample_num, rng)
-    assert len(anchors) == len(positives) == len(negatives) == 4000
+    anchors, positives, negatives = mining.mine_triplets(embeddings, identities, 6000, sample_num, rng)
+    assert len(anchors) == len(positives) == len(negatives) == 6000
     for anchor in range(40):
         rows = anchors == anchor
-        hard_positives, hard_negatives = hardest_by_loops(embeddings, identities, anchor, sample_num)
-        # 100 draws from at most a dozen miss none (p < 0.01 a set at most).
-        assert set(positives[rows]) == hard_positives
-        if sample_num < 50:
-            assert set(negatives[rows]) == hard_negatives
-        else:
-            assert set(negatives[rows]) <= hard_negatives
+        count = 2 if sample_num == 0.05 else sample_num  # 0.05 of 40 images
+        # 150 draws from at most 8 pairs miss none (p < 1e-7 for each pair).
+        assert set(zip(positives[rows], negatives[rows])) == hardest_by_loops(embeddings, identities, anchor, count)
+
+
+def test_mine_triplets_with_cameras_takes_positives_of_other_cameras_where_there_are():
+    rng = np.random.default_rng(4)
+    embeddings = unit(rng.normal(size=(12, 5)))
+    identities = np.array([1] * 4 + [2] * 4 + [3] * 4)
+    cameras = np.array([1, 1, 1, 2] + [1, 1, 1, 1] + [1, 2, 3, 4])  # nobody but camera 1 saw identity 2
+    anchors, positives, _ = mining.mine_triplets(embeddings, identities, 240, 50, rng, cameras)
+    same_camera = cameras[anchors] == cameras[positives]
+    assert set(identities[anchors[same_camera]]) == {2}
+    assert set(positives[anchors == 0]) == {3} and set(positives[anchors == 3]) == {0, 1, 2}
 
 
 def test_mine_triplets_does_not_depend_on_the_block_size(monkeypatch):
@@ -68,6 +80,28 @@ def test_mine_triplets_without_any_triplet_is_an_error(identities):
 
 
 def test_draw_pool_has_no_repetition():
-    pool = mining.draw_pool(100, 30, np.random.default_rng(0))
-    assert len(np.unique(pool)) == 30 and pool.min() >= 0 and pool.max() < 100
-    np.testing.assert_array_equal(mining.draw_pool(20, 30, np.random.default_rng(0)), np.arange(20))
+    identities = np.arange(100) // 4
+    pool = mining.draw_pool(identities, 30, np.random.default_rng(0))
+    assert len(np.unique(pool)) == 30 and pool.min() >= 0 and pool.max() < 100 and (np.diff(pool) > 0).all()
+    np.testing.assert_array_equal(mining.draw_pool(identities[:20], 30, np.random.default_rng(0)), np.arange(20))
+
+
+def test_draw_pool_takes_whole_identities():
+    """With 400 people of 5 images each, 50 images drawn one by one would be of nearly 50 people."""
+    identities = np.random.default_rng(1).permutation(np.repeat(np.arange(400), 5))
+    pool = mining.draw_pool(identities, 50, np.random.default_rng(0))
+    assert np.unique(identities[pool], return_counts=True)[1].tolist() == [5] * 10
+
+
+def test_draw_pool_does_not_fill_up_with_a_few_people_of_many_images():
+    identities = np.repeat(np.arange(10), 300)
+    pool = mining.draw_pool(identities, 1000, np.random.default_rng(0))
+    assert np.bincount(identities[pool]).tolist() == [100] * 10
+    pool = mining.draw_pool(identities, 40, np.random.default_rng(0))
+    assert np.unique(identities[pool], return_counts=True)[1].tolist() == [8] * 5
+
+
+def test_draw_pool_fills_up_where_people_have_few_images():
+    identities = np.concatenate([np.full(50, 1), np.arange(2, 12)])
+    pool = mining.draw_pool(identities, 40, np.random.default_rng(0))
+    assert set(range(50, 60)) <= set(pool) and len(pool) == 40

@@ -18,6 +18,9 @@ def randomise_batchnorm(net, seed):
             gamma, variance = rng.uniform(0.3, 0.6, shape), rng.uniform(0.5, 2, shape)
             beta, mean = rng.normal(0, 0.1, shape), rng.normal(0, 0.1, shape)
             layer.set_weights([gamma, beta, mean, variance])
+        if layer.name == resnet.NECK_LAYER:
+            shape = layer.get_weights()[0].shape
+            layer.set_weights([rng.uniform(0.3, 0.6, shape), rng.normal(0, 0.1, shape), rng.uniform(0.5, 2, shape)])
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +93,28 @@ def test_embeddings_have_norm_one_and_a_new_layer_keeps_the_ranking():
     np.testing.assert_allclose(embeddings @ embeddings.T, pooled @ pooled.T, atol=1e-4)
 
 
-def test_fold_batchnorm_keeps_the_outputs():
-    net = resnet.build_embedding_net((64, 32), width=0.125, embedding_size=64)
+def test_pooling_by_hand():
+    features = np.random.default_rng(3).uniform(0, 2, (2, 4, 3, 5)).astype(np.float32)
+    net = tf.keras.Sequential([tf.keras.layers.Input((4, 3, 5)), resnet.GeneralizedMean(name="pool")])
+    np.testing.assert_allclose(net(features), (features.astype(float) ** 3).mean(axis=(1, 2)) ** (1 / 3), rtol=1e-4)
+    net.set_weights([np.array(1.0)])
+    np.testing.assert_allclose(net(features), features.mean(axis=(1, 2)), rtol=1e-4)
+    net.set_weights([np.array(60.0)])
+    np.testing.assert_allclose(net(features), features.max(axis=(1, 2)), rtol=0.06)
+
+
+def test_last_stride_1_gives_twice_the_height_and_width():
+    for last_stride, size in ((2, (4, 2)), (1, (8, 4))):
+        net = resnet.build_embedding_net((128, 64), 0.125, 64, last_stride=last_stride)
+        assert tuple(net.get_layer("conv5_block3_out").output.shape[1:3]) == size
+
+
+@pytest.mark.parametrize("last_stride, pooling, neck", [(2, "max", False), (1, "average", True), (1, "gem", True)])
+def test_fold_batchnorm_keeps_the_outputs(last_stride, pooling, neck):
+    net = resnet.build_embedding_net((64, 32), 0.125, 64, last_stride, pooling, neck)
     randomise_batchnorm(net, seed=2)
     folded = resnet.fold_batchnorm(net)
-    assert not [layer for layer in folded.layers if layer.name.endswith("_bn")]
+    assert not [layer for layer in folded.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
     images = random_images(4)[:, :64, :32]
     np.testing.assert_allclose(folded(images).numpy(), net(images, training=False).numpy(), atol=1e-5)
 

@@ -23,6 +23,7 @@ import train_reid
 from tests.helpers import ROOT, refusal, run
 from utils import checkpoint, resnet
 from utils.errors import InputError
+from utils.training.split import split_for_triplets
 
 SMALL = (
     "--image_size=64x32",
@@ -113,7 +114,7 @@ def test_train_reid_starts_from_the_suggested_step_and_logs_its_mining(trained):
     assert f"starting from the convolutions of {args['started_from']}" in printed
     # Inherited from the ID model:
     assert args["image_size"] == [64, 32] and args["width"] == 0.125 and args["val_identities"] == 2
-    assert checkpoint.steps_in(folder, checkpoint.REID_PATTERN) == [5, 9]
+    assert checkpoint.steps_in(folder, checkpoint.REID_PATTERN) == [0, 5, 9]
     train = scalars(folder / "train")
     val = scalars(folder / "val")
     similarities = {f"{of}/{sign}_similarity" for of in ("mining", "batch") for sign in ("positive", "negative")}
@@ -131,7 +132,7 @@ def test_both_trainings_hold_out_the_same_identities(trained, tiny_set):
     args = train_reid.parse_args([f"--id_model={trained[0]}/id/m0", "--seed=7"])
     args, point, _ = train_reid.find_start(args)
     data = train_id.split(tiny_set, args.val_identities, 1, seed=0)
-    train, held_out = train_reid.split(tiny_set, args.val_identities, args.split_seed)
+    train, held_out = split_for_triplets(tiny_set, args.val_identities, args.split_seed)
     seen = {Path(path).name[:4] for path in [*data.paths, *data.val_paths]}
     validated_on = {Path(path).name[:4] for path in held_out.paths}
     assert point is None and len(validated_on) == 2 and not seen & validated_on
@@ -147,7 +148,7 @@ def as_earlier_version(folder):
         path.write_text(json.dumps({old.get(name, name): value for name, value in args.items()}))
 
 
-def test_train_reid_stopped_after_a_round_and_resumed_equals_an_uninterrupted_run(
+def test_train_reid_stopped_inside_a_round_and_resumed_equals_an_uninterrupted_run(
     trained, tiny_set, tmp_path, monkeypatch
 ):
     models = trained[0]
@@ -158,10 +159,10 @@ def test_train_reid_stopped_after_a_round_and_resumed_equals_an_uninterrupted_ru
         train_step = build_train_step(*arguments)
         steps = itertools.count(1)
 
-        def interrupted(images):
-            if next(steps) == 4:  # of four steps per round
+        def interrupted(images, labels):
+            if next(steps) == 6:  # the second of the second round of four steps
                 press_ctrl_c()
-            return train_step(images)
+            return train_step(images, labels)
 
         return interrupted
 
@@ -177,12 +178,12 @@ def test_train_reid_stopped_after_a_round_and_resumed_equals_an_uninterrupted_ru
     assert not [word for word in words if word.startswith(("--image_size", "--width", "--val_identities", "--split"))]
     monkeypatch.undo()
     folder = tmp_path / "reid" / "m0"
-    assert checkpoint.steps_in(folder, checkpoint.REID_PATTERN) == [4]
-    assert "resumed at step 4" in run_here(train_reid, *words[words.index("--restore=True") :])
+    assert checkpoint.steps_in(folder, checkpoint.REID_PATTERN) == [0, 6]
+    assert "resumed at step 6" in run_here(train_reid, *words[words.index("--restore=True") :])
     resumed = checkpoint.read_weights(folder / "reid_model-9.ckpt")
     uninterrupted = checkpoint.read_weights(models / "reid" / "m0" / "reid_model-9.ckpt")
     for name, values in uninterrupted.items():
-        np.testing.assert_allclose(resumed[name], values, atol=1e-5, err_msg=name)
+        np.testing.assert_array_equal(resumed[name], values, err_msg=name)
 
 
 def test_ctrl_c_is_not_lost_where_every_step_prints_logs_and_saves(tiny_set, tmp_path, monkeypatch):

@@ -31,6 +31,11 @@ THRESHOLD_SUFFIX = ".threshold.json"
 THRESHOLD_IMAGE_SUFFIX = ".threshold.png"
 SUFFIXES = (".index", ".json", THRESHOLD_SUFFIX, THRESHOLD_IMAGE_SUFFIX)  # of what lies beside the data file
 
+# Two facts of a network that its weights do not show, stored among them: <prefix>.json can get lost.
+VARIANT = ("last_stride", "pooling", "neck")  # options of a network, beside image size and width
+LAST_STRIDE = "variant/last_stride"
+POOLING = "variant/pooling"  # index into resnet.POOLINGS
+
 # Options that had another name when a checkpoint of an earlier version was written.
 OLD_OPTIONS = {"pad_crop": "pad", "erase": "random_erasing", "jitter": "color_jitter"}
 
@@ -98,7 +103,9 @@ def save_weights(net: tf.keras.Model, prefix, about=None) -> None:
     """
     if about is not None:
         write_json(f"{prefix}.json", about)
-    save_variables(named_weights(net), prefix)
+    variant = resnet.variant_of(net)
+    facts = {LAST_STRIDE: variant["last_stride"], POOLING: resnet.POOLINGS.index(variant["pooling"])}
+    save_variables({**named_weights(net), **{name: tf.Variable(value) for name, value in facts.items()}}, prefix)
 
 
 def load_weights(net: tf.keras.Model, prefix) -> None:
@@ -106,11 +113,13 @@ def load_weights(net: tf.keras.Model, prefix) -> None:
     load_variables(named_weights(net), prefix)
 
 
-def load_backbone(net: tf.keras.Model, prefix) -> None:
-    """Reads the convolutions and batch normalisations; the head keeps its weights. InputError as in load_weights."""
-    heads = (f"{resnet.EMBEDDING_LAYER}/", f"{resnet.ID_LAYER}/")
-    backbone = {name: variable for name, variable in named_weights(net).items() if not name.startswith(heads)}
-    load_variables(backbone, prefix)
+def load_backbone(net: tf.keras.Model, prefix, heads=()) -> None:
+    """Reads the convolutions and batch normalisations; other layers keep their weights. InputError as in load_weights.
+
+    heads: names of layers of resnet.HEADS that are read as well.
+    """
+    kept = [layer for layer in resnet.HEADS if layer not in heads]
+    load_variables({name: v for name, v in named_weights(net).items() if name.split("/")[0] not in kept}, prefix)
 
 
 def save_variables(variables: dict, prefix) -> None:
@@ -200,10 +209,11 @@ def read_args(prefix) -> dict:
 
 
 def read_shape(prefix, image_size=None) -> dict:
-    """The args of a checkpoint with image_size [H, W], width and, for a re-id model, embedding_size filled in.
+    """The args of a checkpoint with image_size [H, W] and the shape of its network filled in.
 
-    Width and embedding size are read from the weights. The image size is read from <prefix>.json, or given if that file
-    is missing. InputError if the two contradict each other, or the checkpoint holds no ResNet-50 of this project.
+    That is width, last_stride, pooling, neck and, for a re-id model, embedding_size. They are read from the weights.
+    The image size is read from <prefix>.json, or given if that file is missing. InputError if the two contradict each
+    other, or the checkpoint holds no ResNet-50 of this project.
     """
     return _shape_args(prefix, read_weights(prefix), image_size)
 
@@ -229,6 +239,9 @@ def _shape_args(prefix, stored: dict, image_size) -> dict:
             "name a model.ckpt-<step> or reid_model-<step>.ckpt"
         )
     args["width"] = stored["conv1_conv/kernel"].shape[-1] / resnet.STEM_FILTERS
+    args["last_stride"] = int(stored.get(LAST_STRIDE, 2))  # earlier versions had one variant and did not store it
+    args["pooling"] = resnet.POOLINGS[int(stored.get(POOLING, 0))]
+    args["neck"] = f"{resnet.NECK_LAYER}/gamma" in stored
     args.pop("embedding_size", None)
     if f"{resnet.EMBEDDING_LAYER}/kernel" in stored:
         args["embedding_size"] = int(stored[f"{resnet.EMBEDDING_LAYER}/kernel"].shape[-1])
@@ -245,10 +258,11 @@ def load_net(prefix, image_size=None, untrained=False):
     prefix = strip_suffix(prefix)
     stored = read_weights(prefix)
     args = _shape_args(prefix, stored, image_size)
+    variant = {name: args[name] for name in VARIANT}
     if "embedding_size" in args:
-        net = resnet.build_embedding_net(args["image_size"], args["width"], args["embedding_size"])
+        net = resnet.build_embedding_net(args["image_size"], args["width"], args["embedding_size"], **variant)
     else:
-        net = resnet.build_pooled_net(args["image_size"], args["width"])
+        net = resnet.build_pooled_net(args["image_size"], args["width"], **variant)
     if not untrained:
         _assign(named_weights(net), stored, prefix)
     return net, args

@@ -213,56 +213,42 @@ def _erase_rectangle(image, seeds, share):
     return tf.where(inside[..., None] & (happens < share), grey, image)
 
 
-def _load_augmented(path, image_size, seed, number, augmentation):
-    """(H, W, 3) uint8 RGB: an image file changed at random by the run's seed and the running number of the image."""
-    image = decode_and_resize(path, image_size)
-    seeds = tf.stack([tf.cast(seed, tf.int32), tf.cast(number % (2**31), tf.int32)])
-    return _as_uint8(augment(image, seeds, **augmentation))
+def load_image(path, image_size):
+    """The image of a file: (H, W, 3) uint8 RGB, the one type that all networks take, in training and on the device."""
+    return tf.cast(tf.round(decode_and_resize(path, image_size)), tf.uint8)
 
 
-def _as_uint8(image):
-    """Rounds to uint8: all networks take this one type, in training and on the device."""
-    return tf.cast(tf.round(image), tf.uint8)
+def augmented(image, seed, augmentation):
+    """`augment` for (H, W, 3) uint8 -> uint8. augmentation: its keyword arguments; seed: (2,) int."""
+    seed = tf.cast(seed % (2**31), tf.int32)
+    return tf.cast(tf.round(augment(tf.cast(image, tf.float32), seed, **augmentation)), tf.uint8)
 
 
-def shuffled_batches(paths, labels, image_size, batch_size, seed, augmentation, first_batch=0):
+def shuffled_batches(read, labels, batch_size, seed, augmentation, first_batch=0):
     """Endless batches of ((B, H, W, 3) uint8 RGB, (B,) int32 labels), in a new order in each pass, augmented.
 
-    Each batch depends only on `seed` and its number. first_batch: number of the first batch, to resume as if the
-    batches before it had been drawn. augmentation: keyword arguments of `augment`.
+    read: image number -> (H, W, 3) uint8 RGB, as tensors; labels: (N,), of the images 0..N-1. Each batch depends only
+    on `seed` and its number. first_batch: number of the first batch, to resume as if the batches before it had been
+    drawn. augmentation: keyword arguments of `augment`.
     """
-    indices = tf.data.Dataset.range(len(paths))
-    indices = indices.shuffle(len(paths), seed=seed, reshuffle_each_iteration=True).repeat()
+    indices = tf.data.Dataset.range(len(labels))
+    indices = indices.shuffle(len(labels), seed=seed, reshuffle_each_iteration=True).repeat()
     # Skipping happens before decoding, so that resuming at batch 10,000 takes a moment.
     numbered = indices.enumerate().skip(first_batch * batch_size)
-    paths = tf.constant(paths)
     labels = tf.constant(labels, tf.int32)
 
     def load(number, index):
-        return _load_augmented(paths[index], image_size, seed, number, augmentation), labels[index]
+        return augmented(read(index), tf.stack([tf.cast(seed, tf.int64), number]), augmentation), labels[index]
 
     loaded = numbered.map(load, tf.data.AUTOTUNE)
     return loaded.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
-
-
-def ordered_batches(paths, image_size, batch_size, seed, augmentation):
-    """One pass in the given order, augmented: (B, H, W, 3) uint8 RGB; the last batch may be shorter.
-
-    Each image depends only on `seed` and its place. augmentation: keyword arguments of `augment`.
-    """
-
-    def load(number, path):
-        return _load_augmented(path, image_size, seed, number, augmentation)
-
-    loaded = tf.data.Dataset.from_tensor_slices(list(paths)).enumerate().map(load, tf.data.AUTOTUNE)
-    return loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def image_batches(paths, image_size, batch_size):
     """One pass in the given order, without augmentation: (B, H, W, 3) uint8 RGB; the last batch may be shorter."""
 
     def load(path):
-        return _as_uint8(decode_and_resize(path, image_size))
+        return load_image(path, image_size)
 
     loaded = tf.data.Dataset.from_tensor_slices(list(paths)).map(load, tf.data.AUTOTUNE)
     return loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+PRECISIONS = ("float32", "mixed_bfloat16")
+VAL_DISTRACTORS = 4000  # training images in the gallery of the validation by default
 VAL_IDENTITIES = 50  # identities that both trainings hold out for validation by default
 AUGMENTATIONS = ("flip", "pad", "random_erasing", "color_jitter")  # options, and arguments of utils.dataset.augment
 
@@ -31,6 +33,9 @@ positive_float = _number(float, lambda value: 0 < value < float("inf"), "a numbe
 non_negative_float = _number(float, lambda value: 0 <= value < float("inf"), "a number of 0 or more")
 fraction = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 as_seed = _number(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
+as_sample_num = _number(
+    float, lambda value: 0 < value < 1 or (value >= 1 and value % 1 == 0), "a whole number, or a share between 0 and 1"
+)
 # ResNet-50 has multiples of 64 filters everywhere, so these widths scale all of them without a remainder.
 as_width = _number(
     float, lambda value: 0 < value < 2**20 and 64 * value % 1 == 0, "a multiple of 1/64 above 0, such as 0.25"
@@ -109,6 +114,20 @@ def add_run_options(parser, kind: str, num_steps: int, save_every: int, num_step
     add("--seed", type=as_seed, default=0,
         help="seed of splits, image order, mining, augmentation and initial weights; "
              "results of equal seeds differ by rounding only")
+    # fmt: on
+
+
+def add_hardware_options(parser) -> None:
+    """Adds the options that decide how fast a training runs, and whether it is repeatable to the last bit."""
+    # fmt: off
+    add = parser.add_argument_group("hardware").add_argument
+    add("--precision", choices=PRECISIONS, default="float32",
+        help="of the convolutions: mixed_bfloat16 is faster on a CPU with AVX512_BF16 or AMX and on recent GPUs; "
+             "weights, batch statistics and losses stay float32")
+    add("--cache_gb", type=non_negative_float, default=4.0,
+        help="memory in GB for decoded training images; images that need more are decoded each time they are used")
+    add("--deterministic", type=boolean, default=False,
+        help="True makes equal seeds give equal weights to the last bit, also after a resume; slower on a GPU")
     # fmt: on
 
 

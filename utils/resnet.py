@@ -1,5 +1,8 @@
 """ResNet-50 v1 for re-identification: the network of tf.keras.applications with a width multiplier and two heads.
 
+    images -> convolutions -> pooling -> (neck) -> logits                          ID network
+    images -> convolutions -> pooling -> embedding layer -> (neck) -> norm 1       embedding network
+
 Maths, layer names and weights are those of tf.keras.applications.ResNet50 (He et al. 2015, arXiv 1512.03385): equal
 weights give equal outputs. The input is always uint8 RGB. The normalisation is the first layer, so it happens exactly
 once in training, in testing and in every exported model.
@@ -14,9 +17,13 @@ from utils.errors import InputError, first_line
 # Name of the stage, filters of its 3x3 convolutions at width 1.0, number of blocks, stride of the first block.
 STAGES = (("conv2", 64, 3, 1), ("conv3", 128, 4, 2), ("conv4", 256, 6, 2), ("conv5", 512, 3, 2))
 STEM_FILTERS = 64
+LAST_BLOCK = "conv5_block1"  # has the stride of the last stage
+POOL_LAYER = "pool"
 EMBEDDING_LAYER = "embedding"
+NECK_LAYER = "neck"
 ID_LAYER = "logits"
-POOL_LAYER = "max_pool"
+HEADS = (POOL_LAYER, EMBEDDING_LAYER, NECK_LAYER, ID_LAYER)  # all layers with weights after the convolutions
+POOLINGS = ("max", "average", "gem")
 
 # Epsilon is that of Keras for this network. Its momentum of 0.99 is too slow: after a few hundred steps the moving
 # statistics would still be far behind the weights, and embeddings in inference mode would look untrained.
@@ -42,8 +49,11 @@ class FusedBatchNorm(tf.keras.layers.BatchNormalization):
 
     Keras 3 uses a dozen operations over the whole feature map instead, with which a training step on a CPU takes about
     1.3 times as long (benchmarks/train_step.py). The moving variance is the sample variance (n - 1) as in Keras 2;
-    Keras 3 uses the variance of the batch (n).
+    Keras 3 uses the variance of the batch (n). In mixed precision the statistics, scale and shift stay float32.
     """
+
+    def __init__(self, **options):
+        super().__init__(autocast=False, **options)
 
     def call(self, inputs, training=None, mask=None):
         learning = bool(training) and self.trainable
@@ -73,53 +83,106 @@ class UnitLength(tf.keras.layers.Layer):
         return input_shape
 
 
+class GeneralizedMean(tf.keras.layers.Layer):
+    """(B, H, W, C) of 0 or more -> (B, C) float32: the mean of x^p to the power of 1/p, with one trained p.
+
+    p = 1 is average pooling, a large p is maximum pooling (Radenovic et al. 2018, arXiv 1711.02512; p starts at 3).
+    """
+
+    def __init__(self, **options):
+        super().__init__(dtype="float32", **options)
+
+    def build(self, input_shape):
+        self.p = self.add_weight(shape=(), initializer=tf.keras.initializers.Constant(3.0), name="p")
+
+    def call(self, features):
+        powers = tf.pow(tf.maximum(features, 1e-6), self.p)
+        return tf.pow(tf.reduce_mean(powers, axis=[1, 2]), 1 / self.p)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+
 def build_id_net(
-    num_classes: int, image_size=(256, 128), width: float = 1.0, batchnorm=FusedBatchNorm
+    num_classes: int, image_size=(256, 128), width: float = 1.0, batchnorm=FusedBatchNorm, **variant
 ) -> tf.keras.Model:
     """(B, H, W, 3) uint8 RGB -> (B, num_classes) float32 logits, one per training identity.
 
     image_size: (height, width) in pixels. width: factor on the number of filters of every convolution. batchnorm: the
-    layer class after each convolution.
+    layer class after each convolution. variant: last_stride, pooling and neck as in build_embedding_net.
     """
-    images, pooled = _backbone(image_size, width, batchnorm)
-    # With small weights the first steps train the classifier and leave the pretrained convolutions nearly unchanged.
-    small = tf.keras.initializers.RandomNormal(stddev=0.01)
-    head = tf.keras.layers.Dense(num_classes, kernel_initializer=small, name=ID_LAYER)
-    return tf.keras.Model(images, head(pooled), name="id_net")
+    images, features = _pooled(image_size, width, batchnorm, **variant)
+    return tf.keras.Model(images, _id_head(features, num_classes, variant.get("neck", False)), name="id_net")
 
 
-def build_embedding_net(image_size=(256, 128), width: float = 1.0, embedding_size: int = 2048) -> tf.keras.Model:
-    """(B, H, W, 3) uint8 RGB -> (B, embedding_size) float32 embeddings of norm 1."""
-    return _embedding_net(image_size, width, embedding_size, FusedBatchNorm)
+def build_embedding_net(
+    image_size=(256, 128), width: float = 1.0, embedding_size: int = 2048, last_stride=2, pooling="max", neck=False
+) -> tf.keras.Model:
+    """(B, H, W, 3) uint8 RGB -> (B, embedding_size) float32 embeddings of norm 1.
+
+    last_stride: of the last stage: 2 as in the paper, or 1, which gives feature maps of twice the height and width.
+    pooling: one of POOLINGS. neck: a batch normalisation before the norm (BNNeck of Luo et al. 2019, arXiv 1903.07071);
+    fold_batchnorm makes it part of the embedding layer.
+    """
+    return _embedding_net(image_size, width, embedding_size, FusedBatchNorm, last_stride, pooling, neck)
 
 
-def build_pooled_net(image_size=(256, 128), width: float = 1.0) -> tf.keras.Model:
-    """(B, H, W, 3) uint8 RGB -> (B, 2048 * width) float32: the pooled features of an ID network, scaled to norm 1."""
-    images, pooled = _backbone(image_size, width, FusedBatchNorm)
-    return tf.keras.Model(images, UnitLength(name="unit_length")(pooled), name="pooled_net")
+def build_pooled_net(image_size=(256, 128), width: float = 1.0, **variant) -> tf.keras.Model:
+    """(B, H, W, 3) uint8 RGB -> (B, 2048 * width) float32: the features of an ID network, scaled to norm 1.
+
+    variant: last_stride, pooling and neck as in build_embedding_net.
+    """
+    images, features = _pooled(image_size, width, FusedBatchNorm, **variant)
+    return tf.keras.Model(images, UnitLength(name="unit_length", dtype="float32")(features), name="pooled_net")
+
+
+def add_id_head(net: tf.keras.Model, num_classes: int) -> tf.keras.Model:
+    """The embedding network with a second output, for training: (B, H, W, 3) -> (B, E) and logits (B, num_classes)."""
+    has_neck = variant_of(net)["neck"]
+    features = net.get_layer(NECK_LAYER if has_neck else EMBEDDING_LAYER).output  # (B, E)
+    return tf.keras.Model(net.input, [net.output, _id_head(features, num_classes, has_neck)], name="training_net")
 
 
 def fold_batchnorm(net: tf.keras.Model) -> tf.keras.Model:
     """The same function as the given embedding network, without batch normalisation layers.
 
     In inference a batch normalisation is a fixed scale and shift per channel. The scale, gamma / sqrt(variance +
-    epsilon), goes into the kernel of the convolution before it, the shift into its bias.
+    epsilon), goes into the kernel of the convolution or the embedding layer before it, the shift into its bias.
     """
-    folded = _embedding_net(net.input_shape[1:3], width_of(net), net.output_shape[-1], batchnorm=None)
+    variant = {**variant_of(net), "neck": False}
+    folded = _embedding_net(net.input_shape[1:3], width_of(net), net.output_shape[-1], batchnorm=None, **variant)
     for layer in folded.layers:
         if isinstance(layer, tf.keras.layers.Conv2D):
-            kernel, bias = net.get_layer(layer.name).get_weights()
-            gamma, beta, mean, variance = net.get_layer(layer.name.replace("_conv", "_bn")).get_weights()
-            scale = gamma / (variance + EPSILON) ** 0.5  # (filters,)
-            layer.set_weights([kernel * scale, (bias - mean) * scale + beta])
-        elif layer.name == EMBEDDING_LAYER:
-            layer.set_weights(net.get_layer(EMBEDDING_LAYER).get_weights())
+            _fold(net.get_layer(layer.name), net.get_layer(layer.name.replace("_conv", "_bn")), layer)
+        elif layer.name == EMBEDDING_LAYER and variant_of(net)["neck"]:
+            _fold(net.get_layer(EMBEDDING_LAYER), net.get_layer(NECK_LAYER), layer)
+        elif layer.weights:
+            layer.set_weights(net.get_layer(layer.name).get_weights())
     return folded
+
+
+def _fold(layer, batchnorm, target):
+    """Sets the weights of `target` to those of `layer` with the batch normalisation after it."""
+    kernel, bias = layer.get_weights()
+    *gamma_beta, mean, variance = batchnorm.get_weights()
+    scale = gamma_beta[0] / (variance + EPSILON) ** 0.5  # (filters,)
+    shift = gamma_beta[1] if len(gamma_beta) == 2 else 0.0
+    target.set_weights([kernel * scale, (bias - mean) * scale + shift])
 
 
 def width_of(net: tf.keras.Model) -> float:
     """The width multiplier that a network was built with."""
     return net.get_layer("conv1_conv").filters / STEM_FILTERS
+
+
+def variant_of(net: tf.keras.Model) -> dict:
+    """{'last_stride', 'pooling', 'neck'} that a network was built with."""
+    classes = {tf.keras.layers.GlobalMaxPooling2D: "max", tf.keras.layers.GlobalAveragePooling2D: "average"}
+    return {
+        "last_stride": net.get_layer(f"{LAST_BLOCK}_1_conv").strides[0],
+        "pooling": classes.get(type(net.get_layer(POOL_LAYER)), "gem"),
+        "neck": any(layer.name == NECK_LAYER for layer in net.layers),
+    }
 
 
 def load_imagenet_weights(net: tf.keras.Model) -> None:
@@ -146,20 +209,45 @@ def load_imagenet_weights(net: tf.keras.Model) -> None:
 def copy_backbone(source: tf.keras.Model, target: tf.keras.Model) -> None:
     """Copies all convolutions and batch normalisations by layer name; both networks must have the same width."""
     for layer in target.layers:
-        if layer.weights and layer.name not in (EMBEDDING_LAYER, ID_LAYER):
+        if layer.weights and layer.name not in HEADS:
             layer.set_weights(source.get_layer(layer.name).get_weights())
 
 
-def _embedding_net(image_size, width, embedding_size, batchnorm):
-    images, pooled = _backbone(image_size, width, batchnorm)
-    # An orthogonal matrix keeps the angles between pooled features: the new layer starts with the ID network's ranking.
-    orthogonal = tf.keras.initializers.Orthogonal()
-    dense = tf.keras.layers.Dense(embedding_size, kernel_initializer=orthogonal, name=EMBEDDING_LAYER)
-    return tf.keras.Model(images, UnitLength(name="unit_length")(dense(pooled)), name="embedding_net")
+def _embedding_net(image_size, width, embedding_size, batchnorm, last_stride, pooling, neck):
+    images, pooled = _backbone(image_size, width, batchnorm, last_stride, pooling)
+    # Both keep the angles between pooled features: the new layer starts with the ranking of the ID network. The
+    # identity also keeps the features themselves, so that a neck and a classifier trained on them still fit.
+    same_size = embedding_size == pooled.shape[-1]
+    initial = tf.keras.initializers.Identity() if same_size else tf.keras.initializers.Orthogonal()
+    dense = tf.keras.layers.Dense(embedding_size, kernel_initializer=initial, name=EMBEDDING_LAYER, dtype="float32")
+    embeddings = dense(pooled)  # (B, E)
+    if neck:
+        embeddings = _neck(embeddings)
+    return tf.keras.Model(images, UnitLength(name="unit_length", dtype="float32")(embeddings), name="embedding_net")
 
 
-def _backbone(image_size, width, batchnorm):
-    """The convolutions and global max pooling: (B, H, W, 3) uint8 -> (B, 2048 * width) float32, 0 or more.
+def _pooled(image_size, width, batchnorm, last_stride=2, pooling="max", neck=False):
+    """The features of an ID network before its head: the input and the output tensor, (B, C)."""
+    images, pooled = _backbone(image_size, width, batchnorm, last_stride, pooling)
+    return images, _neck(pooled) if neck else pooled
+
+
+def _neck(features):
+    """Batch normalisation without a shift, as published: (B, C) -> (B, C) float32."""
+    options = {"momentum": MOMENTUM, "epsilon": EPSILON, "center": False, "dtype": "float32"}
+    return tf.keras.layers.BatchNormalization(**options, name=NECK_LAYER)(features)
+
+
+def _id_head(features, num_classes, has_neck):
+    """(B, C) -> (B, num_classes) float32 logits; after a neck without bias, as published."""
+    # With small weights the first steps train the classifier and leave the pretrained convolutions nearly unchanged.
+    small = tf.keras.initializers.RandomNormal(stddev=0.001 if has_neck else 0.01)
+    options = {"kernel_initializer": small, "use_bias": not has_neck, "dtype": "float32"}
+    return tf.keras.layers.Dense(num_classes, **options, name=ID_LAYER)(features)
+
+
+def _backbone(image_size, width, batchnorm, last_stride, pooling):
+    """The convolutions and global pooling: (B, H, W, 3) uint8 -> (B, 2048 * width) float32, 0 or more.
 
     batchnorm: the layer class after each convolution, None for none. Returns the input and the output tensor.
     """
@@ -171,12 +259,19 @@ def _backbone(image_size, width, batchnorm):
     x = layers.ReLU(name="conv1_relu")(x)  # (B, H/2, W/2, 64 * width)
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)  # (B, H/4, W/4, 64 * width)
-    for stage, filters, blocks, stride in STAGES:
+    for stage, filters, blocks, stride in (*STAGES[:-1], (*STAGES[-1][:-1], last_stride)):
         for block in range(1, blocks + 1):
             first = block == 1
             name = f"{stage}_block{block}"
             x = _bottleneck(x, int(filters * width), stride if first else 1, name, batchnorm, shortcut=first)
-    return images, layers.GlobalMaxPooling2D(name=POOL_LAYER)(x)  # (B, H/32, W/32, C) -> (B, C), C = 2048 * width
+    return images, _pool(x, pooling)  # (B, H/32, W/32, C), or twice as high and wide -> (B, C), C = 2048 * width
+
+
+def _pool(features, pooling):
+    if pooling == "gem":
+        return GeneralizedMean(name=POOL_LAYER)(features)
+    layers = {"max": tf.keras.layers.GlobalMaxPooling2D, "average": tf.keras.layers.GlobalAveragePooling2D}
+    return layers[pooling](name=POOL_LAYER, dtype="float32")(features)
 
 
 def _bottleneck(x, filters, stride, name, batchnorm, shortcut):

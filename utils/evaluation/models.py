@@ -18,8 +18,8 @@ from utils.checkpoint_paths import find_checkpoint, newest_checkpoint
 from utils.dataset import image_batches
 from utils.deploy.reid_net import Embedder, crop_person
 from utils.deploy.saved_model import MANIFEST, read_manifest
+from utils.embed import BATCH, compile_embed, embed_batches
 from utils.errors import InputError
-from utils.evaluation.embed import BATCH, compile_embed, embed_batches
 
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0])  # a box around the whole image
 

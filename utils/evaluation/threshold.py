@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from utils.checkpoint import describe_rate
+from utils.embed import pick_queries
 from utils.errors import InputError
-from utils.evaluation.embed import pick_queries
 from utils.metrics import JUNK, LabelledSet, Protocol, row_blocks
 
 BINS = 200_000  # of similarities from -1 to 1, so a threshold is exact to 0.00001

@@ -43,6 +43,7 @@ class Run:
         self.keep = keep
         self.first_step = first_step
         self.history = list(history)
+        self.state = {}  # {name: array} that was saved beside the optimizer's variables, after a resume
         versions = {"tensorflow": tf.__version__, "python": platform.python_version(), "git": git_state()}
         self.about = {**about, **versions}
         self._writers = {}
@@ -77,9 +78,13 @@ class Run:
         do not fit `net`.
         """
         checkpoint.load_weights(net, point.prefix)
-        checkpoint.load_variables(optimizer_variables(optimizer), _state_prefix(point.folder, point.step))
+        variables = optimizer_variables(optimizer)
+        state = _state_prefix(point.folder, point.step)
+        checkpoint.load_variables(variables, state)
         facts = {name: value for name, value in point.about.items() if name not in (*options, *OF_A_STEP)}
-        return cls(point.folder, point.pattern, {**options, **facts}, keep, point.step, point.history)
+        run = cls(point.folder, point.pattern, {**options, **facts}, keep, point.step, point.history)
+        run.state = {name: value for name, value in checkpoint.read_weights(state).items() if name not in variables}
+        return run
 
     def prefix(self, step: int) -> str:
         """The checkpoint of a step, such as models/reid/m0/reid_model-200.ckpt."""
@@ -112,15 +117,17 @@ class Run:
 
     # ---- checkpoints ----
 
-    def save(self, net, optimizer, step: int, validation: dict, choose) -> dict:
+    def save(self, net, optimizer, step: int, validation: dict, choose, state=None) -> dict:
         """Writes the checkpoint and the validation row of a step, deletes old checkpoints, returns the suggestion.
 
         The newest `keep` checkpoints and the suggested one stay. choose: (all rows, steps with a checkpoint) -> (row,
-        reason), such as first_plateau or best_map. Returns {'step', 'checkpoint', 'why'}.
+        reason), such as first_plateau or best_map. state: {name: array} that a resumed run gets back as its `state`.
+        Returns {'step', 'checkpoint', 'why'}.
         """
         about = {**self.about, "step": step, "validation": validation}
         checkpoint.save_weights(net, self.prefix(step), about)
-        checkpoint.save_variables(optimizer_variables(optimizer), _state_prefix(self.folder, step))
+        kept = {name: tf.Variable(array) for name, array in (state or {}).items()}
+        checkpoint.save_variables({**optimizer_variables(optimizer), **kept}, _state_prefix(self.folder, step))
         self.history.append({"step": step, **validation})
         saved = checkpoint.steps_in(self.folder, self.pattern)
         row, why = choose(self.history, saved)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from utils import metrics
-from utils.dataset import image_batches
+from utils.dataset import UNKNOWN_CAMERA, image_batches
 from utils.metrics import LabelledSet
 from utils.progress import Progress
 
@@ -60,9 +60,24 @@ def pick_queries(images: LabelledSet) -> tuple:
     return images.take(first), images
 
 
-def evaluate_single_set(images: LabelledSet) -> dict:
+def evaluate_single_set(images: LabelledSet, distractors=None) -> dict:
     """The figures of metrics.evaluate for one labelled set, with the queries of pick_queries.
 
-    ValueError if no identity has two images.
+    distractors: (D, E) embeddings of other people, which are added to the gallery. ValueError if no identity has two
+    images.
     """
-    return metrics.evaluate(*pick_queries(images))
+    queries, gallery = pick_queries(images)
+    if distractors is not None:
+        gallery = add_distractors(gallery, distractors)
+    return metrics.evaluate(queries, gallery)
+
+
+def add_distractors(gallery: LabelledSet, embeddings) -> LabelledSet:
+    """The gallery with images of people whom no query shows, from their embeddings (D, E); their paths are None."""
+    count = len(embeddings)
+    return LabelledSet(
+        None,
+        np.concatenate([gallery.embeddings, embeddings]),
+        np.concatenate([gallery.identities, np.full(count, metrics.DISTRACTOR)]),
+        np.concatenate([gallery.cameras, np.full(count, UNKNOWN_CAMERA)]),
+    )
