@@ -48,7 +48,8 @@ def parse_args(argv=None):
     add("--detector", default="models/frozen/obj", help="folder of the frozen detector")
     add("--reid", default="models/frozen/reid", help="folder of the frozen re-id net")
     add("--detection_threshold", type=fraction, default=0.5,
-        help="minimum score of a person, 0 to 1; lower finds more people and more false detections")
+        help="minimum score of a person who appears, 0 to 1; lower finds more people and more false detections; "
+             "someone who is already there is followed down to 0.1")
     add("--similarity_threshold", type=fraction, default=None,
         help="minimum similarity to recognise a person, 0 to 1; raise it if two people get one number, lower it if one "
              "person gets several; default: the value measured in training, then learned from people seen together")
@@ -65,7 +66,7 @@ def parse_args(argv=None):
     add("--output", default=None, metavar="FILE", help="video to write, .mp4 or .avi")
     add("--tracks", default=None, metavar="FILE",
         help="text file to write in MOTChallenge's format: frame, number, left, top, width, height, score, -1, -1, -1; "
-             "without unknown people; several cameras get tracks-0.txt, tracks-1.txt, ...")
+             "without unknown people, gaps of up to 2 s filled; several cameras get tracks-0.txt, tracks-1.txt, ...")
     add("--summary", type=file_to_write, default=None, metavar="FILE", help="JSON file for the figures of the run")
     add("--headless", action="store_true", help="no window, even if there is a screen")
     add("--serve", type=non_negative_int, default=None, metavar="PORT",
@@ -210,13 +211,18 @@ def warm_up(args, cameras, recogniser) -> None:
         recogniser.detector.detect(np.zeros((*size, 3), np.uint8))
     recogniser.embedder.warm_up()
     for _ in range(WARM_UP_FRAMES if args.benchmark else 0):
-        recogniser.recognise(read_frames(cameras))
+        recogniser.recognise(read_frames(cameras), times(cameras))
 
 
 def read_frames(cameras) -> list:
     """A new frame (H, W, 3) uint8 BGR per camera, None for a camera that has none."""
     timeout = WAIT_SECONDS if len(cameras) == 1 else GLANCE_SECONDS
     return [camera.read(timeout) for camera in cameras]
+
+
+def times(cameras) -> list:
+    """The time of each camera's newest frame, in seconds."""
+    return [camera.seconds for camera in cameras]
 
 
 def expected_frames(cameras, limit: int):
@@ -240,7 +246,7 @@ def run(args, cameras, recogniser, view, outputs, stop) -> RunStats:
         if all(camera.ended for camera in cameras):
             break
         timer.lap("capture")
-        results = recogniser.recognise(frames)  # a FrameResult per camera, None without a frame
+        results = recogniser.recognise(frames, times(cameras))  # a FrameResult per camera, None without a frame
         has_frame = any(frame is not None for frame in frames)
         fps = stats.count(results) if has_frame else 0.0
         if draws:
@@ -256,7 +262,7 @@ def run(args, cameras, recogniser, view, outputs, stop) -> RunStats:
                     print(line, flush=True)
             timer.lap("draw")
         if has_frame:
-            outputs.write_tracks(stats.frames, results)
+            outputs.write_tracks(results)
             timer.next_frame()
             stats.show_progress(fps)
     stop.running = False

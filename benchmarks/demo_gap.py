@@ -47,23 +47,27 @@ from utils.deploy.reid_net import Embedder, crop_people
 from utils.device import origin
 from utils.files import write_json
 from utils.live.identities import DEFAULT_THRESHOLD
+from utils.live.tracks import LOW_SCORE
 from utils.progress import Progress
 
 OUTCOMES = ("kept", "taken", "new")
 
 
 def embed_footage(args) -> tuple:
-    """Runs the networks once for all cuts -> boxes [(N, 4)] and embeddings [(N, E)] per frame, and the threshold."""
+    """Runs the networks once for all cuts -> boxes [(N, 4)], scores [(N,)], embeddings [(N, E)], threshold."""
     detector = Detector(args.detector, args.detection_threshold)
     embedder = Embedder(args.reid)
     progress = Progress("processed", footage.frame_count(args.video) or 0, "frames")
     boxes = []
+    scores = []
     embeddings = []
     for frame in frames(args.video):
-        boxes.append(detector.detect(frame)[0])
+        found = detector.detect(frame, LOW_SCORE)
+        boxes.append(found[0])
+        scores.append(found[1])
         embeddings.append(embedder.embed(crop_people(frame, boxes[-1], embedder.image_size)))
         progress.add()
-    return boxes, embeddings, embedder.manifest.get("threshold") or DEFAULT_THRESHOLD
+    return boxes, scores, embeddings, embedder.manifest.get("threshold") or DEFAULT_THRESHOLD
 
 
 def compare(rows: np.ndarray, cut: range, edge: int) -> dict:
@@ -98,7 +102,7 @@ def main(args) -> None:
     if Path(args.video).name != Path(footage.FOOTAGE).name:
         raise InputError(f"--video {args.video} has no annotation of its people: only {footage.FOOTAGE} has one")
     fps = footage.frame_rate(args.video)
-    boxes, embeddings, threshold = embed_footage(args)
+    boxes, scores, embeddings, threshold = embed_footage(args)
     length = round(args.seconds * fps)
     edge = round(args.edge * fps)
     if length + 2 * edge >= len(boxes):
@@ -110,7 +114,7 @@ def main(args) -> None:
     report = []
     for start in starts:
         cut = range(start, start + length)
-        seen = footage.replay(boxes, embeddings, threshold, args.reembed_every, without=cut)
+        seen = footage.replay(boxes, scores, embeddings, threshold, args.reembed_every, cut, fps)
         found = compare(footage.numbers_of(people, seen), cut, edge)
         outcomes = [outcome for _, _, outcome in found.values()]
         counts = {outcome: outcomes.count(outcome) for outcome in OUTCOMES}

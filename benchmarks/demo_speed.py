@@ -124,7 +124,7 @@ class Run:
 
     Attributes:
         seconds: for all frames; stats: a RunStats; embeddings: [(D, E)], one per frame, of the people who were due.
-        seen: {frame: (boxes (N, 4), person_ids (N,))}.
+        seen: {frame: (boxes (N, 4), person_ids (N,))}; scores: [(N,)], one per frame.
     """
 
     def __init__(self, recogniser: Recogniser):
@@ -134,19 +134,24 @@ class Run:
         self.stats = RunStats()
         self.embeddings = []
         self.seen = {}
+        self.scores = []
 
-    def process(self, index: int, frame: np.ndarray, decoding: float) -> None:
-        """index: number of the frame from 0; frame: (H, W, 3) uint8 BGR; decoding: seconds that it took to read."""
+    def process(self, index: int, frame: np.ndarray, seconds: float, decoding: float) -> None:
+        """index: number of the frame from 0, at a time in seconds; frame: (H, W, 3) uint8 BGR.
+
+        decoding: seconds that it took to read.
+        """
         timer = self.recogniser.timer
         embedder = self.recogniser.embedder
         begun = time.perf_counter()
         timer.lap("draw")  # the time since its previous frame belongs to the other recogniser
-        (result,) = self.recogniser.recognise([frame])
+        (result,) = self.recogniser.recognise([frame], [seconds])
         timer.next_frame()
         self.seconds += decoding + time.perf_counter() - begun - embedder.uncounted
         embedder.uncounted = 0.0
         self.stats.count([result])
         self.seen[index] = result.boxes, result.person_ids
+        self.scores.append(result.scores)
         self.embeddings.append(embedder.last if len(result.boxes) else np.zeros((0, 1), np.float32))
 
 
@@ -184,6 +189,7 @@ def make_runs(args, timed: Embedder) -> dict:
 def process_footage(runs: dict, video, limit: int) -> None:
     """Both recognisers process the frames in turn, up to `limit` frames if that is not 0."""
     progress = Progress("processed", limit or footage.frame_count(video) or 0, "frames")
+    fps = footage.frame_rate(video)
     begun = time.perf_counter()
     for index, frame in enumerate(frames(video)):
         decoding = time.perf_counter() - begun
@@ -191,7 +197,7 @@ def process_footage(runs: dict, video, limit: int) -> None:
         if index % 2 == 0:  # neither row has the warmer cache throughout
             order.reverse()
         for run in order:
-            run.process(index, frame, decoding)
+            run.process(index, frame, index / fps, decoding)
         progress.add()
         if index + 1 == limit:
             break
@@ -204,7 +210,8 @@ def judge(args, runs: dict, threshold: float) -> dict:
     threshold: the similarity threshold at the start.
     """
     boxes = [boxes for boxes, _ in runs["everyone"].seen.values()]
-    people = {"walks": footage.walks(boxes, footage.frame_rate(args.video))}
+    fps = footage.frame_rate(args.video)
+    people = {"walks": footage.walks(boxes, fps)}
     if Path(args.video).name == Path(footage.FOOTAGE).name:
         people["by_eye"] = footage.people_by_eye()
     judged = {}
@@ -224,7 +231,8 @@ def judge(args, runs: dict, threshold: float) -> dict:
         judged[name] = row
     for name, every in intervals(args).items():
         for start in np.linspace(0, len(boxes) // 3, args.starts).astype(int):
-            seen = footage.replay(boxes, runs["everyone"].embeddings, threshold, every, without=range(start))
+            everyone = runs["everyone"]
+            seen = footage.replay(boxes, everyone.scores, everyone.embeddings, threshold, every, range(start), fps)
             for by, who in people.items():
                 switches = footage.judge(footage.numbers_of(who, seen))["switches"]
                 judged[name][by]["replayed"].append(switches)

@@ -124,18 +124,19 @@ def walks(detections, fps: float, min_seconds: float = 2.0) -> dict:
     return people
 
 
-def replay(boxes, embeddings, threshold: float, every: int, without=range(0)) -> dict:
+def replay(boxes, scores, embeddings, threshold: float, every: int, without=range(0), fps: float = 10.0) -> dict:
     """Tracks people as the demo does, from stored boxes and embeddings: {frame: (boxes (N, 4), numbers (N,))}.
 
-    boxes: [(N, 4)] and embeddings: [(N, E)] of every frame; every: reembed_every; without: frames to leave out.
+    boxes: [(N, 4)], scores: [(N,)] and embeddings: [(N, E)] of every frame; every: reembed_every; without: frames to
+    leave out, of which the tracker does not know.
     """
     tracker = Tracker(Identities(threshold, learn=True), every)
+    kept = [frame for frame in range(len(boxes)) if frame not in without]
     seen = {}
-    for frame, (frame_boxes, frame_embeddings) in enumerate(zip(boxes, embeddings)):
-        if frame not in without:
-            association = tracker.associate(frame_boxes)
-            numbers, *_ = tracker.update(association, frame_embeddings[association.due])
-            seen[frame] = (frame_boxes, numbers)
+    for place, frame in enumerate(kept):
+        association = tracker.associate(boxes[frame], scores[frame], place / fps)
+        numbers, _ = tracker.update(association, embeddings[frame][association.indices[association.due]])
+        seen[frame] = (association.boxes, numbers)
     return seen
 
 

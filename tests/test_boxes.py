@@ -1,17 +1,28 @@
-"""Overlaps of boxes against counted pixels, and greedy matching."""
+"""Overlaps of boxes against counted pixels, and the optimal assignment."""
+
+import itertools
 
 import numpy as np
 import pytest
 
-from utils.boxes import iou, match, overlaps_of
+from utils.boxes import assign, iou, overlaps_of
 
 
-def test_match_takes_the_strongest_pair_first():
-    evidence = np.array([[0.9, 0.8, 0.1], [0.95, 0.2, 0.1], [0.3, 0.3, 0.3]])
-    assert match(evidence, 0.5).tolist() == [1, 0, -1]
-    assert match(np.where(evidence == 0.95, -np.inf, evidence), 0.5).tolist() == [0, -1, -1]
-    assert match(np.full((2, 2), -np.inf), -1).tolist() == [-1, -1]
-    assert match(np.zeros((2, 0)), 0.5).tolist() == [-1, -1] and match(np.zeros((0, 2)), 0.5).tolist() == []
+def test_assign_against_all_permutations():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        rows, columns = rng.integers(0, 5, 2).tolist()
+        scores = np.round(rng.normal(size=(rows, columns)), 1)  # with ties
+        scores[rng.uniform(size=scores.shape) < 0.3] = -np.inf
+        found = assign(scores)
+        pairs = [(row, column) for row, column in enumerate(found) if column >= 0]
+        assert len({column for _, column in pairs}) == len(pairs)
+        best = max(
+            (len(choice), sum(scores[pair] for pair in choice))
+            for order in itertools.permutations(range(max(rows, columns)), rows)
+            for choice in [[pair for pair in enumerate(order) if pair[1] < columns and np.isfinite(scores[pair])]]
+        )
+        assert (len(pairs), sum(scores[pair] for pair in pairs)) == (best[0], pytest.approx(best[1]))
 
 
 def test_iou_against_counted_pixels():

@@ -166,3 +166,13 @@ def test_a_video_behind_http_is_a_file(tmp_path):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_frame_numbers_and_times_of_a_file_that_starts_again(tmp_path):
+    write_video(tmp_path / "v.avi", [frame(number) for number in range(3)], rate=10)
+    with Camera(tmp_path / "v.avi", loop=True) as camera:
+        found = []
+        for _ in range(7):
+            camera.read()
+            found.append((camera.frame_number, camera.repeats, round(camera.seconds, 3)))
+    assert found == [(1, 0, 0.1), (2, 0, 0.2), (3, 0, 0.3), (1, 1, 0.4), (2, 1, 0.5), (3, 1, 0.6), (1, 2, 0.7)]

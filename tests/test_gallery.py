@@ -58,13 +58,13 @@ def test_enrol_from_crops_and_from_whole_scenes(tmp_path):
     assert bert.last_seen is None and bert.camera is None
 
 
-def test_enrol_more_images_than_a_gallery_holds(tmp_path):
+def test_enrol_more_images_than_crops_are_kept(tmp_path):
     for number in range(40):
         color = 6 * number, 100, 250 - 6 * number
         write(tmp_path / f"people/Anna/{number}.png", np.full((80, 40, 3), color, np.uint8))
     identities, net = Identities(), RedPeople()
     assert enrol(tmp_path / "people", net, net, identities) == ["enrolled Anna from 40 images as number 1"]
-    assert len(identities.people[0].gallery) == 16 and len(identities.people[0].crops) == MAX_CROPS
+    assert identities.people[0].looks == 40 and len(identities.people[0].crops) == MAX_CROPS
 
 
 def test_enrol_refuses_unusable_galleries(tmp_path):

@@ -17,46 +17,89 @@ def test_ids_count_from_one_and_are_never_given_twice():
     assert people.add_unnamed(B[np.newaxis]).person_id == 3 and people.last_id == 3
 
 
-def test_similarity_is_the_mean_of_the_nearest_views():
-    people = Identities()
+def test_similarity_against_loops():
+    """What all people have in common is subtracted, the more the more people are known."""
     rng = np.random.default_rng(0)
-    faces = rng.normal(size=(20, 16)).astype(np.float32)
+    faces = rng.normal(size=(20, 16)) + 1
     faces /= np.linalg.norm(faces, axis=1, keepdims=True)
-    galleries = [faces[:3], faces[3:4], faces[4:9]]
-    for gallery in galleries:
-        people.add(gallery)
-    found = people.similarity(faces[10:])
-    assert found.shape == (10, 3)
-    for row in range(10):
-        for column, (gallery, count) in enumerate(zip(galleries, (1, 1, 3))):  # the nearest three of five views count
-            nearest = sorted((float(faces[10 + row] @ view) for view in gallery), reverse=True)[:count]
-            assert found[row, column] == pytest.approx(sum(nearest) / count, abs=1e-6)
-    assert people.similarity(np.zeros((0, 16), np.float32)).shape == (0, 3)
+    people = Identities()
+    for face in faces[:12]:
+        people.add(face[np.newaxis])
+    center = faces[:12].sum(axis=0) / (12 + module.CENTERING)
+    common = (1 + 2 * module.CENTERING / 12) * center @ center
+    found = people.similarity(faces[10:].astype(np.float32))
+    assert found.shape == (10, 12)
+    for row, face in enumerate(faces[10:]):
+        for column, known in enumerate(faces[:12]):
+            one, other = face - center, known - center
+            cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+            assert found[row, column] == pytest.approx(common + (1 - common) * cosine, abs=1e-5)
+    np.testing.assert_allclose(found[:2, 10:].diagonal(), 1, atol=1e-5)
+    assert people.similarity(np.zeros((0, 16), np.float32)).shape == (0, 12)
     assert Identities().similarity(faces).shape == (20, 0)
 
 
-def test_learn_keeps_a_bounded_gallery_of_all_views():
-    person = Identities().add(A[np.newaxis])
-    for angle in np.linspace(0, np.pi / 2, 60):  # the person turns slowly, from A to B
-        person.learn(np.cos(angle) * A + np.sin(angle) * B)
-    assert person.gallery.shape == (module.GALLERY_SIZE, 16) and person.gallery.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(person.gallery, axis=1), 1, atol=1e-5)
-    assert (person.gallery @ A).max() > 0.98 and (person.gallery @ B).max() > 0.98  # no view is forgotten
+def test_the_similarity_of_a_scene_stays_on_the_scale_of_the_cosine():
+    """People with a cosine of 0.7 to each other have a similarity of about 0.7, however many are known."""
+    rng = np.random.default_rng(0)
+    common = np.eye(1, 400)[0]
+    faces = np.sqrt(0.7) * common + np.sqrt(0.3 / 400) * rng.normal(size=(40, 400))
+    faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+    for count in (2, 5, 39):
+        people = Identities()
+        for face in faces[:count]:
+            people.add(face[np.newaxis])
+        assert people.similarity(faces[39:]).mean() == pytest.approx(0.7, abs=0.1), count
+
+
+def test_a_search_among_many_is_exact_for_the_most_similar(monkeypatch):
+    rng = np.random.default_rng(0)
+    faces = rng.normal(size=(300, 64)).astype(np.float32)
+    faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+    looks = faces[::10] + 0.05 * rng.normal(size=(30, 64)).astype(np.float32)
+    looks /= np.linalg.norm(looks, axis=1, keepdims=True)
+    found = []
+    for limit in (1000, 100):
+        monkeypatch.setattr(module, "COARSE_FROM", limit)
+        monkeypatch.setattr(module, "COARSE_SIZE", 32)
+        people = Identities()
+        for face in faces:
+            people.add(face[np.newaxis])
+        people.forget(3)
+        people.learn(people.find(11), faces[10])
+        found.append(people.similarity(looks))
+    assert (found[0].argmax(axis=1) == found[1].argmax(axis=1)).all()
+    np.testing.assert_allclose(found[0].max(axis=1), found[1].max(axis=1), atol=1e-5)
+
+
+def test_learn_moves_the_mean():
+    people = Identities()
+    person = people.add(np.stack([A, A, A]))
+    people.learn(person, B)
+    np.testing.assert_allclose(person.mean, (3 * A + B) / 4, atol=1e-6)
+    people.learn(person, B, looks=4)
+    np.testing.assert_allclose(person.mean, (3 * A + 5 * B) / 8, atol=1e-6)
+    for _ in range(20 * module.LOOKS_KEPT):
+        people.learn(person, C)
+    assert person.mean @ C > 0.99  # old looks fade
 
 
 def test_learn_threshold_from_people_seen_together():
     rng = np.random.default_rng(0)
-    similarities = rng.uniform(0.2, 0.8, 1000).tolist()
+    similarities = rng.normal(0.4, 0.1, 1000).tolist()
     learning = Identities(0.6, learn=True)
     fixed = Identities(0.6)
     for people in (learning, fixed):
+        for face in np.eye(4, 16, dtype=np.float32):
+            people.add(face[np.newaxis])
         people.learn_threshold(similarities[: module.MIN_PAIRS - 1])
         assert people.threshold == 0.6  # too few
         people.learn_threshold(similarities[module.MIN_PAIRS - 1 :])
-    above = np.mean(np.array(similarities) > learning.threshold)
-    assert abs(100 * above - (100 - module.PERCENTILE)) < 0.5 and fixed.threshold == 0.6
-    learning.learn_threshold([0.9] * module.APART_KEPT)  # the old ones are forgotten
-    assert learning.threshold == pytest.approx(0.9)
+    strangers = rng.normal(0.4, 0.1, (100000, 4)).max(axis=1)  # each compared with all four
+    assert np.mean(strangers > learning.threshold) == pytest.approx(module.FALSE_ACCEPTS, abs=0.02)
+    assert learning.deviation == pytest.approx(0.1, abs=0.01) and fixed.threshold == 0.6
+    learning.learn_threshold([0.9] * module.PAIRS_KEPT)  # the old ones are forgotten
+    assert learning.threshold == pytest.approx(0.9, abs=0.01)
 
 
 def test_add_unnamed_adds_nobody_if_unnamed_people_stay_unknown():
@@ -73,7 +116,7 @@ def test_name_merges_two_ids_of_one_person():
     people.mark_seen(second, "back")
     assert people.name(2, "Anna") is first and second.merged_into is first
     assert people.people == [first] and first.camera == "back" and first.last_seen is not None
-    np.testing.assert_allclose(people.similarity(np.stack([A, B, C]))[:, 0], [1, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(first.mean, (A + B) / 2, atol=1e-6)
     assert people.name(1, "Bert").name == "Bert" and people.find_name("Anna") is None and people.name(7, "Carl") is None
 
 
@@ -82,19 +125,19 @@ def test_forget_deletes_all_data_of_a_person():
     person = people.add(A[np.newaxis], "Anna")
     person.crops = [(1.0, np.zeros((2, 2, 3), np.uint8))]
     assert people.forget(1) is person and people.forget(1) is None
-    assert person.forgotten and not len(person.gallery) and not person.crops
+    assert person.forgotten and person.mean is None and not person.crops
     assert people.find(1) is None and people.find_name("Anna") is None
 
 
 def test_forget_oldest_forgets_unnamed_people_unseen_for_longest(monkeypatch):
-    monkeypatch.setattr(module, "MAX_PEOPLE", 3)
+    monkeypatch.setattr(module, "MAX_MEMORY", 4 * 16 * 4)  # bytes of four people
     people = Identities()
     people.add(A[np.newaxis], "Anna")
     for _ in range(5):
         people.mark_seen(people.add(B[np.newaxis]), "front")
     people.mark_seen(people.find(2), "front")  # again, after the others
     people.forget_oldest()
-    assert [person.person_id for person in people.people] == [1, 2, 5, 6]
+    assert sorted(person.person_id for person in people.people) == [1, 2, 5, 6]
 
 
 def test_keep_best_crop_keeps_the_clearest(monkeypatch):

@@ -28,7 +28,7 @@ from tests.helpers import ROOT, refusal, run
         (train_id, "--learning_rate=nan", "nan is not a number above 0"),
         (train_reid, "--margin=0", "0 is not a number above 0"),
         (train_reid, "--k=0", "0 is not a whole number above 0"),
-        (train_reid, "--sample_num=-1", "-1 is not a whole number above 0"),
+        (train_reid, "--sample_num=-1", "-1 is not a whole number, or a share between 0 and 1"),
         (test_reid, "--image_size=axb", "'axb' is not HEIGHTxWIDTH"),
     ],
 )

@@ -53,11 +53,27 @@ def test_videos_that_cannot_be_written(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == ["folder.mp4"]
 
 
+def sighting(boxes, tracks, scores=None):
+    """A FrameResult of some tracks; only what a recording needs."""
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    scores = np.ones(len(boxes)) if scores is None else np.array(scores)
+    return FrameResult(boxes, scores, None, None, 0, tuple(tracks))
+
+
+def track_of(person_id, decided=True):
+    person = person_id and SimpleNamespace(person_id=person_id, merged_into=None, forgotten=False)
+    return SimpleNamespace(person=person, decided=decided)
+
+
+def read_rows(path):
+    return [[float(word) for word in line.split(",")] for line in path.read_text().splitlines()]
+
+
 def test_tracks_by_hand(tmp_path):
-    tracks = TracksFile(tmp_path / "t.txt")
-    boxes = np.array([[0, 0, 0.5, 0.25], [0.5, 0.5, 1, 1], [0, 0, 1, 1]], np.float32)
-    tracks.write(1, (200, 100), boxes, [7, 3, 0], [0.9, 0.55, 0.8])
-    tracks.write(2, (200, 100), boxes[:1], [7], [1.0])
+    tracks = TracksFile(tmp_path / "t.txt", (200, 100))
+    boxes = [[0, 0, 0.5, 0.25], [0.5, 0.5, 1, 1], [0, 0, 1, 1]]
+    tracks.write(1, 0.0, sighting(boxes, [track_of(7), track_of(3), track_of(None)], [0.9, 0.55, 0.8]))
+    tracks.write(2, 0.1, sighting(boxes[:1], [track_of(7)]))
     tracks.commit()
     assert (tmp_path / "t.txt").read_text().splitlines() == [
         "1,7,1.00,1.00,50.00,50.00,0.9000,-1,-1,-1",
@@ -66,21 +82,58 @@ def test_tracks_by_hand(tmp_path):
     ]
 
 
+def test_a_number_is_written_for_the_boxes_before_the_decision(tmp_path):
+    tracks = TracksFile(tmp_path / "t.txt", (100, 100))
+    track = track_of(None, decided=False)
+    for frame in range(1, 81):
+        if frame == 60:
+            track.person = track_of(5).person
+            track.decided = True
+        tracks.write(frame, frame / 10, sighting([[0, 0, 1, 1]], [track]))
+    written = len(tracks._frames)
+    tracks.commit()
+    assert [row[:2] for row in read_rows(tmp_path / "t.txt")] == [[frame, 5] for frame in range(1, 81)]
+    assert written < 80 - 55  # the others did not wait for the end
+
+
+@pytest.mark.parametrize("missing, filled", [(5, True), (19, True), (20, False)])
+def test_gaps_up_to_two_seconds_are_filled(tmp_path, missing, filled):
+    tracks = TracksFile(tmp_path / "t.txt", (100, 100))
+    first, last = track_of(1), track_of(1)  # the person was recognised after the gap
+    for frame in range(1, 101):
+        shown = [] if 10 < frame <= 10 + missing else [first if frame <= 10 else last]
+        left = 0.001 * frame
+        tracks.write(frame, frame / 10, sighting([[0, left, 0.5, left + 0.2]] * len(shown), shown))
+    tracks.commit()
+    rows = np.array(read_rows(tmp_path / "t.txt"))
+    assert len(rows) == (100 if filled else 100 - missing) and (np.diff(rows[:, 0]) > 0).all()
+    np.testing.assert_allclose(rows[:, 2], 1 + 0.1 * rows[:, 0], atol=0.006)
+
+
+def test_people_who_were_merged_or_forgotten_meanwhile(tmp_path):
+    tracks = TracksFile(tmp_path / "t.txt", (100, 100))
+    anna, also_anna, forgotten = track_of(1), track_of(2), track_of(3)
+    tracks.write(1, 0.0, sighting([[0, 0, 1, 1]] * 3, [anna, also_anna, forgotten]))
+    also_anna.person.merged_into = anna.person
+    forgotten.person.forgotten = True
+    tracks.commit()
+    assert [row[:2] for row in read_rows(tmp_path / "t.txt")] == [[1, 1]]
+
+
 CAMERAS = [
-    SimpleNamespace(width=64, height=48, fps=10, live=False),
-    SimpleNamespace(width=32, height=24, fps=5, live=False),
+    SimpleNamespace(width=64, height=48, fps=10, live=False, frame_number=1, seconds=0.0, repeats=0),
+    SimpleNamespace(width=32, height=24, fps=5, live=False, frame_number=7, seconds=0.0, repeats=0),
 ]
 
 
 def test_outputs_write_a_video_and_a_tracks_file_per_camera(tmp_path):
-    box = np.array([[0, 0, 1, 1]], np.float32)
-    result = FrameResult(box, np.ones(1), np.array([4]), np.ones(1), 1)
+    result = sighting([[0, 0, 1, 1]], [track_of(4)])
     with Outputs(CAMERAS, tmp_path / "v.avi", tmp_path / "t.txt") as outputs:
         outputs.write_video(np.zeros((24, 64, 3), np.uint8), 0.0)
-        outputs.write_tracks(1, [None, result])
+        outputs.write_tracks([None, result])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t-0.txt", "t-1.txt", "v.avi"]
     assert (tmp_path / "t-0.txt").read_text() == ""
-    assert (tmp_path / "t-1.txt").read_text() == "1,4,1.00,1.00,32.00,24.00,1.0000,-1,-1,-1\n"
+    assert (tmp_path / "t-1.txt").read_text() == "7,4,1.00,1.00,32.00,24.00,1.0000,-1,-1,-1\n"
     assert len(brightness_of(tmp_path / "v.avi")) == 1
     assert tracks_paths("t.txt", 1)[0].name == "t.txt"
 
@@ -100,4 +153,4 @@ def test_outputs_leave_nothing_after_an_exception(tmp_path):
 def test_no_outputs_are_wanted():
     with Outputs(CAMERAS) as outputs:
         outputs.write_video(gray(0), 0.0)
-        outputs.write_tracks(1, [None, None])
+        outputs.write_tracks([None, None])

@@ -1,4 +1,4 @@
-"""Boxes [ymin, xmin, ymax, xmax]: their overlaps, and greedy matching. Pure numpy."""
+"""Boxes [ymin, xmin, ymax, xmax]: their overlaps, and the optimal assignment. Pure numpy."""
 
 from __future__ import annotations
 
@@ -26,17 +26,60 @@ def overlaps_of(boxes: np.ndarray) -> np.ndarray:
     return overlaps
 
 
-def match(evidence: np.ndarray, threshold: float) -> np.ndarray:
-    """Greedy matching: (N, P) scores of N rows and P columns -> (N,) the column of each row, -1 for none.
+def assign(scores: np.ndarray) -> np.ndarray:
+    """Optimal assignment: (N, P) scores -> (N,) the column of each row, -1 for none, no column twice.
 
-    The highest score is taken first, and no column twice. Pairs below the threshold are not matched; -inf forbids a
-    pair.
+    As many pairs as possible are assigned, and among those choices the one with the highest sum; -inf forbids a pair.
+    The Hungarian algorithm with shortest augmenting paths (Jonker and Volgenant 1987).
     """
-    columns = np.full(len(evidence), -1)
-    left = evidence.astype(np.float64, copy=True)  # without the rows and columns that are taken
-    while left.size and left.max() >= threshold:
-        row, column = np.unravel_index(np.argmax(left), left.shape)
-        columns[row] = column
-        left[row] = -np.inf
-        left[:, column] = -np.inf
-    return columns
+    rows, columns = scores.shape
+    found = np.full(rows, -1)
+    allowed = np.isfinite(scores)
+    if not allowed.any():
+        return found
+    span = scores[allowed].max() - scores[allowed].min() + 1
+    # A row can always stay alone, in a column of its own, which costs more than any exchange among the others.
+    alone = np.full((rows, rows), np.inf)
+    np.fill_diagonal(alone, span * (rows + columns))
+    cost = np.hstack([np.where(allowed, scores[allowed].max() - scores, np.inf), alone])
+    row_of = _shortest_paths(cost)
+    for column in range(columns):
+        if row_of[column] >= 0:
+            found[row_of[column]] = column
+    return found
+
+
+def _shortest_paths(cost: np.ndarray) -> np.ndarray:
+    """(N, M) costs, N <= M, inf forbids -> (M,) the row of each column at least cost for all rows, or -1."""
+    rows, columns = cost.shape
+    row_price = np.zeros(rows)
+    column_price = np.zeros(columns)
+    row_of = np.full(columns, -1)
+    for start in range(rows):
+        distance = np.full(columns, np.inf)
+        before = np.full(columns, -1)  # the column from which the path reaches a column
+        done = np.zeros(columns, bool)
+        row = start
+        column = -1
+        reached = 0.0
+        while True:
+            through = reached + cost[row] - row_price[row] - column_price
+            shorter = ~done & (through < distance)
+            distance[shorter] = through[shorter]
+            before[shorter] = column
+            column = int(np.argmin(np.where(done, np.inf, distance)))
+            reached = distance[column]
+            done[column] = True
+            if row_of[column] < 0:
+                break
+            row = row_of[column]
+        row_price[start] += reached
+        for other in np.flatnonzero(done):
+            if row_of[other] >= 0:
+                row_price[row_of[other]] += reached - distance[other]
+            column_price[other] -= reached - distance[other]
+        while column >= 0:
+            previous = before[column]
+            row_of[column] = start if previous < 0 else row_of[previous]
+            column = previous
+    return row_of

@@ -103,9 +103,12 @@ def save_weights(net: tf.keras.Model, prefix, about=None) -> None:
     """
     if about is not None:
         write_json(f"{prefix}.json", about)
-    variant = resnet.variant_of(net)
-    facts = {LAST_STRIDE: variant["last_stride"], POOLING: resnet.POOLINGS.index(variant["pooling"])}
-    save_variables({**named_weights(net), **{name: tf.Variable(value) for name, value in facts.items()}}, prefix)
+    variables = named_weights(net)
+    if resnet.has_backbone(net):
+        variant = resnet.variant_of(net)
+        variables[LAST_STRIDE] = tf.Variable(variant["last_stride"])
+        variables[POOLING] = tf.Variable(resnet.POOLINGS.index(variant["pooling"]))
+    save_variables(variables, prefix)
 
 
 def load_weights(net: tf.keras.Model, prefix) -> None:

@@ -175,6 +175,11 @@ def width_of(net: tf.keras.Model) -> float:
     return net.get_layer("conv1_conv").filters / STEM_FILTERS
 
 
+def has_backbone(net: tf.keras.Model) -> bool:
+    """Whether a network is one of this module."""
+    return any(layer.name == f"{LAST_BLOCK}_1_conv" for layer in net.layers)
+
+
 def variant_of(net: tf.keras.Model) -> dict:
     """{'last_stride', 'pooling', 'neck'} that a network was built with."""
     classes = {tf.keras.layers.GlobalMaxPooling2D: "max", tf.keras.layers.GlobalAveragePooling2D: "average"}

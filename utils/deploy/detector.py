@@ -52,13 +52,18 @@ class Detector:
         self._input = detector_input(folder, self._signature)
         self._size = self._signature.structured_input_signature[1][self._input].shape[1:3]  # (None, None) if not fixed
 
-    def detect(self, frame: np.ndarray):
+    def detect(self, frame: np.ndarray, threshold=None):
         """The people in a frame, best score first, without boxes that are empty or too wide for a person.
 
         frame (H, W, 3) uint8 BGR -> boxes (N, 4) float32 [ymin, xmin, ymax, xmax] in 0..1, scores (N,) float32.
+        threshold: replaces that of the detector.
         """
         boxes, scores, classes = self.raw(frame)
-        kept = (classes == PERSON) & (scores >= self.threshold) & np.isfinite(boxes).all(axis=1)
+        kept = (
+            (classes == PERSON)
+            & (scores >= (self.threshold if threshold is None else threshold))
+            & np.isfinite(boxes).all(axis=1)
+        )
         boxes = np.clip(boxes[kept], 0, 1)
         scores = scores[kept]
         high, wide = ((boxes[:, 2:] - boxes[:, :2]) * frame.shape[:2]).T  # (N,) pixels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -44,6 +45,8 @@ class Camera:
         height, width: pixels, after the flip; fps: frames per second.
         length: number of frames, None if unknown.
         live: whether frames that are not read in time are lost; ended: whether no frame will ever come again.
+        frame_number: of the newest frame that was read, from 1; of a file its place there, of a live source the count.
+        repeats: how often a file has started again; seconds: time of that frame, in a file at its fps.
     """
 
     def __init__(self, source, width=None, height=None, fps=None, flip_method: int = 0, loop: bool = False):
@@ -63,9 +66,13 @@ class Camera:
         self.source = str(source)
         self.length = None
         self.ended = False
+        self.frame_number = 0
+        self.repeats = 0
+        self.seconds = 0.0
         self._latest = None  # the LatestFrame of a live source
         self._frames = None  # the iterator of a file
         self._first = None  # a frame that was read to learn its size
+        self._period = None  # frames until a file starts again, None before it did
         self._size = (width, height) if width else None
         self._flip = flip_method
         live = sources.live_source(self.source, width, height, fps, flip_method)
@@ -122,6 +129,7 @@ class Camera:
             for frame in self._read_video(loop) if paths is None else map(_read_image, paths):
                 count += 1
                 yield frame
+            self._period = count
             if not loop or not count:
                 return
 
@@ -150,7 +158,11 @@ class Camera:
             return None
         if self._latest is not None:
             frame = self._latest.take(timeout)
-            return None if frame is None else self._fitted(frame)
+            if frame is None:
+                return None
+            self.frame_number += 1
+            self.seconds = time.monotonic()
+            return self._fitted(frame)
         frame = self._first
         self._first = None
         if frame is None:
@@ -158,7 +170,16 @@ class Camera:
         if frame is None:
             self.ended = True
             return None
+        self._count_frame()
         return self._fitted(frame)
+
+    def _count_frame(self) -> None:
+        """Notes the place of the frame of a file that was just read."""
+        if self.frame_number == self._period:
+            self.frame_number = 0
+            self.repeats += 1
+        self.frame_number += 1
+        self.seconds += 1 / self.fps
 
     @property
     def silent_for(self) -> float:

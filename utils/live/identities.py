@@ -8,17 +8,21 @@ from __future__ import annotations
 import time
 import unicodedata
 from collections import deque
+from statistics import NormalDist
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-GALLERY_SIZE = 16  # embeddings kept per person: a few views, such as front, back and shade
-NEAREST = 3  # nearest embeddings whose mean similarity counts, so that one outlier decides nothing
-MAX_PEOPLE = 200  # unnamed people kept; beyond that, the person who was not seen for longest is forgotten
-APART_KEPT = 2000  # newest similarities of different people that the threshold is learned from
-MIN_PAIRS = 30  # such similarities before the threshold is learned at all
-PERCENTILE = 97  # of those similarities that becomes the threshold
+FALSE_ACCEPTS = 0.1  # share of decisions about a new person that give the number of one of the n people known
+MIN_PAIRS = 30  # similarities of people seen together before the threshold is learned from them
+PAIRS_KEPT = 2000  # newest such similarities
+CENTERING = 2  # people known from which half of what all have in common is subtracted
+LOOKS_KEPT = 50  # embeddings that the mean of a person averages over; older ones fade
+MAX_MEMORY = 2**30  # bytes for the embeddings of people; beyond that, the person who was not seen for longest goes
+COARSE_FROM = 5000  # people from which a search compares COARSE_SIZE numbers first
+COARSE_SIZE = 256  # numbers of the coarse search
+COARSE_BEST = 64  # people of a coarse search who are compared exactly
 MAX_NAME_LENGTH = 40  # characters
 DEFAULT_THRESHOLD = 0.6  # cosine similarity; a guess for models without a measured threshold
 MAX_CROPS = 4  # crops kept of a person with a name; one is kept of all others
@@ -34,53 +38,41 @@ class Request(NamedTuple):
 
 
 class Person:
-    """One person: id, name, gallery of embeddings, best crops, and where the person was last seen.
+    """One person: id, name, appearance, best crops, and where the person was last seen.
 
     Attributes:
         person_id: number from 1 up.
         name: str, None if the person has no name.
-        gallery: (K, E) float32 embeddings of norm 1, K up to GALLERY_SIZE.
+        looks: how many embeddings the mean was taken of.
         crops: [(clarity, image (h, w, 3) uint8 RGB)], clearest first.
         camera: name of the camera that saw the person last, None before that.
         last_seen: time.monotonic() of that, None for a person who was only enrolled.
         merged_into: the Person that this one turned out to be, else None.
         forgotten: whether the person was deleted at the user's request or for lack of room.
+        row: place in Identities.people; mean: (E,) mean of the embeddings.
     """
 
-    def __init__(self, person_id: int, embeddings: np.ndarray, name=None):
-        """embeddings: (K, E) of norm 1."""
+    def __init__(self, person_id: int, row: int, mean: np.ndarray, looks: int, name=None):
+        """mean: (E,) of `looks` embeddings."""
         self.person_id = person_id
+        self.row = row
         self.name = name
-        self.gallery = np.empty((0, embeddings.shape[1]), np.float32)
+        self.mean = mean
+        self.looks = looks
         self.crops = []
         self.camera = None
         self.last_seen = None
         self.merged_into = None
         self.forgotten = False
         self._last_crop = -np.inf  # time.monotonic() of the last crop that was considered
-        for embedding in embeddings:
-            self.learn(embedding)
 
     @property
     def label(self) -> str:
         """The name, or the id as text."""
         return self.name or str(self.person_id)
 
-    def learn(self, embedding: np.ndarray) -> None:
-        """Adds an embedding (E,). In a full gallery the two most similar embeddings are replaced by their mean."""
-        gallery = np.vstack([self.gallery, embedding.astype(np.float32)])
-        if len(gallery) > GALLERY_SIZE:
-            similarity = gallery @ gallery.T
-            np.fill_diagonal(similarity, -np.inf)
-            first, second = np.unravel_index(np.argmax(similarity), similarity.shape)
-            gallery[first] = normalised(gallery[first] + gallery[second])
-            gallery = np.delete(gallery, second, axis=0)
-        self.gallery = gallery
-
     def merge(self, other: Person) -> None:
-        """Takes over the embeddings, crops and last sighting of `other`, who turned out to be this person."""
-        for embedding in other.gallery:
-            self.learn(embedding)
+        """Takes over the crops and the last sighting of `other`, who turned out to be this person."""
         kept = len(self.crops) or 1
         self.crops = sorted(self.crops + other.crops, key=lambda crop: -crop[0])[:kept]
         if (self.last_seen or 0) < (other.last_seen or 0):
@@ -108,8 +100,14 @@ class Person:
 class Identities:
     """All people known, and the similarity from which a new embedding is recognised as one of them.
 
-    How similar different people look depends on the net and on the scene, so the threshold can be learned: two people
-    in one frame are different people for certain. The learned threshold is the PERCENTILE of their similarities.
+    A person is the mean of his or her embeddings. Embeddings of one scene have light, background and camera in common,
+    so the mean of all people is subtracted before they are compared (as in camera-based batch normalization, Zhuang et
+    al. 2020), the more the more people are known. The result is scaled so that it stays comparable with the plain
+    cosine and with the threshold that comes with a model.
+
+    How similar different people are depends on the scene too, so the threshold can be learned: two people in one frame
+    are different for certain. Their similarities are taken as normally distributed; the threshold is the one that a
+    new person exceeds with a chance of FALSE_ACCEPTS when compared with everybody known.
     """
 
     def __init__(self, threshold: float = DEFAULT_THRESHOLD, learn: bool = False, unnamed: str = "number"):
@@ -119,39 +117,128 @@ class Identities:
         learn: whether `threshold` is only the first one and is then learned from the scene.
         unnamed: "number" gives each new person an id; "unknown" recognises only people who were added with a name.
         """
-        self.threshold = threshold
         self.unnamed = unnamed
         self.people = []
         self.last_id = 0
-        self._apart = deque(maxlen=APART_KEPT) if learn else None
+        self._by_id = {}
+        self._learn = learn
+        self._first_threshold = threshold
+        self._apart = deque(maxlen=PAIRS_KEPT)
+        self._moments = None  # mean and standard deviation of _apart, if there are enough
+        self._rows = np.zeros((0, 0), np.float32)  # (capacity, E) of norm 1, of the people in their order
+        self._coarse = None  # (capacity, COARSE_SIZE) of the same, if there are many
+        self._projection = None  # (E, COARSE_SIZE)
+        self._sum = 0.0  # (E,) of the rows
+
+    # ---- similarity ----
 
     def similarity(self, embeddings: np.ndarray) -> np.ndarray:
-        """Embeddings (N, E) of norm 1 -> (N, P), the similarity of each to each known person (gallery_similarity)."""
-        if not self.people or not len(embeddings):
-            return np.zeros((len(embeddings), len(self.people)), np.float32)
-        ends = np.cumsum([len(person.gallery) for person in self.people])
-        cosines = embeddings @ np.concatenate([person.gallery for person in self.people]).T  # (N, all embeddings)
-        columns = np.split(cosines, ends[:-1], axis=1)  # P of (N, K)
-        return np.stack([gallery_similarity(column) for column in columns], axis=1)
+        """Embeddings (N, E) of norm 1 -> (N, P) float32, the similarity of each to each known person, up to 1.
+
+        With more than COARSE_FROM people, only the most similar ones of each embedding are exact.
+        """
+        count = len(self.people)
+        if not count or not len(embeddings):
+            return np.zeros((len(embeddings), count), np.float32)
+        center = (self._sum / (count + CENTERING)).astype(np.float32)  # (E,)
+        length = float(center @ center)
+        common = (1 + 2 * CENTERING / count) * length  # share of the cosine that all people have in common
+        looks = embeddings - center
+        looks = looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-6)
+        products = self._products(np.vstack([looks, center]).astype(np.float32))  # (N + 1, P)
+        norms = np.sqrt(np.maximum(1 - 2 * products[-1] + length, 1e-6))  # of the centered people
+        cosines = (products[:-1] - (looks @ center)[:, np.newaxis]) / norms
+        return common + (1 - common) * cosines
+
+    def _products(self, vectors: np.ndarray) -> np.ndarray:
+        """(N, E) -> (N, P) dot products with all people."""
+        count = len(self.people)
+        if count < COARSE_FROM:
+            return vectors @ self._rows[:count].T
+        if self._coarse is None:
+            size = self._rows.shape[1]
+            random = np.random.default_rng(0).normal(size=(size, min(COARSE_SIZE, size)))
+            self._projection = (np.linalg.qr(random)[0] * np.sqrt(size / min(COARSE_SIZE, size))).astype(np.float32)
+            self._coarse = self._rows @ self._projection
+        products = (vectors @ self._projection) @ self._coarse[:count].T
+        best = np.unique(np.argpartition(products, -COARSE_BEST, axis=1)[:-1, -COARSE_BEST:])
+        products[:, best] = vectors @ self._rows[best].T
+        return products
+
+    # ---- people ----
 
     def add(self, embeddings: np.ndarray, name=None) -> Person:
         """Adds a new person with embeddings (K, E) of norm 1, K from 1 up."""
         self.last_id += 1
-        person = Person(self.last_id, embeddings, name)
+        mean = np.mean(embeddings, axis=0)
+        person = Person(self.last_id, len(self.people), mean, len(embeddings), name)
         self.people.append(person)
+        self._by_id[person.person_id] = person
+        if person.row >= len(self._rows):
+            self._grow(len(mean))
+        self._write(person)
         return person
 
     def add_unnamed(self, embeddings: np.ndarray):
         """Adds a new person without a name, as `add`; returns None if unnamed people stay unknown."""
         return self.add(embeddings) if self.unnamed == "number" else None
 
+    def learn(self, person: Person, embedding: np.ndarray, looks: int = 1) -> None:
+        """The mean of the person takes in an embedding (E,), which is itself the mean of so many looks."""
+        person.looks += looks
+        person.mean = person.mean + (embedding - person.mean) * (looks / min(person.looks, LOOKS_KEPT + looks))
+        self._write(person)
+
+    def _grow(self, size: int) -> None:
+        capacity = max(64, 3 * len(self._rows) // 2)
+        rows = np.zeros((capacity, size), np.float32)
+        if len(self._rows):
+            rows[: len(self._rows)] = self._rows
+        self._rows = rows
+        if self._coarse is not None:
+            self._coarse = np.vstack([self._coarse, np.zeros((capacity - len(self._coarse), COARSE_SIZE), np.float32)])
+
+    def _write(self, person: Person) -> None:
+        self._set_row(person.row, normalised(person.mean))
+
+    def _set_row(self, row: int, vector) -> None:
+        self._sum = self._sum + vector - self._rows[row].astype(np.float64)
+        self._rows[row] = vector
+        if self._coarse is not None:
+            self._coarse[row] = self._rows[row] @ self._projection
+
+    def _remove(self, person: Person) -> None:
+        """The last person takes the row of the one who goes."""
+        last = self.people.pop()
+        vector = self._rows[last.row].copy()
+        self._set_row(last.row, 0.0)
+        if last is not person:
+            self._set_row(person.row, vector)
+            self.people[person.row] = last
+            last.row = person.row
+        del self._by_id[person.person_id]
+
+    # ---- threshold ----
+
+    @property
+    def threshold(self) -> float:
+        """The similarity from which an embedding is recognised."""
+        if not self._learn or self._moments is None:
+            return self._first_threshold
+        mean, deviation = self._moments
+        rate = FALSE_ACCEPTS / max(len(self.people), 1)
+        return min(mean + NormalDist().inv_cdf(1 - rate) * deviation, 0.99)
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of the similarity of different people; a guess before it is learned."""
+        return (1 - self._first_threshold) / 4 if self._moments is None else self._moments[1]
+
     def learn_threshold(self, similarities) -> None:
         """Learns from similarities of embeddings to people who are certainly someone else."""
-        if self._apart is None:
-            return
         self._apart.extend(similarities)
-        if len(self._apart) >= MIN_PAIRS:
-            self.threshold = float(np.percentile(self._apart, PERCENTILE))
+        if len(similarities) and len(self._apart) >= MIN_PAIRS:
+            self._moments = float(np.mean(self._apart)), max(float(np.std(self._apart)), 1e-3)
 
     def count_seen(self) -> int:
         """The number of people that a camera has seen, including those merged or forgotten later."""
@@ -159,7 +246,7 @@ class Identities:
 
     def find(self, person_id: int):
         """The person with this id, None if there is none."""
-        return next((person for person in self.people if person.person_id == person_id), None)
+        return self._by_id.get(person_id)
 
     def find_name(self, name: str):
         """The person with this name, None if there is none."""
@@ -177,8 +264,9 @@ class Identities:
         if not others:
             person.name = name
             return person
+        self.learn(others[0], person.mean, person.looks)
         others[0].merge(person)
-        self.people.remove(person)
+        self._remove(person)
         return others[0]
 
     def forget(self, person_id: int):
@@ -186,9 +274,9 @@ class Identities:
         person = self.find(person_id)
         if person is not None:
             person.forgotten = True
-            person.gallery = person.gallery[:0]
+            self._remove(person)
+            person.mean = None
             person.crops = []
-            self.people.remove(person)
         return person
 
     def mark_seen(self, person: Person, camera: str) -> None:
@@ -197,24 +285,12 @@ class Identities:
         person.camera = camera
 
     def forget_oldest(self) -> None:
-        """Bounds the memory: keeps the MAX_PEOPLE unnamed people who were seen last."""
-        unnamed = [person for person in self.people if person.name is None]
-        excess = len(unnamed) - MAX_PEOPLE
-        if excess > 0:
-            for person in sorted(unnamed, key=lambda person: person.last_seen)[:excess]:
+        """Bounds the memory: beyond MAX_MEMORY, forgets the unnamed people who were not seen for longest."""
+        excess = len(self.people) - MAX_MEMORY // max(4 * self._rows.shape[1], 1)
+        if excess > 0 and self.people:
+            unnamed = [person for person in self.people if person.name is None]
+            for person in sorted(unnamed, key=lambda person: person.last_seen or 0)[:excess]:
                 self.forget(person.person_id)
-
-
-def gallery_similarity(cosines: np.ndarray) -> np.ndarray:
-    """Cosine similarities (N, K) to the K embeddings of one gallery -> (N,) similarity to the person.
-
-    The mean of the NEAREST highest ones. A gallery of up to NEAREST embeddings, such as one front and one back view,
-    gives the highest one.
-    """
-    count = cosines.shape[1]
-    if count <= NEAREST:
-        return cosines.max(axis=1)
-    return np.partition(cosines, count - NEAREST, axis=1)[:, -NEAREST:].mean(axis=1)
 
 
 def normalised(vector: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from utils.errors import InputError
 from utils.files import AtomicFile
 from utils.live.draw import side_by_side
+from utils.live.tracks_file import TracksFile
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 
@@ -49,36 +50,6 @@ class VideoFile:
         self._file.discard()
 
 
-class TracksFile:
-    """Tracks in MOTChallenge's text form: frame, id, left, top, width, height, score, -1, -1, -1.
-
-    Frames, ids and pixels count from 1 there, so a box in the upper left corner has left = top = 1. Unknown people get
-    no line, because tools that read such files would take any id, -1 too, for one person.
-    """
-
-    def __init__(self, target):
-        self._file = AtomicFile(target)
-        self._lines = self._file.path.open("w")
-
-    def write(self, frame: int, size: tuple, boxes: np.ndarray, person_ids, scores) -> None:
-        """frame: from 1; size: (width, height) in pixels; boxes (N, 4) [ymin, xmin, ymax, xmax] in 0..1."""
-        width, height = size
-        for (top, left, bottom, right), person_id, score in zip(boxes, person_ids, scores):
-            if not person_id:
-                continue
-            box = left * width + 1, top * height + 1, (right - left) * width, (bottom - top) * height
-            numbers = ",".join(f"{number:.2f}" for number in box)
-            self._lines.write(f"{frame},{person_id},{numbers},{score:.4f},-1,-1,-1\n")
-
-    def commit(self) -> None:
-        self._lines.close()
-        self._file.commit()
-
-    def discard(self) -> None:
-        self._lines.close()
-        self._file.discard()
-
-
 class Outputs:
     """The video of all cameras and the tracks file of each, if they are requested.
 
@@ -97,8 +68,8 @@ class Outputs:
                 live = any(camera.live for camera in cameras)
                 self._video = VideoFile(video, canvas.shape[1::-1], fps, live)
             if tracks:
-                for path in tracks_paths(tracks, len(cameras)):
-                    self._tracks.append(TracksFile(path))
+                for path, camera in zip(tracks_paths(tracks, len(cameras)), cameras):
+                    self._tracks.append(TracksFile(path, (camera.width, camera.height)))
         except InputError:
             self.discard()
             raise
@@ -108,11 +79,11 @@ class Outputs:
         if self._video is not None:
             self._video.write(image, seconds)
 
-    def write_tracks(self, frame: int, results) -> None:
-        """frame: from 1; results: a FrameResult per camera, or None."""
+    def write_tracks(self, results) -> None:
+        """results: a FrameResult per camera, or None. A file that starts again is recorded once."""
         for tracks, camera, result in zip(self._tracks, self._cameras, results):
-            if result is not None:
-                tracks.write(frame, (camera.width, camera.height), result.boxes, result.person_ids, result.scores)
+            if result is not None and not camera.repeats:
+                tracks.write(camera.frame_number, camera.seconds, result)
 
     def commit(self) -> None:
         try:
