@@ -96,8 +96,12 @@ class BatchFeed:
         """The next batch: (batch_size, H, W, 3) uint8 RGB. Blocks for ever if too few images were added."""
         return next(self._batches)
 
+    def close(self) -> None:
+        """Ends the pipeline, whose thread would otherwise wait for more."""
+        self._queue.put(NO_MORE)
+
     def __enter__(self) -> BatchFeed:
         return self
 
     def __exit__(self, *error) -> None:
-        self._queue.put(NO_MORE)
+        self.close()
