@@ -345,7 +345,8 @@ def main(given):
     with dataset.decode_errors_named(used), BatchFeed(images, batch_size, augmentation) as feed:
         batches = build_batches(embed, images, feed, train, run, args)
         if not point:
-            _, figures = validate(embed, validation, args)
+            embedded, figures = validate(embed, validation, args)
+            show_validation(run, 0, embedded, args.seed)
             suggested = save_step(run, nets, optimizer, 0, figures, None)
         with Steps(run.first_step, args.num_steps, batch_size) as steps:
             for step, batch in zip(steps, batches):  # images: (B, H, W, 3) uint8

@@ -10,7 +10,6 @@ import pytest
 
 import test_reid
 import train_id
-import train_reid
 from data import prepare
 from tests.helpers import draw_set
 from utils import dataset, dataset_checks, metrics
@@ -225,9 +224,9 @@ def test_training_prints_notes_and_refuses_errors(drawn_set, capsys):
     for path in (drawn_set / TRAIN).iterdir():
         if not path.name.startswith("0001"):
             path.unlink()
-    for script, options in ((train_id, (2, 1, 0)), (train_reid, (2, 0))):
+    for split, options in ((train_id.split, (2, 1, 0)), (split_for_triplets, (2, 0))):
         with pytest.raises(InputError, match="shows only one identity, such as .*0001.*: check that"):
-            script.split(drawn_set, *options)
+            split(drawn_set, *options)
 
 
 def test_testing_refuses_errors_before_it_embeds(drawn_set, monkeypatch):

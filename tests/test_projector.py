@@ -17,6 +17,7 @@ import train_reid
 from utils import checkpoint
 from utils.dataset import LabelledImages, open_split
 from utils.errors import InputError
+from utils.metrics import LabelledSet
 from utils.training import projector
 from utils.training.run import Run
 
@@ -116,7 +117,7 @@ def test_tensorboard_shows_the_first_validation_of_a_run_it_watches(tensorboard,
     paths, identities, _ = held_out
     embeddings = np.random.default_rng(0).normal(size=(len(paths), 6)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    train_reid.show_validation(run, 200, embeddings, held_out, seed=0)
+    train_reid.show_validation(run, 200, LabelledSet(paths, embeddings, *held_out[1:]), seed=0)
     run.log("val", 200, {"mAP": 5.0})
 
     tensorboard.until(lambda runs: runs == ["reid/m0/val"], "plugin/projector/runs")

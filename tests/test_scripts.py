@@ -121,8 +121,9 @@ def test_train_reid_starts_from_the_suggested_step_and_logs_its_mining(trained):
     mining = {"mining/embedding_spread", "mining/active_triplets", "mining/hardest_triplets", "time/mining_s"}
     others = {"loss", "learning_rate", "images_per_second", "time/training_s", "options"}
     assert set(train) == similarities | mining | others
-    assert train["mining/hardest_triplets"] == val["val/ranked"] == {5: "images", 9: "images"}
-    assert sorted(val["loss"]) == sorted(val["rank1"]) == sorted(val["threshold"]) == [5, 9]
+    assert train["mining/hardest_triplets"] == {5: "images", 9: "images"}
+    assert val["val/ranked"] == {0: "images", 5: "images", 9: "images"}
+    assert sorted(val["loss"]) == sorted(val["rank1"]) == sorted(val["threshold"]) == [0, 5, 9]
     assert (folder / "val" / "projector_config.pbtxt").is_file()
     beside = json.loads((folder / "reid_model-9.ckpt.json").read_text())
     assert beside["step"] == 9 and -1 <= beside["validation"]["threshold"] <= 1
