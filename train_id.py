@@ -67,7 +67,8 @@ def parse_args(argv=None):
     add("--width", type=as_width, default=1.0,
         help="factor on the number of filters; 0.25 is small enough for a CPU, ImageNet weights exist for 1.0 only")
     add("--last_stride", type=int, choices=(1, 2), default=2,
-        help="stride of the last stage; 1 keeps finer features and takes about 1.5 times as long, also on a device")
+        help="stride of the last stage; 1 keeps finer features and needs 1.57 times the multiplications, here and on "
+             "a device")
     add("--pooling", choices=("max", "average", "gem"), default="max",
         help="how the features of all places become one vector; gem is the generalised mean")
     add("--neck", type=boolean, default=False,

@@ -168,11 +168,6 @@ def note_seen_identities(args, id_options) -> None:
 def build_train_step(net, optimizer, args):
     """One step of triplet loss, and of cross-entropy if id_weight asks for it, as a TensorFlow graph."""
     kernels = checkpoint.kernels(net)
-    similarities = losses.batch_hard_similarities
-    if args.mining == "offline":
-
-        def similarities(embeddings, labels):
-            return losses.mined_similarities(embeddings)
 
     @tf.function(reduce_retracing=True)
     def train_step(images, labels):
@@ -180,7 +175,10 @@ def build_train_step(net, optimizer, args):
         with tf.GradientTape() as tape:
             outputs = net(images, training=True)
             embeddings = outputs[0] if args.id_weight else outputs  # (B, E)
-            positive, negative = similarities(embeddings, labels)  # (T,) or (B,) each
+            if args.mining == "offline":
+                positive, negative = losses.mined_similarities(embeddings)  # (T,) each
+            else:
+                positive, negative = losses.batch_hard_similarities(embeddings, labels)  # (B,) each
             triplet_losses = losses.triplet_loss(positive, negative, args.margin)
             loss = tf.reduce_mean(triplet_losses)
             total = loss
@@ -327,11 +325,10 @@ def main(given):
     optimizer = tf.keras.optimizers.Adam(schedule)
     optimizer.build(training_net.trainable_variables)
     with dataset.decode_errors_named(used):
-        run = (
-            resume_run(nets, optimizer, point, args)
-            if point
-            else start_run(training_net, images, train, id_model, args)
-        )
+        if point:
+            run = resume_run(nets, optimizer, point, args)
+        else:
+            run = start_run(training_net, images, train, id_model, args)
     train_step = build_train_step(training_net, optimizer, args)
     embed = compile_embed(net)
 
@@ -354,7 +351,7 @@ def main(given):
                 figures = {name: float(value) for name, value in results.items()}
                 mined = batch.mined
                 steps.record_time(excluding=mined.seconds if mined and step == mined.first_step else 0.0)
-                check_finite(figures["loss"], step, run.folder)
+                check_finite(figures["loss"] + figures.get("id_loss", 0.0), step, run.folder)
                 active = figures["mining/active_triplets"]
                 watch.add(step, active, figures["batch/negative_similarity"])
                 steps.show(loss=figures["loss"], active=active)

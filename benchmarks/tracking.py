@@ -11,7 +11,9 @@ The truth of PETS09-S2L1 gives a new identity to a person who leaves the image a
 counts as an error there. --same 19=1 says that two of its identities are one person.
 """
 
+import contextlib
 import csv
+import sys
 
 from utils.errors import InputError, run_main
 from utils.options import file_to_write, make_parser
@@ -34,6 +36,7 @@ ARGS = parse_args() if __name__ == "__main__" else None
 import numpy as np
 
 from utils.boxes import assign, iou
+from utils.device import origin
 from utils.files import write_json
 
 HIT = 0.5  # minimum IoU to show the same person
@@ -45,11 +48,22 @@ def corners(rows) -> np.ndarray:
     return np.stack([top, left, top + height, left + width], axis=1)
 
 
+@contextlib.contextmanager
+def readable(path, wanted: str):
+    """Turns errors of reading a file into an InputError; wanted: what the file should hold."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): name a file {wanted}") from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is of another form: name a file {wanted}") from None
+
+
 def read_truth(path, same=()) -> dict:
     """{frame: [(identity, (left, top, width, height))]}; same: "A=B" for two identities of one person."""
     renamed = dict(pair.split("=") for pair in same)
     truth = {}
-    with open(path, newline="") as file:
+    with readable(path, "with the columns frame, id, x, y, w, h"), open(path, newline="") as file:
         for row in csv.DictReader(file):
             box = tuple(float(row[key]) for key in "xywh")
             truth.setdefault(int(row["frame"]), []).append((renamed.get(row["id"], row["id"]), box))
@@ -59,7 +73,7 @@ def read_truth(path, same=()) -> dict:
 def read_tracks(path) -> dict:
     """{frame: [(number, (left, top, width, height))]} of a MOTChallenge file, whose pixels count from 1."""
     found = {}
-    with open(path) as lines:
+    with readable(path, "as demo.py --tracks writes it"), open(path) as lines:
         for line in lines:
             frame, number, left, top, width, height = (float(word) for word in line.split(",")[:6])
             found.setdefault(int(frame), []).append((int(number), (left - 1, top - 1, width, height)))
@@ -105,7 +119,7 @@ def main(args) -> None:
     for name, value in figures.items():
         print(f"{name:<10}{value:>8.3f}" if isinstance(value, float) else f"{name:<10}{value:>8}")
     if args.json:
-        write_json(args.json, figures)
+        write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), **figures})
 
 
 if __name__ == "__main__":

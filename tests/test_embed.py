@@ -50,3 +50,14 @@ def test_embed_batches_keeps_the_order(capsys):
     batches = (images[start : start + 3] for start in range(0, 7, 3))
     assert embed_batches(lambda batch: batch[:, None] * 2.0, batches, 7).tolist() == [[2.0 * n] for n in range(7)]
     assert capsys.readouterr().out == ""
+
+
+def test_distractors_push_a_positive_down_by_one_rank_each():
+    """One query whose only positive has a similarity of 0.8; two of three distractors are more similar."""
+    angles = np.arccos([1.0, 0.8])
+    images = LabelledSet(None, np.stack([np.cos(angles), np.sin(angles)], 1), np.array([5, 5]), np.array([1, 2]))
+    alone = evaluate_single_set(images)
+    angles = np.arccos([0.9, 0.95, 0.3])
+    figures = evaluate_single_set(images, np.stack([np.cos(angles), -np.sin(angles)], 1))
+    assert (alone["rank1"], figures["rank1"]) == (100.0, 50.0)  # the other query has the positive before all of them
+    assert figures["mAP_step"] == pytest.approx((100 / 3 + 100) / 2)

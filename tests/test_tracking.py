@@ -3,6 +3,17 @@
 import pytest
 
 from benchmarks import tracking
+from utils.errors import InputError
+
+
+def test_files_that_cannot_be_read_are_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="nope.csv cannot be read .*name a file with the columns"):
+        tracking.read_truth(tmp_path / "nope.csv")
+    (tmp_path / "other.txt").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="other.txt is of another form"):
+        tracking.read_truth(tmp_path / "other.txt")
+    with pytest.raises(InputError, match="other.txt is of another form: .*demo.py --tracks"):
+        tracking.read_tracks(tmp_path / "other.txt")
 
 
 def test_judge_by_hand(tmp_path):

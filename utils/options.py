@@ -122,12 +122,13 @@ def add_hardware_options(parser) -> None:
     # fmt: off
     add = parser.add_argument_group("hardware").add_argument
     add("--precision", choices=PRECISIONS, default="float32",
-        help="of the convolutions: mixed_bfloat16 is faster on a CPU with AVX512_BF16 or AMX and on recent GPUs; "
+        help="of the convolutions: mixed_bfloat16 is faster on a CPU with AVX512_BF16, untried on a GPU; "
              "weights, batch statistics and losses stay float32")
     add("--cache_gb", type=non_negative_float, default=4.0,
         help="memory in GB for decoded training images; images that need more are decoded each time they are used")
     add("--deterministic", type=boolean, default=False,
-        help="True makes equal seeds give equal weights to the last bit, also after a resume; slower on a GPU")
+        help="True uses only operations of TensorFlow that give equal results each time; "
+             "needed on a GPU, and untried there, for weights that are equal to the last bit")
     # fmt: on
 
 

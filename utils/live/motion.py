@@ -12,7 +12,6 @@ import numpy as np
 NOMINAL_FPS = 30.0  # of the footage that the papers' noise is given for
 POSITION_NOISE = 1 / 20  # standard deviation per frame, relative to the box (DeepSORT)
 VELOCITY_NOISE = 1 / 160  # the same of the velocity per frame
-GATE = 9.4877  # 95 % of chi-squared with 4 degrees of freedom: the squared distance of a plausible box (DeepSORT)
 
 
 class Motion:
@@ -58,11 +57,6 @@ class Motion:
         gain = self.spread[0] / self._innovation()  # (2, 4)
         self.mean += gain * difference
         self.spread -= gain[:, np.newaxis] * self.spread[np.newaxis, 0]
-
-    def distances(self, boxes: np.ndarray) -> np.ndarray:
-        """(N, 4) boxes -> (N,) squared Mahalanobis distances; above GATE a box is not expected here."""
-        difference = center_of(boxes) - self.mean[0]
-        return (difference**2 / self._innovation()).sum(axis=1)
 
     def _innovation(self) -> np.ndarray:
         """(4,) variance of an observed box around the estimate."""
