@@ -45,5 +45,6 @@ class Validation:
 
     def evaluate(self, embed, images: LabelledSet) -> dict:
         """{'rank1', 'mAP'} in percent, of one query per held-out identity and camera; images: as `embed` returned."""
-        figures = evaluate_single_set(images, self._images.embed(embed, self._distractors))
+        distractors = self._images.embed(embed, self._distractors) if len(self._distractors) else None  # (D, E)
+        figures = evaluate_single_set(images, distractors)
         return {"rank1": figures["rank1"], "mAP": figures["mAP"]}
