@@ -13,7 +13,8 @@ import pytest
 
 from tests.helpers import ROOT
 
-PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "models/README.md")
+DOCS = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
+PAGES = ("README.md", *DOCS, "CONTRIBUTING.md", "data/README.md", "models/README.md")
 SCRIPTS = ("train_id", "train_reid", "test_reid", "pipeline", "demo", "data/prepare", "data/sample")
 MADE = (
     "models/",
@@ -80,12 +81,14 @@ def test_every_option_in_the_prose_is_one_of_some_script(page, options):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_and_anchor_it_names_is_there(page):
     content = text(page)
-    for target in re.findall(r"\]\(([^)#:]*)(?:#[^)]*)?\)", content) + re.findall(r'src="([^"]+)"', content):
-        if target:
-            assert (ROOT / page).parent.joinpath(target).exists(), f"{page} points to {target}"
-    anchors = {anchor_of(title) for title in re.findall(r"^#+ (.*)$", content, re.M)}
-    for anchor in re.findall(r"\]\(#([^)]+)\)", content):
-        assert anchor in anchors, f"{page} points to #{anchor}"
+    for target in re.findall(r'src="([^"]+)"', content):
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} points to {target}"
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", content):
+        named = (ROOT / page).parent / target if target else ROOT / page
+        assert named.exists(), f"{page} points to {target}"
+        if anchor:
+            anchors = {anchor_of(title) for title in re.findall(r"^#+ (.*)$", named.read_text(), re.M)}
+            assert anchor in anchors, f"{page} points to {target}#{anchor}"
     for word in re.findall(r"`([\w.\-]+(?:/[\w.\-]+)+\.(?:py|sh|md|json))`", content):
         assert word.startswith((*MADE, "...")) or (ROOT / word).exists(), f"{page} names {word}"
 
@@ -116,9 +119,9 @@ def look_up(content, path):
     return content
 
 
-def test_the_figures_of_its_tables_are_those_that_were_written_down():
+def test_the_figures_of_tables_are_those_that_were_written_down():
     """`<!-- figures: FILE | rows a b | columns x y -->` before a table: cell (a, x) is the file's a.x, as rounded."""
-    content, checked = text("README.md"), 0
+    content, checked = "\n".join(text(page) for page in PAGES), 0
     for mark in re.finditer(r"<!-- figures: (\S+) \| rows ([^|]*) \| columns (.*?) -->\n", content):
         written = json.loads((ROOT / mark.group(1)).read_text())
         assert written["command"] and written["machine"], mark.group(1)
@@ -133,26 +136,26 @@ def test_the_figures_of_its_tables_are_those_that_were_written_down():
                 for number, path in zip(shown, keys):
                     decimals = len(number.partition(".")[2])
                     expected = f"{look_up(written, path):.{decimals}f}"
-                    assert number == expected, f"{mark.group(1)}: {path} is {expected}, README says {number}"
+                    assert number == expected, f"{mark.group(1)}: {path} is {expected}, the documents say {number}"
                     checked += 1
     assert checked >= 20
 
 
-def test_the_figures_of_its_prose_are_those_that_were_written_down():
+def test_the_figures_in_prose_are_those_that_were_written_down():
     """`0.23<!-- figure: FILE path -->` is the file's value as rounded; path/1e6 divides it first."""
-    content = text("README.md")
+    content = "\n".join(text(page) for page in PAGES)
     marks = re.findall(r"([\d.]+)<!-- figure: (\S+) (\S+) -->", content)
     assert len(marks) == content.count("<!-- figure: ") >= 10
     for number, file, path in marks:
         path, _, divisor = path.partition("/")
         value = look_up(json.loads((ROOT / file).read_text()), path) / float(divisor or 1)
         decimals = len(number.partition(".")[2])
-        assert number == f"{value:.{decimals}f}", f"{file}: {path} is {value}, README says {number}"
+        assert number == f"{value:.{decimals}f}", f"{file}: {path} is {value}, the documents say {number}"
 
 
-def test_the_defaults_of_its_tables_are_those_of_the_scripts():
+def test_the_defaults_in_tables_are_those_of_the_scripts():
     """`<!-- defaults: train_id.py -->` before a table of options."""
-    content = text("README.md")
+    content = text("docs/hyperparameters.md")
     marks = list(re.finditer(r"<!-- defaults: (\w+)\.py -->\n", content))
     assert {mark.group(1) for mark in marks} == {"train_id", "train_reid"}
     for mark in marks:
@@ -161,4 +164,4 @@ def test_the_defaults_of_its_tables_are_those_of_the_scripts():
             for name, value in zip(re.findall(r"`(\w+)`", names), values.split(", ")):
                 default = defaults[name]
                 default = "x".join(map(str, default)) if isinstance(default, list) else str(default)
-                assert value == default, f"{mark.group(1)}: {name} is {default}, README says {value}"
+                assert value == default, f"{mark.group(1)}: {name} is {default}, the documents say {value}"

@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand there, each in a short variant, in a folder with small data.
+"""The commands of README and docs, run as they stand there, each in a short variant, in a folder with small data.
 
 What a command needs lies where the README says: a data set, an archive, a folder of people, a video, trained and frozen
 models. The scripts run in this process with the words that a user or a launcher gives them. Left out is what needs a
@@ -17,7 +17,7 @@ import cv2
 import pytest
 
 from tests.helpers import ROOT, draw_set
-from tests.test_readme import commands
+from tests.test_readme import DOCS, commands
 
 SET = "data/Market-1501-v15.09.15"
 FOOTAGE = ROOT / "models/downloads/vtest.avi"
@@ -42,7 +42,7 @@ NOT_RUN = (  # what has its own tests, or needs what is not here
 DIFFERS = ("Market-1501-v15.09.15.zip", "--check data/Market")
 RUN = [
     command
-    for command in dict.fromkeys(commands("README.md"))
+    for command in dict.fromkeys(command for page in ("README.md", *DOCS) for command in commands(page))
     if command.startswith(("bash ", "python3 ")) and not command.startswith(NOT_RUN)
 ]
 
