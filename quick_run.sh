@@ -17,21 +17,22 @@ width=0.25                                # a quarter of ResNet-50's filters
 val_identities=50                         # identities that both trainings hold out for validation
 pad=5                                     # pixels of padding before a random crop
 
-id_steps=1000
+id_steps=800
 id_batch_size=64
 id_learning_rate=0.004
 id_warmup_steps=60
 id_random_erasing=0.2                     # share of images partly erased; small, because the training is short
 
-reid_steps=700
+reid_steps=400
+reid_embedding_size=512                   # as many as the network's features
 reid_batch_size=16                        # triplets per step
 reid_k=28                                 # steps between two minings
 reid_num_images=1536                      # images embedded in each mining
-reid_sample_num=20                        # number of hardest pairs to draw from
+reid_sample_num=0.005                     # hardest pairs to draw from: a share of those images
 reid_margin=0.3
-reid_learning_rate=0.0004
+reid_learning_rate=0.0008
 reid_warmup_steps=20
-reid_decay_start=450
+reid_decay_start=100
 reid_random_erasing=0
 
 data_dir=data/quick_run
@@ -99,6 +100,7 @@ explain_note
   --k="$reid_k" \
   --num_images="$reid_num_images" \
   --sample_num="$reid_sample_num" \
+  --embedding_size="$reid_embedding_size" \
   --num_steps="$reid_steps" \
   --save_every=200 \
   --learning_rate="$reid_learning_rate" \

@@ -71,9 +71,9 @@ def parse_args(argv=None):
              "a device")
     add("--pooling", choices=("max", "average", "gem"), default="max",
         help="how the features of all places become one vector; gem is the generalised mean")
-    add("--neck", type=boolean, default=False,
-        help="True adds batch normalisation before the classifier (BNNeck of Bag of Tricks); a device does not pay "
-             "for it, because it becomes part of the embedding layer")
+    add("--neck", type=boolean, default=True,
+        help="batch normalisation before the classifier (BNNeck of Bag of Tricks); a device does not pay for it, "
+             "because it becomes part of the embedding layer; False is the network of the original page")
     add = parser.add_argument_group("optimization").add_argument
     add("--batch_size", type=positive_int, default=64, help="images per step; reduce it if GPU memory runs out")
     add("--learning_rate", type=positive_float, default=3.5e-4,

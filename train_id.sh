@@ -11,11 +11,13 @@ cd "$(dirname "$0")"
 
 restore=False                             # True resumes models/id/m$id; False starts a new run in the next free m<N>
 id=0                                      # number of the run to resume
+recipe=default                            # original takes the values of the original page, see below
 data_dir=data/Market-1501-v15.09.15       # folder that contains bounding_box_train
 pretrained=imagenet                       # imagenet, none (random weights), or the path of a checkpoint
 val_identities=50                         # identities held out from both trainings for validation; 0 trains on all
 image_size=256x128                        # pixels, height first
 width=1.0                                 # factor on the number of filters; 0.25 is small enough for a CPU
+neck=True                                 # batch normalisation before the classifier; a device does not pay for it
 batch_size=64                             # images per step
 num_steps=12000                           # steps in total
 learning_rate=0.00035                     # highest learning rate of Adam
@@ -24,6 +26,12 @@ weight_decay=0.0005                       # factor on half the sum of squared ke
 label_smoothing=0.1                       # share of each target that is spread over all identities, 0 to 1
 save_every=500                            # steps between two checkpoints
 keep=5                                    # number of newest checkpoints to keep
+
+case $recipe in
+  default) ;;
+  original) neck=False ;;
+  *) echo "error: recipe=$recipe in train_id.sh is neither default nor original" >&2 && exit 2 ;;
+esac
 
 python=.venv/bin/python
 [ -x "$python" ] || python=python3
@@ -36,6 +44,7 @@ exec "$python" train_id.py \
   --val_identities="$val_identities" \
   --image_size="$image_size" \
   --width="$width" \
+  --neck="$neck" \
   --batch_size="$batch_size" \
   --num_steps="$num_steps" \
   --learning_rate="$learning_rate" \

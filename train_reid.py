@@ -27,7 +27,6 @@ from utils.options import (
     add_run_options,
     as_sample_num,
     boolean,
-    fraction,
     make_parser,
     non_negative_float,
     non_negative_int,
@@ -63,9 +62,9 @@ def parse_args(argv=None):
     add("--mining", choices=("offline", "online"), default="offline",
         help="offline: triplets are mined in a pool of num_images images, every k steps; online: in each batch of "
              "identities_per_batch x images_per_identity images, which costs no time")
-    add("--margin", type=positive_float, default=0.1,
-        help="how much more similar the positive must be than the negative, as a difference of cosines; "
-             "increase it (0.3) when most triplets have no loss, decrease it when the embeddings collapse")
+    add("--margin", type=positive_float, default=0.3,
+        help="how much more similar the positive must be than the negative, as a difference of cosines; increase it "
+             "when most triplets have no loss, decrease it when the embeddings collapse (original page: 0.1)")
     add("--batch_size", type=positive_int, default=24,
         help="offline: triplets per step, three images each (24 triplets are the 72 images of Hermans et al. 2017); "
              "reduce it if GPU memory runs out")
@@ -83,21 +82,20 @@ def parse_args(argv=None):
     add("--identities_per_batch", type=positive_int, default=16, help="online: P, identities in each batch")
     add("--images_per_identity", type=positive_int, default=4, help="online: K, images of each of them")
     add = parser.add_argument_group("classification").add_argument
-    add("--id_weight", type=non_negative_float, default=0.0,
-        help="factor on the cross-entropy over identities, which is added to the triplet loss; 0 is off")
-    add("--label_smoothing", type=fraction, default=0.1,
-        help="share of each target of the cross-entropy that is spread over all identities, 0 to 1")
+    add("--id_weight", type=non_negative_float, default=1.0,
+        help="factor on the cross-entropy over identities, which is added to the triplet loss (Bag of Tricks: 1); "
+             "0 trains on triplets alone, as the original page does")
     add = parser.add_argument_group("optimization").add_argument
-    add("--learning_rate", type=positive_float, default=1e-4,
-        help="highest learning rate of Adam; decrease it when the loss stays at the margin "
-             "(Hermans et al. use 3e-4 from ImageNet weights; an ID model is closer to its goal)")
+    add("--learning_rate", type=positive_float, default=3.5e-4,
+        help="highest learning rate of Adam (Bag of Tricks: 3.5e-4); decrease it when the loss stays at the margin; "
+             "triplets alone need a lower one, such as 1e-4")
     add("--warmup_steps", type=non_negative_int, default=500,
         help="steps in which the learning rate rises from 0, while the new layer settles")
     add("--decay_start", type=non_negative_int, default=15000,
         help="step from which the learning rate falls along a cosine to 0 at num_steps (Hermans et al.: 15000)")
-    add("--weight_decay", type=non_negative_float, default=0.0,
+    add("--weight_decay", type=non_negative_float, default=5e-4,
         help="factor on half the sum of squared kernel weights, which is added to the loss; "
-             "0 is off (Hermans et al.: off)")
+             "0 is off (Hermans et al. train on triplets without it)")
     # fmt: on
     add_hardware_options(parser)
     return parser.parse_args(argv)
@@ -137,7 +135,7 @@ HEAD = f"{resnet.ID_LAYER}/"  # weights that are for training only: they are sto
 
 
 def inherit_options(args, before):
-    """A copy of args with image_size, the shape of the network, val_identities and split_seed.
+    """A copy of args with image_size, the shape of the network, label_smoothing, val_identities and split_seed.
 
     before: the options of the ID model, or of the run that is resumed.
     """
@@ -148,6 +146,7 @@ def inherit_options(args, before):
     # The ID model held out identities by its own seed; another seed would validate on identities it was trained on.
     split_seed = before.get("split_seed", before.get("seed", args.seed))
     inherited = {name: before[name] for name in ("image_size", "width", *checkpoint.VARIANT)}
+    inherited.update(label_smoothing=before.get("label_smoothing", 0.1))
     inherited.update(val_identities=val_identities, split_seed=split_seed)
     return argparse.Namespace(**{**vars(args), **inherited})
 

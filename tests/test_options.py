@@ -89,6 +89,34 @@ def test_every_option_of_a_launcher_is_one_of_its_script():
             assert value == str(shown) or float(value) == float(shown), (name, option, value, default)
 
 
+def words_of_launcher(name, recipe, folder):
+    """What a launcher with that recipe passes to its script: a fake Python prints it."""
+    python = folder / ".venv/bin/python"
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    text = (ROOT / f"{name}.sh").read_text()
+    (folder / f"{name}.sh").write_text(text.replace("\nrecipe=default ", f"\nrecipe={recipe} "))
+    return run("bash", folder / f"{name}.sh", "--seed=4")
+
+
+@pytest.mark.parametrize(
+    "script, original",
+    [
+        (train_id, {"neck": False}),
+        (train_reid, {"id_weight": 0, "margin": 0.1, "learning_rate": 1e-4, "weight_decay": 0}),
+    ],
+)
+def test_the_original_recipe_differs_in_these_options_only(script, original, tmp_path):
+    expected = {**vars(script.parse_args([])), "seed": 4}
+    words = words_of_launcher(script.__name__, "default", tmp_path).stdout.splitlines()
+    assert vars(script.parse_args(words[1:])) == expected
+    words = words_of_launcher(script.__name__, "original", tmp_path).stdout.splitlines()
+    assert vars(script.parse_args(words[1:])) == {**expected, **original}
+    sentence = refusal(words_of_launcher(script.__name__, "orignal", tmp_path))
+    assert sentence == f"error: recipe=orignal in {script.__name__}.sh is neither default nor original"
+
+
 @pytest.mark.parametrize(
     "words",
     [

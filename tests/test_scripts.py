@@ -119,7 +119,7 @@ def test_train_reid_starts_from_the_suggested_step_and_logs_its_mining(trained):
     val = scalars(folder / "val")
     similarities = {f"{of}/{sign}_similarity" for of in ("mining", "batch") for sign in ("positive", "negative")}
     mining = {"mining/embedding_spread", "mining/active_triplets", "mining/hardest_triplets", "time/mining_s"}
-    others = {"loss", "learning_rate", "images_per_second", "time/training_s", "options"}
+    others = {"loss", "id_loss", "learning_rate", "images_per_second", "time/training_s", "options"}
     assert set(train) == similarities | mining | others
     assert train["mining/hardest_triplets"] == {5: "images", 9: "images"}
     assert val["val/ranked"] == {0: "images", 5: "images", 9: "images"}
