@@ -82,7 +82,7 @@ def write_tf2_detector(folder, scale=1.0) -> None:
     tf.saved_model.save(module, str(folder), signatures=module.detect)
 
 
-def ssd(images, size=48):
+def ssd(images, size=36):
     """(1, H, W, 3) uint8 RGB -> (boxes (1, A, 4), scores (1, A, 91)) as an SSD of the zoo before its suppression.
 
     Random weights; resized in a loop, normalised to -1..1, with a batch normalisation in each of the zoo's forms.

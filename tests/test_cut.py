@@ -34,22 +34,22 @@ def same_people(whole, cut, frames, threshold):
 @pytest.mark.parametrize("write", [write_tf1_ssd, write_tf2_ssd])
 def test_a_cut_ssd_finds_the_same_people(write, tmp_path):
     write(tmp_path / "zoo")
-    frames = [smooth_noise((60, 80), seed) for seed in range(3)]
+    frames = [smooth_noise((36, 36), seed) for seed in range(3)]
     manifest = freeze_detector(tmp_path / "zoo", tmp_path / "obj", frames, PLAIN)
-    assert manifest["form"] == "anchors" and manifest["image_size"] == [48, 48]
-    assert manifest["inputs"] == {"images": {"shape": [1, 48, 48, 3], "dtype": "uint8"}}
+    assert manifest["form"] == "anchors" and manifest["image_size"] == [36, 36]
+    assert manifest["inputs"] == {"images": {"shape": [1, 36, 36, 3], "dtype": "uint8"}}
     whole = Detector(tmp_path / "zoo", frozen=False)
     cut = Detector(tmp_path / "obj")
-    assert same_people(whole, cut, [smooth_noise((48, 48), seed) for seed in range(5, 9)], 0.3) > 20
+    assert same_people(whole, cut, [smooth_noise((36, 36), seed) for seed in range(5, 9)], 0.3) > 20
     assert manifest["parity"]["min"] > 0.9  # resized by OpenCV, whose pixels are whole numbers
 
 
 def test_a_cut_ssd_knows_another_person_class(tmp_path):
     write_tf2_ssd(tmp_path / "zoo")
-    frames = [smooth_noise((60, 80), seed) for seed in range(3)]
+    frames = [smooth_noise((36, 36), seed) for seed in range(3)]
     freeze_detector(tmp_path / "zoo", tmp_path / "obj", frames, PLAIN._replace(person_class=7))
     whole = Detector(tmp_path / "zoo", frozen=False, person_class=7)
-    assert same_people(whole, Detector(tmp_path / "obj"), [smooth_noise((48, 48), 5)], 0.3) > 3
+    assert same_people(whole, Detector(tmp_path / "obj"), [smooth_noise((36, 36), 5)], 0.3) > 3
 
 
 @pytest.mark.skipif(not (ZOO / "saved_model.pb").is_file(), reason="no detector: bash setup.sh detector")
@@ -120,7 +120,7 @@ def test_fold_affine_computes_the_same():
 def test_detectors_that_are_kept_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(trt, "probe", lambda: {"version": None, "reason": "", "capability": None})
     write_tf2_ssd(tmp_path / "ssd")
-    empty = freeze_detector(tmp_path / "ssd", tmp_path / "obj", [np.zeros((48, 48, 3), np.uint8)], PLAIN)
+    empty = freeze_detector(tmp_path / "ssd", tmp_path / "obj", [np.zeros((36, 36, 3), np.uint8)], PLAIN)
     assert empty["form"] == "zoo" or empty["parity"]["boxes"]  # nobody in a black frame to try it on
     write_tf2_detector(tmp_path / "zoo")
     manifest = freeze_detector(tmp_path / "zoo", tmp_path / "obj", [picture([(10, 10, 50, 18)])], PLAIN)

@@ -32,7 +32,7 @@ def exported(checkpoint, tmp_path_factory):
     """A folder as --onnx writes it."""
     folder = tmp_path_factory.mktemp("exported") / "onnx"
     write_tf2_ssd(folder.parent / "zoo")
-    frames = [smooth_noise((60, 80), seed) for seed in range(3)]
+    frames = [smooth_noise((36, 36), seed) for seed in range(3)]
     onnx_export.export_detector(folder.parent / "zoo", folder / "obj", frames, "noise", 1)
     onnx_export.export_reid(checkpoint[0], folder / "reid", noise, "noise", batch=4)
     return folder
