@@ -91,15 +91,17 @@ def _network_input(boxes):
 
     def first_convolutions(start):
         stack = [start]
+        entered = {start.name}
         while stack:
             operation = stack[-1]
             before = [tensor.op for tensor in operation.inputs]
-            waiting = [op for op in before if op.name not in found]
+            waiting = [op for op in before if op.name not in entered]
             if waiting:
-                stack += waiting
+                entered.add(waiting[0].name)
+                stack.append(waiting[0])
                 continue
             stack.pop()
-            earlier = set().union(*(found[op.name] for op in before))
+            earlier = set().union(*(found.get(op.name, ()) for op in before))  # none yet: a loop of TensorFlow 1
             is_convolution = operation.type in ("Conv2D", "DepthwiseConv2dNative")
             found[operation.name] = {operation.name} if is_convolution and not earlier else earlier
         return found[start.name]
