@@ -49,14 +49,14 @@ def cut_detector(signature, frames: list, wanted: list, person_class: int) -> Cu
         picture = _network_input(boxes)
         probe = whole.prune(whole.inputs, [picture, boxes, scores])
         part = whole.prune([picture], [boxes, scores])
-    except ValueError as error:  # such as boxes that need more than the picture
+    except Exception as error:  # TensorFlow has several kinds for boxes that need more than the picture
         raise NotCut(first_line(error)) from None
     size = [int(side) for side in probe(tf.constant(frames[0]))[0].shape[1:3]]
     scale, shift = _fit_preprocessing(probe, size)
     column = _person_column(probe, frames, wanted, person_class)
-    graph = fold_affine(part.graph.as_graph_def())
     taken = part.inputs[0].name
     returned = [tensor.name for tensor in part.outputs]
+    graph = fold_affine(_without_control(part.graph.as_graph_def(), returned))
 
     def detect(images):
         found, chances = tf.graph_util.import_graph_def(
@@ -69,6 +69,15 @@ def cut_detector(signature, frames: list, wanted: list, person_class: int) -> Cu
         return detect(tf.cast(images, tf.float32))
 
     return Cut(serve.get_concrete_function(), detect, size)
+
+
+def _without_control(graph_def, returned):
+    """The nodes that the returned tensors are computed from; control edges would tie them to a loop of TensorFlow 1."""
+    for node in graph_def.node:
+        kept = [source for source in node.input if not source.startswith("^")]
+        del node.input[:]
+        node.input.extend(kept)
+    return tf.compat.v1.graph_util.extract_sub_graph(graph_def, [name.split(":")[0] for name in returned])
 
 
 def _raw_tensors(whole, signature):
