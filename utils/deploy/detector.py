@@ -12,17 +12,20 @@ MAX_ASPECT = 2.0  # width to height in pixels; wider boxes show groups or railin
 
 
 class Detector:
-    """Finds people with a frozen detector, or with frozen=False with a SavedModel of the zoo."""
+    """Finds people with a frozen detector, or with frozen=False with a SavedModel of the zoo.
+
+    net: the Net that runs it.
+    """
 
     def __init__(self, folder="models/frozen/obj", threshold: float = 0.5, frozen: bool = True, person_class=PERSON):
         """threshold: boxes with a lower score, 0 to 1, are dropped. person_class: of a detector without a manifest."""
         if frozen:
-            self._net = load(folder, "obj")
+            self.net = load(folder, "obj")
         else:
             from utils.deploy.saved_model import load_zoo_detector  # needs TensorFlow, a frozen detector may not
 
-            self._net = load_zoo_detector(folder)
-        self.manifest = self._net.manifest
+            self.net = load_zoo_detector(folder)
+        self.manifest = self.net.manifest
         self.threshold = threshold
         self._form = self.manifest.get("form", "zoo")
         self._person_class = self.manifest.get("person_class", person_class)
@@ -44,7 +47,7 @@ class Detector:
         """As detect, with any threshold and with boxes of every shape."""
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise ValueError(f"a frame is (H, W, 3) uint8, not {frame.shape} {frame.dtype}")
-        outputs = self._net.run(self.as_input(frame))
+        outputs = self.net.run(self.as_input(frame))
         boxes, scores = find_people(outputs, self._form, threshold, self._person_class)
         return np.clip(boxes, 0, 1), scores
 

@@ -145,7 +145,7 @@ def freeze_detector(source, target, frames, options=DEFAULTS) -> dict:
     """
     original = Detector(source, CERTAIN, frozen=False, person_class=options.person_class)
     wanted = [original.find(frame, CERTAIN) for frame in frames]
-    _, signature = load_saved_model(source)
+    signature = original.net.run.signature
     about = {
         "kind": "obj",
         "source": {"saved_model": str(source), **source_note(source)},

@@ -22,7 +22,6 @@ from utils.deploy.detector import Detector, resize_as_zoo
 from utils.deploy.freeze import SMALL_BATCHES, in_batches, rgb_net, source_note
 from utils.deploy.manifest import FORMAT, MODEL_FILES, write_manifest
 from utils.deploy.parity import CERTAIN
-from utils.deploy.saved_model import load_saved_model
 from utils.device import is_jetson
 from utils.errors import InputError, first_line
 from utils.files import atomic_folder
@@ -84,9 +83,10 @@ def export_detector(source, target, frames, images_from, person_class) -> dict:
     check_extras()
     original = Detector(source, CERTAIN, frozen=False, person_class=person_class)
     wanted = [original.find(frame, CERTAIN) for frame in frames]
-    signature = load_saved_model(source)[1]
     try:
-        cut = cut_detector(signature, [original.as_input(frame) for frame in frames], wanted, person_class)
+        cut = cut_detector(
+            original.net.run.signature, [original.as_input(frame) for frame in frames], wanted, person_class
+        )
     except NotCut as error:
         raise InputError(f"{source} cannot be exported to ONNX: {error}; an SSD of the zoo can") from None
     inputs = {"images": {"shape": [1, *cut.size, 3], "dtype": "float32"}}

@@ -42,7 +42,10 @@ def load_net(folder, manifest: dict) -> Net:
 
 
 def load_zoo_detector(folder) -> Net:
-    """A SavedModel with the signature of TensorFlow's detection zoo, without a manifest. InputError for any other."""
+    """A SavedModel with the signature of TensorFlow's detection zoo, without a manifest. InputError for any other.
+
+    run.signature is the function of TensorFlow that it calls.
+    """
     loaded, signature = load_saved_model(folder)
     name = detector_input(folder, signature)
     described = describe_signature(signature)
@@ -53,6 +56,7 @@ def load_zoo_detector(folder) -> Net:
         return {key: value.numpy() for key, value in found.items()}
 
     run.loaded = loaded
+    run.signature = signature
     return Net(about, [1], run)
 
 
