@@ -57,20 +57,20 @@ def prepare(source, kind: str, target, options: BoardOptions) -> dict:
     It replaces `target` when it is complete and agrees with check.npz in `source`; InputError otherwise.
     """
     about = read_manifest(source, kind)
-    engine, reason = choose_engine(options.engine)
+    images_from = (about.get("parity") or {}).get("images_from", check.CHECK)
+    engine, version, reason = choose_engine(options.engine)
     with temporary_folder(target) as temporary:
         folder = temporary / "model"
         folder.mkdir()
         about = {**about, "reason": reason, "parity": None}
         if engine == "tensorrt":
-            about.update(build_plan(source, kind, folder, about, options))
+            about.update(build_plan(source, kind, folder, about, version, options))
         else:
             shutil.copyfile(Path(source) / ONNX, folder / ONNX)
         write_manifest(folder, about)
         parity = check.measure(folder, kind, Path(source) / check.CHECK)
         remedy = "; try --precision FP32" if about["precision"] == "FP16" else ""
         bound = check.require(parity, kind, options.min_parity, f"; nothing was replaced{remedy}")
-        images_from = (read_manifest(source, kind).get("parity") or {}).get("images_from", "check.npz")
         about["parity"] = {**parity, "bound": bound, "images_from": images_from}
         about["milliseconds"] = measure_time(folder, kind)
         write_manifest(folder, about)
@@ -79,24 +79,25 @@ def prepare(source, kind: str, target, options: BoardOptions) -> dict:
 
 
 def choose_engine(wanted: str) -> tuple:
-    """(engine, why): 'tensorrt' if this machine has it, else 'onnxruntime'; InputError if the wanted one is missing."""
-    found = {"version": None, "reason": "as requested"}
+    """(engine, version, why): 'tensorrt' if this machine has it, else 'onnxruntime' without a version.
+
+    InputError if the wanted engine is missing.
+    """
+    reason = "as requested"
     if wanted != "onnxruntime":
         found = tensorrt_build.probe()
+        reason = found["reason"]
         if found["version"]:
-            return "tensorrt", found["reason"]
+            return "tensorrt", found["version"], reason
         if wanted == "tensorrt":
-            raise InputError(f"--engine tensorrt: {found['reason']}")
+            raise InputError(f"--engine tensorrt: {reason}")
     if importlib.util.find_spec("onnxruntime") is None:
-        raise InputError(
-            f"nothing here runs a model in ONNX: TensorRT: {found['reason']}; onnxruntime: pip install onnxruntime"
-        )
-    return "onnxruntime", found["reason"]
+        raise InputError(f"nothing here runs a model in ONNX ({reason}): pip install onnxruntime")
+    return "onnxruntime", None, reason
 
 
-def build_plan(source, kind: str, folder, about: dict, options: BoardOptions) -> dict:
-    """Builds model.plan in `folder`; returns what changes in the manifest `about`."""
-    version = tensorrt_build.probe()["version"]
+def build_plan(source, kind: str, folder, about: dict, version: str, options: BoardOptions) -> dict:
+    """Builds model.plan in `folder` with TensorRT of this version; returns what changes in the manifest `about`."""
     path = Path(source) / ONNX
     precision = options.precision
     if precision == "FP16" and int(version.split(".")[0]) >= STRONGLY_TYPED:
@@ -121,7 +122,7 @@ def measure_time(folder, kind: str) -> dict:
         detector = Detector(folder)
         frame = np.zeros((720, 1280, 3), np.uint8)
         calls = {1: lambda: detector.detect(frame)}
-    return {size: round(_median_milliseconds(call), 2) for size, call in calls.items()}
+    return {str(size): round(_median_milliseconds(call), 2) for size, call in calls.items()}
 
 
 def _median_milliseconds(call) -> float:

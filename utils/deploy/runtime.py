@@ -13,19 +13,15 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from utils.deploy.manifest import read_manifest
-from utils.errors import InputError
+from utils.errors import InputError, first_line
 
-# The module with `load_net` for each engine, and what provides the package that it needs.
+# For each engine: the module with `load_net`, the package that it imports, and where that one comes from.
+TENSORFLOW = ("utils.deploy.saved_model", "tensorflow", "bash setup.sh, on a Jetson install NVIDIA's wheel")
 BACK_ENDS = {
-    "tf-trt": "utils.deploy.saved_model",
-    "tensorflow": "utils.deploy.saved_model",
-    "tensorrt": "utils.deploy.tensorrt_plan",
-    "onnxruntime": "utils.deploy.onnx_runtime",
-}
-PACKAGES = {
-    "tensorflow": "install TensorFlow (bash setup.sh; on a Jetson NVIDIA's wheel)",
-    "tensorrt": "install JetPack's python3-libnvinfer",
-    "onnxruntime": "pip install onnxruntime",
+    "tf-trt": TENSORFLOW,
+    "tensorflow": TENSORFLOW,
+    "tensorrt": ("utils.deploy.tensorrt_plan", "tensorrt", "install JetPack's python3-libnvinfer"),
+    "onnxruntime": ("utils.deploy.onnx_runtime", "onnxruntime", "pip install onnxruntime"),
 }
 
 
@@ -45,15 +41,15 @@ def load(folder, kind: str) -> Net:
     """The frozen model in `folder`; kind is 'obj' or 'reid'. InputError if it does not fit this machine."""
     manifest = read_manifest(folder, kind)
     engine = manifest["engine"]
+    module, package, remedy = BACK_ENDS[engine]
     try:
-        back_end = importlib.import_module(BACK_ENDS[engine])
-        return back_end.load_net(folder, manifest)
-    except ModuleNotFoundError as error:
-        if error.name not in PACKAGES:
+        return importlib.import_module(module).load_net(folder, manifest)
+    except ImportError as error:
+        if (error.name or package).split(".")[0] == "utils":
             raise
         raise InputError(
-            f"{folder} runs in {engine}, but {error.name} cannot be imported here: {PACKAGES[error.name]}, or freeze"
-            " the model for this machine with python3 pipeline.py"
+            f"{folder} runs in {engine}, but {package} cannot be imported here ({first_line(error)}): {remedy}, or"
+            " freeze the model for this machine with python3 pipeline.py"
         ) from None
 
 

@@ -62,6 +62,8 @@ class Plan:
         self._engine = self._runtime.deserialize_cuda_engine(content)
         if self._engine is None:
             raise InputError(f"TensorRT {tensorrt.__version__} cannot load this plan: {PREPARE}")
+        if self._engine.num_optimization_profiles != len(batches):
+            raise InputError(f"this plan takes other batches than its {MANIFEST} describes: {PREPARE}")
         names = [self._engine.get_tensor_name(number) for number in range(self._engine.num_io_tensors)]
         inputs = [name for name in names if self._engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
         if len(inputs) != 1:
@@ -92,10 +94,11 @@ class Plan:
     def _context(self, profile: int, shape: list):
         """(a context for this shape of the input, {output: its shape})."""
         context = self._engine.create_execution_context()
+        chosen = True
         if self._engine.num_optimization_profiles > 1:
-            context.set_optimization_profile_async(profile, self._cuda.stream)
+            chosen = context.set_optimization_profile_async(profile, self._cuda.stream)
             self._cuda.wait()
-        if not context.set_input_shape(self.input, tuple(shape)):
+        if not chosen or not context.set_input_shape(self.input, tuple(shape)):
             raise InputError(f"this plan does not take an input of {shape}: {PREPARE}")
         outputs = {name: list(context.get_tensor_shape(name)) for name in self.outputs}
         for name, size in {self.input: shape, **outputs}.items():
