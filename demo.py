@@ -87,7 +87,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
+ARGS = parse_args() if __name__ == "__main__" else None  # before the imports below: --help answers at once
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,7 +97,7 @@ with explained_imports():
 
     from utils.deploy.detector import Detector
     from utils.deploy.reid_net import Embedder
-    from utils.device import device_name, enable_memory_growth, power_mode
+    from utils.device import device_name, power_mode
     from utils.files import write_json
     from utils.live import window
     from utils.live.camera import Camera, default_source
@@ -138,7 +138,6 @@ class StopSignal:
 def main(args) -> None:
     """Opens everything, runs the loop, and reports; whatever was opened is closed in any case."""
     stop = StopSignal()
-    enable_memory_growth()
     show_window = not (args.headless or args.benchmark) and window.has_screen()
     has_output = args.output or args.tracks or args.serve is not None
     if not (show_window or has_output or args.headless or args.benchmark):

@@ -1,41 +1,56 @@
-"""Freezes the detector and the re-id net for this machine, with TF-TRT where TensorRT is available.
+"""Freezes the detector and the re-id net for this machine, with TensorRT where it is available.
 
     python3 pipeline.py                                     both, with the newest checkpoint in models/reid
     python3 pipeline.py obj                                 only the detector
     python3 pipeline.py models/reid/m0/reid_model-200.ckpt  only the re-id net
     python3 pipeline.py obj reid_model-200.ckpt             both
-    python3 pipeline.py --onnx reid_model-200.ckpt          the re-id net, also as ONNX for TensorRT without TensorFlow
 
-Writes models/frozen/obj and models/frozen/reid, each a SavedModel with a manifest.json that describes it and its
-agreement with the original. demo.py reads them from there. It takes a minute on a desktop, and several minutes on a
-Jetson with TensorRT.
+For a board without TensorFlow (JetPack 6.1 and later), the first line on the desktop, the second one on the board:
+
+    python3 pipeline.py --onnx obj reid_model-200.ckpt      also writes both as ONNX to models/frozen/onnx
+    python3 pipeline.py models/frozen/onnx                  builds plans of TensorRT, or uses onnxruntime
+
+Writes models/frozen/obj and models/frozen/reid, each a model with a manifest.json that describes it and its agreement
+with the original. demo.py reads them from there. It takes a minute on a desktop, and several minutes on a Jetson with
+TensorRT.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from utils.deploy.trt import PRECISIONS, WORKSPACE
 from utils.device import describe_machine, enable_memory_growth
 from utils.errors import InputError, explained_imports, run_main
-from utils.options import add_old_name, as_image_size, as_seed, fraction, make_parser, positive_int
+from utils.options import add_old_name, as_image_size, as_seed, fraction, make_parser, non_negative_int, positive_int
 
 DETECTOR = "models/downloads/detector/saved_model"
 FOOTAGE = "models/downloads/vtest.avi"
+ENGINE_NAMES = {
+    "tf-trt": "TF-TRT",
+    "tensorflow": "a frozen TensorFlow graph",
+    "tensorrt": "a plan of TensorRT",
+    "onnxruntime": "a model in onnxruntime",
+}
 
 
 def parse_args(argv=None):
     parser = make_parser(__doc__)
     # fmt: off
     add = parser.add_argument
-    add("what", nargs="*", metavar="[obj] [REID_CHECKPOINT]", help="what to freeze; both if nothing is named")
+    add("what", nargs="*", metavar="[obj] [REID_CHECKPOINT] | ONNX_FOLDER",
+        help="what to freeze, both if nothing is named; or a folder that --onnx wrote, which needs no TensorFlow")
     add("--detector", default=DETECTOR, help="SavedModel of the detector, a TF1 or TF2 export of the detection zoo")
     add("--output", default="models/frozen", help="folder for obj/ and reid/, which are replaced")
     add("--batch", type=positive_int, default=8,
-        help="fixed batch size of the re-id net; choose the usual number of people per frame")
+        help="largest number of people that the re-id net takes at once; it also takes one and two")
+    add("--person_class", type=non_negative_int, default=1,
+        help="number of a person among the detector's classes; 1 in the detection zoo")
     add("--image_size", type=as_image_size, default=None, metavar="HxW",
         help="pixels; only for a checkpoint that was copied without its .json")
     add("--onnx", action="store_true",
-        help="also export the re-id net to onnx/ and print the trtexec command for boards whose TensorFlow has no "
-             "TensorRT; needs pip install tf2onnx onnxruntime")
+        help="also write the models as ONNX to onnx/, for boards without TensorFlow; a step for the desktop, which "
+             "needs pip install tf2onnx onnxruntime")
     add = parser.add_argument_group("images").add_argument
     add("--images", default=None, metavar="FOLDER",
         help="images of people to compare the original and the frozen re-id net on, and to calibrate INT8 with: a data "
@@ -45,11 +60,12 @@ def parse_args(argv=None):
         help="largest number of images to calibrate INT8 with; more take longer and rarely help")
     add("--seed", type=as_seed, default=0, help="seed of the random choice of images")
     add("--min_parity", type=fraction, default=0.99,
-        help="lowest accepted agreement (cosine of embeddings, overlap of boxes); below it the model is refused with "
-             "exit code 2")
+        help="lowest accepted cosine between the embeddings of the original and of the frozen re-id net; below it the "
+             "model is refused with exit code 2")
     add = parser.add_argument_group("TensorRT").add_argument
-    add("--engine", choices=("auto", "tensorflow"), default="auto",
-        help="tensorflow: leave out TensorRT even if it is available")
+    add("--engine", choices=("auto", "tensorflow", "tf-trt", "tensorrt", "onnxruntime"), default="auto",
+        help="auto: TensorRT where it is available; tensorflow, tf-trt: of a checkpoint and a SavedModel; tensorrt, "
+             "onnxruntime: of an ONNX folder; one that is named and missing is an error")
     add("--precision", choices=PRECISIONS,
         help="of TensorRT engines, FP16 by default; plain TensorFlow graphs are FP32; with INT8 the detector gets FP16")
     add("--workspace", type=positive_int, default=WORKSPACE,
@@ -59,27 +75,38 @@ def parse_args(argv=None):
     add_old_name(parser, "--pictures", "--images")
     add_old_name(parser, "--calibration_pictures", "--calibration_images")
     args = parser.parse_args(argv)
+    args.onnx_folder = args.what[0] if len(args.what) == 1 and holds_onnx(args.what[0]) else None
     args.checkpoints = [word for word in args.what if word != "obj"]
     if len(args.checkpoints) > 1 or len(args.what) > len(args.checkpoints) + 1:
         parser.error("name 'obj', one re-id checkpoint, or both")
-    if args.onnx and args.what == ["obj"]:
-        parser.error("--onnx is for the re-id net: name its checkpoint too, or leave out 'obj'")
+    foreign = ("tensorflow", "tf-trt") if args.onnx_folder else ("tensorrt", "onnxruntime")
+    if args.engine in foreign:
+        parser.error(f"--engine {args.engine} is not for {' '.join(args.what) or 'a checkpoint'}: see --help")
+    if args.onnx_folder and args.precision == "INT8":
+        parser.error("--precision INT8 needs TF-TRT and a checkpoint: an ONNX folder gets FP16 or FP32")
     return args
+
+
+def holds_onnx(folder) -> bool:
+    """Whether a folder was written by --onnx, or is one of the two models in it."""
+    return any((Path(folder) / part / "model.onnx").is_file() for part in ("", "obj", "reid"))
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
 import functools
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 with explained_imports():
-    from utils.checkpoint import read_args, read_shape, require_reid, stored_threshold
-    from utils.checkpoint_paths import find_checkpoint, newest_checkpoint, suggest_checkpoints
-    from utils.deploy import onnx_export
-    from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid, require_calibration
-    from utils.deploy.parity import PersonImages, footage_frames
+    from utils.deploy import board
+    from utils.deploy.compared_images import PersonImages, footage_frames
+
+    if ARGS is None or ARGS.onnx_folder is None:  # a board may have no TensorFlow
+        from utils.checkpoint import read_args, read_shape, require_reid, stored_threshold
+        from utils.checkpoint_paths import find_checkpoint, newest_checkpoint, suggest_checkpoints
+        from utils.deploy import onnx_export
+        from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid, require_calibration
 
     try:
         from data.drawn import draw_people
@@ -98,6 +125,9 @@ def main(args) -> None:
     if args.onnx:
         onnx_export.check_extras()
     print("\n".join(describe_machine()), flush=True)
+    if args.onnx_folder:
+        prepare_onnx_folder(args)
+        return
     enable_memory_growth()
     with_detector = "obj" in args.what or not args.what
     with_reid = bool(args.checkpoints) or not args.what
@@ -116,8 +146,12 @@ def main(args) -> None:
         attempt(failures, prepare_detector, args)
     if with_reid:
         attempt(failures, prepare_reid, args, reid)
-        if args.onnx:
-            attempt(failures, prepare_onnx, args, reid)
+    if args.onnx:
+        if with_detector:
+            attempt(failures, export_detector, args)
+        if with_reid:
+            attempt(failures, export_reid, args, reid)
+        print(f"onnx: copy {Path(args.output) / 'onnx'} to the board and run there: python3 pipeline.py THAT_FOLDER")
     raise_failures(failures)
 
 
@@ -176,7 +210,9 @@ def find_people(args, checkpoint) -> PersonImages:
 
 
 def freeze_options(args, images_from: str) -> FreezeOptions:
-    return FreezeOptions(args.precision or "FP16", args.engine, args.min_parity, args.workspace, images_from)
+    return FreezeOptions(
+        args.precision or "FP16", args.engine, args.min_parity, args.workspace, images_from, args.person_class
+    )
 
 
 # ---- the parts ----
@@ -205,15 +241,42 @@ def prepare_reid(args, reid: ReidSource) -> None:
     report("reid", target, manifest, args.precision, time.monotonic() - begun)
 
 
-def prepare_onnx(args, reid: ReidSource) -> None:
-    target = Path(args.output) / "onnx"
+def export_detector(args) -> None:
+    target = Path(args.output) / "onnx" / "obj"
+    print(f"onnx: converting {args.detector} ...", flush=True)
+    frames, source = footage_frames(FOOTAGE)
+    report_onnx(target, onnx_export.export_detector(args.detector, target, frames, source, args.person_class))
+
+
+def export_reid(args, reid: ReidSource) -> None:
+    target = Path(args.output) / "onnx" / "reid"
     print(f"onnx: converting {reid.checkpoint} ...", flush=True)
-    about = onnx_export.write_onnx(
-        reid.checkpoint, target, reid.people.compared, reid.people.source, args.batch, args.image_size
+    people = reid.people
+    report_onnx(
+        target,
+        onnx_export.export_reid(reid.checkpoint, target, people.compared, people.source, args.batch, args.image_size),
     )
-    print(f"onnx: input {format_tensors(about['inputs'])}, RGB of {about['values']}; {format_parity(about['parity'])}")
-    command = onnx_export.trtexec_line(target, args.precision)
-    print(f"onnx: {target / onnx_export.MODEL} is ready; on the board: {command}")
+
+
+def prepare_onnx_folder(args) -> None:
+    """Prepares what --onnx wrote for this machine; a part that fails does not stop the other."""
+    models = board.find_models(args.onnx_folder)
+    if not models:
+        raise InputError(f"{args.onnx_folder} was not written by pipeline.py --onnx: its manifest.json is missing")
+    options = board.BoardOptions(args.engine, args.precision or "FP16", args.min_parity, args.workspace)
+    failures = []
+    for kind, source in models.items():
+        attempt(failures, prepare_onnx_model, source, kind, Path(args.output) / kind, options)
+    raise_failures(failures)
+
+
+def prepare_onnx_model(source, kind: str, target: Path, options) -> None:
+    begun = time.monotonic()
+    print(f"{kind}: preparing {source} ...", flush=True)
+    manifest = board.prepare(source, kind, target, options)
+    report(kind, target, manifest, None, time.monotonic() - begun)
+    times = ", ".join(f"{size}: {value:g}" for size, value in manifest["milliseconds"].items())
+    print(f"{kind}: milliseconds by batch size: {times}")
 
 
 # ---- messages ----
@@ -221,17 +284,24 @@ def prepare_onnx(args, reid: ReidSource) -> None:
 
 def report(name: str, target: Path, manifest: dict, asked_precision, seconds: float) -> None:
     """Prints what was made. asked_precision: the value of --precision, None if it was not given."""
-    engine = "TF-TRT" if manifest["engine"] == "tf-trt" else "a frozen TensorFlow graph"
+    engine = ENGINE_NAMES[manifest["engine"]]
     print(
         f"{name}: {engine}, {manifest['precision']} ({manifest['reason']}); input {format_tensors(manifest['inputs'])}"
     )
-    if manifest["engine"] != "tf-trt" and asked_precision not in (None, manifest["precision"]):
+    if manifest["engine"] in ("tensorflow", "onnxruntime") and asked_precision not in (None, manifest["precision"]):
         print(f"{name}: --precision={asked_precision} needs TensorRT and was not applied: this is FP32")
+    if manifest.get("not_cut"):
+        print(f"{name}: it keeps its own suppression and resizing, which is slower: {manifest['not_cut']}")
     if "tensorflow_ops" in manifest:
         left = ", ".join(f"{count} {kind}" for kind, count in manifest["tensorflow_ops"].items())
         print(f"{name}: engines: {manifest['engines']}; left to TensorFlow: {left or 'nothing'}")
     print(f"{name}: {format_parity(manifest['parity'])}")
     print(f"{name}: {target} is ready, {seconds:.0f} s", flush=True)
+
+
+def report_onnx(target: Path, manifest: dict) -> None:
+    print(f"onnx: input {format_tensors(manifest['inputs'])}; {format_parity(manifest['parity'])}")
+    print(f"onnx: {target} is ready", flush=True)
 
 
 def format_tensors(described: dict) -> str:
@@ -241,7 +311,7 @@ def format_tensors(described: dict) -> str:
 def format_parity(parity: dict) -> str:
     images = f"{parity['images']} images ({parity['images_from']})"
     if parity["min"] is None:
-        return f"no people to compare in {images}; scores differ by up to {parity['score_difference']:.6f}"
+        return f"nobody to compare in {images}"
     return f"{parity['measure']}: min {parity['min']:.6f}, mean {parity['mean']:.6f}, {images}"
 
 

@@ -40,13 +40,17 @@ def red_boxes(images):
 
 def write_tf1_detector(folder) -> None:
     """As an export of the TF1 zoo: `inputs` uint8 (N, H, W, 3), loops of TensorFlow 1, weights inside the graph."""
+    write_tf1(folder, lambda images: red_boxes(tf.map_fn(lambda image: image, images)))
+
+
+def write_tf1(folder, detect) -> None:
+    """A SavedModel with the graph that `detect` builds in TensorFlow 1: Enter, Merge, Switch, Exit, TensorArrays."""
     v1 = tf.compat.v1
     v1.disable_control_flow_v2()
     try:
         with tf.Graph().as_default(), v1.Session() as session:
             images = v1.placeholder(tf.uint8, [None, None, None, 3], name="image_tensor")
-            looped = tf.map_fn(lambda image: image, images)  # Enter, Merge, Switch, Exit, TensorArrays
-            outputs = red_boxes(looped)
+            outputs = detect(images)
             info = v1.saved_model.utils.build_tensor_info
             signature = v1.saved_model.build_signature_def(
                 {"inputs": info(images)},
@@ -76,6 +80,72 @@ def write_tf2_detector(folder, scale=1.0) -> None:
 
     module = Module()
     tf.saved_model.save(module, str(folder), signatures=module.detect)
+
+
+def ssd(images, size=36):
+    """(1, H, W, 3) uint8 RGB -> (boxes (1, A, 4), scores (1, A, 91)) as an SSD of the zoo before its suppression.
+
+    Random weights; resized in a loop, normalised to -1..1, with a batch normalisation in each of the zoo's forms.
+    """
+    rng = np.random.default_rng(3)
+
+    def weights(*shape):
+        return tf.constant(rng.normal(0, 1 / np.sqrt(np.prod(shape[:3])), shape), tf.float32)
+
+    def resize(image):
+        return tf.raw_ops.ResizeBilinear(images=image[tf.newaxis], size=[size, size])[0]
+
+    resized = tf.map_fn(resize, tf.cast(images, tf.float32))
+    x = tf.nn.conv2d(resized * (2 / 255) - 1.0, weights(3, 3, 3, 8), 4, "SAME")
+    x = tf.nn.relu6(x * tf.constant(rng.uniform(1, 3, 8), tf.float32) + tf.constant(rng.normal(0, 1, 8), tf.float32))
+    x = tf.nn.depthwise_conv2d(x, weights(3, 3, 8, 1), [1, 1, 1, 1], "SAME")
+    x = tf.nn.relu6(
+        tf.compat.v1.nn.fused_batch_norm(x, *rng.uniform(0.5, 2, (4, 8)).astype(np.float32), is_training=False)[0]
+    )
+    places = size // 4
+    corner = np.stack(np.meshgrid(np.arange(places), np.arange(places), indexing="ij"), axis=-1) / places
+    shape = tf.nn.sigmoid(
+        tf.reshape(tf.nn.bias_add(tf.nn.conv2d(x, weights(1, 1, 8, 4), 1, "SAME"), [0.0] * 4), [1, -1, 4])
+    )
+    start = tf.constant(corner.reshape(1, -1, 2), tf.float32) + 0.05 * shape[..., :2]
+    boxes = tf.concat([start, start + 0.1 + 0.2 * shape[..., 2:]], axis=2)
+    scores = tf.nn.sigmoid(tf.reshape(tf.nn.conv2d(x, 3 * weights(1, 1, 8, 91), 1, "SAME"), [1, -1, 91]))
+    return boxes, scores
+
+
+def zoo_outputs(boxes, scores):
+    """The zoo's outputs; scores (1, A, 90) without the background."""
+    boxes, scores, classes, count = tf.image.combined_non_max_suppression(
+        boxes[:, :, tf.newaxis], scores, 300, 20000, 0.6, 1e-8, clip_boxes=True
+    )
+    return {
+        "detection_boxes": boxes,
+        "detection_scores": scores,
+        "detection_classes": classes + 1.0,
+        "num_detections": tf.cast(count, tf.float32),
+    }
+
+
+def write_tf2_ssd(folder) -> None:
+    """As an SSD that the TF2 zoo exports: with the boxes before the suppression, and scores with the background."""
+
+    def detect(input_tensor):
+        boxes, scores = ssd(input_tensor)
+        return {**zoo_outputs(boxes, scores[..., 1:]), "raw_detection_boxes": boxes, "raw_detection_scores": scores}
+
+    write_model(folder, detect, tf.TensorSpec([1, None, None, 3], tf.uint8, name="input_tensor"))
+
+
+def write_tf1_ssd(folder) -> None:
+    """As an SSD that the TF1 zoo exports: what comes before the suppression has names only."""
+
+    def detect(images):
+        boxes, scores = ssd(images)
+        boxes = tf.expand_dims(boxes, 2, name="Postprocessor/ExpandDims_1")
+        scores = tf.slice(scores, [0, 0, 1], [-1, -1, -1], name="Postprocessor/Slice")
+        return zoo_outputs(boxes[:, :, 0], scores)
+
+    write_tf1(folder, detect)
 
 
 def write_model(folder, function, *specs) -> None:

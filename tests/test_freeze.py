@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tests.fakes import noise, picture, write_tf1_detector, write_tf2_detector
-from utils.deploy import reid_net, saved_model, trt
+from utils.deploy import freeze, reid_net, saved_model, trt
+from utils.deploy import manifest as manifests
 from utils.deploy.detector import Detector
 from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
 from utils.deploy.reid_net import Embedder
@@ -44,62 +45,55 @@ def test_embed_equals_the_trained_net(checkpoint, reid):
         embedder.embed(images.astype(np.float32))
 
 
-def test_embed_uses_the_small_batch_for_a_single_image(checkpoint, reid):
-    embedder = Embedder(reid[0])
-    assert embedder.batches == {"serving_default": 4, "small_batch": 1}
-    images = noise(SIZE)
-    np.testing.assert_allclose(
-        embedder.embed_by("small_batch", images), checkpoint[1](images, training=False), atol=1e-5
-    )
-    runs = []
-    embed_by = embedder.embed_by
-    embedder.embed_by = lambda name, some: runs.append((name, len(some))) or embed_by(name, some)
-    expected = {
-        0: [],
-        1: [("small_batch", 1)],
-        3: [("serving_default", 3)],
-        4: [("serving_default", 4)],
-        9: [("serving_default", 8), ("small_batch", 1)],
-    }
-    for count, calls in expected.items():
-        runs.clear()
-        assert len(embedder.embed(np.resize(images, (count, *SIZE, 3)))) == count
-        assert [run for run in runs if run[1]] == calls
-
-
 @pytest.mark.parametrize(
-    "large, small, calls",
+    "seconds",
     [
-        (4.0, 1.0, [("small_batch", 3)]),  # as on a CPU
-        (2.5, 1.0, [("serving_default", 3)]),
-        (1.0, 2.0, [("serving_default", 3)]),  # a busy machine; one image still takes the small batch
+        {1: 1.001, 2: 1.002, 4: 1.004},  # before they are measured
+        {1: 1.0, 2: 1.9, 4: 4.2},  # as on a CPU
+        {1: 1.0, 2: 1.1, 4: 1.5},  # as on a GPU
+        {1: 3.0, 2: 1.0, 4: 1.5},
+        {3: 1.0},
     ],
 )
-def test_warm_up_times_the_signatures(checkpoint, reid, monkeypatch, large, small, calls):
+def test_cheapest_batches_against_all_ways(seconds):
+    for count in range(10):
+        ways = [()]
+        for _ in range(count):
+            ways += [(*way, size) for way in ways if sum(way) < count for size in seconds]
+        cost = min(sum(seconds[size] for size in way) for way in ways if sum(way) >= count)
+        chosen = reid_net.cheapest_batches(count, seconds)
+        assert sum(chosen) >= count and sum(seconds[size] for size in chosen) == pytest.approx(cost)
+    assert reid_net.cheapest_batches(5, {1: 1.001, 2: 1.002, 4: 1.004}) == [4, 1]
+
+
+def test_embed_takes_the_batches_that_fit(checkpoint, reid, monkeypatch):
     embedder = Embedder(reid[0])
-    clock = iter([0.0, large, 10.0, 10.0 + small])
+    assert embedder.batches == [1, 2, 4]
+    images = noise(SIZE)
+    wanted = checkpoint[1](images, training=False)
+    for batch in embedder.batches:
+        np.testing.assert_allclose(embedder.embed_by(batch, images), wanted, atol=1e-5)
+    clock = iter([0.0, 1.0, 10.0, 11.9, 20.0, 24.2])  # one image takes 1 s, two 1.9 s, four 4.2 s
     monkeypatch.setattr(reid_net.time, "perf_counter", lambda: next(clock))
     embedder.warm_up()
     runs = []
-    embed_by = embedder.embed_by
-    embedder.embed_by = lambda name, some: runs.append((name, len(some))) or embed_by(name, some)
-    images = noise(SIZE)[:3]
-    np.testing.assert_allclose(embedder.embed(images), checkpoint[1](images, training=False), atol=1e-5)
-    assert [run for run in runs if run[1]] == calls
-    runs.clear()
-    embedder.embed(images[:1])
-    assert [run for run in runs if run[1]] == [("small_batch", 1)]
+    run = embedder._run
+    monkeypatch.setattr(embedder, "_run", lambda some, batch: runs.append((len(some), batch)) or run(some, batch))
+    np.testing.assert_allclose(embedder.embed(images), wanted, atol=1e-5)
+    assert runs == [(2, 2), (2, 2), (1, 1)]
 
 
 def test_embed_with_a_manifest_of_an_older_version(checkpoint, reid, tmp_path):
     """Its manifest has other names for its second signature and for what was measured."""
     shutil.copytree(reid[0], tmp_path / "reid")
-    old = {key: value for key, value in reid[1].items() if key != "small_batch"}
-    old.update(few={"batch": 1}, seconds={"serving_default": 0.01, "few": 0.004})
+    old = {key: value for key, value in reid[1].items() if key != "batches"}
+    old.update(batch=4, few={"batch": 1}, seconds={"serving_default": 0.01, "few": 0.004})
     old["parity"] = {"of": "cosine", "min": 1.0, "mean": 1.0, "pictures": 5, "bound": 0.99, "pictures_from": "here"}
-    saved_model.write_manifest(tmp_path / "reid", old)
+    manifests.write_manifest(tmp_path / "reid", old)
     images = np.random.default_rng(2).integers(0, 256, (5, *SIZE, 3), dtype=np.uint8)
-    embeddings = Embedder(tmp_path / "reid").embed(images)
+    embedder = Embedder(tmp_path / "reid")
+    assert embedder.batches == [4]
+    embeddings = embedder.embed(images)
     np.testing.assert_allclose(embeddings, checkpoint[1](images, training=False).numpy(), atol=1e-5)
 
 
@@ -109,12 +103,12 @@ def test_embed_with_a_manifest_of_an_older_version(checkpoint, reid, tmp_path):
         ({"image_size": [128, 64]}, "does not have the fixed input that its manifest.json describes"),
         ({"colour_order": "BGR"}, "takes BGR images, but this version passes RGB"),
         ({"inputs": {"images": {"shape": [4, 128, 64, 3], "dtype": "uint8"}}}, "does not hold the model that its"),
-        ({"small_batch": 2}, "has no signature 'small_batch' as its manifest.json describes"),
+        ({"batches": [3, 4]}, "does not take the batches that its manifest.json describes"),
     ],
 )
 def test_embedder_refuses_a_manifest_that_does_not_fit(reid, tmp_path, change, words):
     shutil.copytree(reid[0], tmp_path / "reid")
-    saved_model.write_manifest(tmp_path / "reid", {**reid[1], **change})
+    manifests.write_manifest(tmp_path / "reid", {**reid[1], **change})
     with pytest.raises(InputError, match=f"{words}.*: run python3 pipeline.py here"):
         Embedder(tmp_path / "reid")
 
@@ -124,14 +118,13 @@ def test_freeze_reid_writes_what_was_built_into_the_manifest(checkpoint, reid):
     assert manifest == json.loads((folder / "manifest.json").read_text())
     assert manifest["inputs"] == {"images": {"shape": [4, *SIZE, 3], "dtype": "uint8"}}
     assert manifest["outputs"] == {"embeddings": {"shape": [4, 32], "dtype": "float32"}}
-    assert (manifest["batch"], manifest["image_size"], manifest["colour_order"]) == (4, list(SIZE), "RGB")
+    assert (manifest["batches"], manifest["image_size"], manifest["colour_order"]) == ([1, 2, 4], list(SIZE), "RGB")
     assert (manifest["engine"], manifest["precision"], manifest["reason"]) == ("tensorflow", "FP32", "as requested")
     here = {"tensorflow": tf.__version__, "tensorrt": None, "gpu": saved_model.gpu_name(), "device": device_name()}
     assert manifest["built_for"] == here
     assert manifest["source"]["checkpoint"] == checkpoint[0]
     assert 0.99999 < manifest["parity"]["min"] <= manifest["parity"]["mean"] < 1.00001
-    assert (manifest["parity"]["images"], manifest["parity"]["bound"]) == (5, 0.99)
-    assert manifest["small_batch"] == 1
+    assert (manifest["parity"]["images"], manifest["parity"]["bound"]) == (5, {"min": 0.99})
 
 
 def test_freeze_reid_folds_batchnorm_and_variables(reid):
@@ -150,18 +143,20 @@ def test_freeze_detector_of_both_zoos(write, name, tmp_path):
     assert list(manifest["inputs"]) == [name] and manifest["kind"] == "obj"
     assert manifest["source"]["note"] == {"name": "a stand-in"}
     assert manifest["parity"]["min"] == 1.0 and manifest["parity"]["boxes"] == 3
+    assert manifest["form"] == "zoo" and manifest["not_cut"]
     shutil.rmtree(tmp_path / "zoo")
     detector = Detector(tmp_path / "obj")
     boxes, _ = detector.detect(picture([(20, 62, 70, 78)], size=(100, 240)))
     np.testing.assert_allclose(boxes, [[0.2, 62 / 240, 0.7, 78 / 240]], atol=1e-6)
 
 
-def test_freeze_detector_with_too_little_parity_replaces_nothing(tmp_path):
+def test_freeze_detector_with_too_little_parity_replaces_nothing(tmp_path, monkeypatch):
     write_tf2_detector(tmp_path / "zoo")
     target = tmp_path / "frozen" / "obj"
     manifest = freeze_detector(tmp_path / "zoo", target, FRAMES)
+    monkeypatch.setattr(freeze, "OVERLAP_BOUND", {"min": 1.1})
     with pytest.raises(InputError, match="smallest overlap .* is 1.0000, below 1.1; nothing was replaced"):
-        freeze_detector(tmp_path / "zoo", target, FRAMES, FreezeOptions(min_parity=1.1))
+        freeze_detector(tmp_path / "zoo", target, FRAMES)
     assert json.loads((target / "manifest.json").read_text()) == manifest
     assert [path.name for path in target.parent.iterdir()] == ["obj"]  # no temporary folder stays
 

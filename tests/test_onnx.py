@@ -1,82 +1,75 @@
-"""The exported ONNX model computes what TensorFlow does; without the extra packages the export is refused."""
+"""Models in ONNX compute what TensorFlow does, and the whole demo runs on them where TensorFlow cannot be imported."""
 
 import importlib.util
 import json
-import shutil
 import sys
 
 import numpy as np
 import pytest
 
-import pipeline
-from tests.fakes import noise, write_checkpoint
-from utils.deploy import onnx_export
+from tests.fakes import noise, picture, write_tf2_ssd
+from tests.helpers import run, write_video
+from utils.deploy import board, onnx_export
+from utils.deploy.compared_images import smooth_noise
+from utils.deploy.reid_net import Embedder
 from utils.errors import InputError
 
 SIZE = (64, 32)
 needs_extras = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in onnx_export.EXTRAS), reason="pip install tf2onnx onnxruntime"
 )
+WITHOUT_TENSORFLOW = """
+import runpy, sys
+sys.modules["tensorflow"] = None
+sys.path.insert(0, ".")
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 @pytest.fixture(scope="module")
 def exported(checkpoint, tmp_path_factory):
-    """The folder of an exported model of batch 3 and what write_onnx returned; the conversion takes long."""
+    """A folder as --onnx writes it."""
     folder = tmp_path_factory.mktemp("exported") / "onnx"
-    return folder, onnx_export.write_onnx(checkpoint[0], folder, noise, "noise", batch=3)
-
-
-@pytest.fixture
-def converted(exported, monkeypatch):
-    """Replaces the conversion by a copy of the model that is exported already."""
-    monkeypatch.setattr(onnx_export, "_convert", lambda function, path: shutil.copy(exported[0] / "reid.onnx", path))
-
-
-@needs_extras
-def test_write_onnx_computes_what_tensorflow_does(checkpoint, exported):
-    import onnx
-    import onnxruntime
-
-    folder, about = exported
-    assert about == json.loads((folder / "reid.json").read_text())
-    assert about["inputs"] == {"images": {"shape": [3, *SIZE, 3], "dtype": "float32"}}
-    assert about["parity"]["min"] > 0.9999 and about["parity"]["images"] == 5
-    model = onnx.load(str(folder / "reid.onnx"))
-    onnx.checker.check_model(model)
-    assert [opset.version for opset in model.opset_import if not opset.domain] == [13]
-    operations = {node.op_type for node in model.graph.node}
-    assert "Conv" in operations and not operations & {"ReverseSequence", "BatchNormalization", "Loop", "Cast"}
-    session = onnxruntime.InferenceSession(str(folder / "reid.onnx"), providers=["CPUExecutionProvider"])
-    [images], [embeddings] = session.get_inputs(), session.get_outputs()
-    assert (images.name, images.type, images.shape) == ("images", "tensor(float)", [3, *SIZE, 3])
-    assert (embeddings.name, embeddings.shape) == ("embeddings", [3, 32])
-    people = np.random.default_rng(5).integers(0, 256, (3, *SIZE, 3), dtype=np.uint8)
-    found = session.run(None, {"images": people.astype(np.float32)})[0]
-    np.testing.assert_allclose(found, checkpoint[1](people, training=False).numpy(), atol=1e-4)
+    write_tf2_ssd(folder.parent / "zoo")
+    frames = [smooth_noise((36, 36), seed) for seed in range(3)]
+    onnx_export.export_detector(folder.parent / "zoo", folder / "obj", frames, "noise", 1)
+    onnx_export.export_reid(checkpoint[0], folder / "reid", noise, "noise", batch=4)
+    return folder
 
 
 @needs_extras
-def test_write_onnx_refuses_a_model_that_computes_something_else(converted, tmp_path):
-    other, _ = write_checkpoint(tmp_path / "other", SIZE, seed=9)
-    with pytest.raises(InputError, match="smallest cosine .*, below 0.9999; nothing was replaced"):
-        onnx_export.write_onnx(other, tmp_path / "onnx", noise, "noise", batch=3)
-    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+def test_export_reid_computes_what_tensorflow_does(checkpoint, exported):
+    manifest = json.loads((exported / "reid" / "manifest.json").read_text())
+    assert manifest["inputs"] == {"images": {"shape": [-1, *SIZE, 3], "dtype": "float32"}}
+    assert manifest["parity"]["min"] > 0.9999 and manifest["batches"] == [1, 2, 4]
+    people = np.random.default_rng(5).integers(0, 256, (7, *SIZE, 3), dtype=np.uint8)
+    wanted = checkpoint[1](people, training=False).numpy()
+    np.testing.assert_allclose(Embedder(exported / "reid").embed(people), wanted, atol=1e-4)
 
 
 @needs_extras
-def test_pipeline_prints_the_command_for_the_board(checkpoint, converted, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(pipeline, "prepare_reid", lambda args, reid: None)
-    pipeline.main(
-        pipeline.parse_args([checkpoint[0], "--onnx", "--batch=3", "--output", str(tmp_path), "--engine=tensorflow"])
+def test_the_chain_runs_without_tensorflow(exported, tmp_path):
+    script = ["-c", WITHOUT_TENSORFLOW]
+    made = run(
+        sys.executable, *script, "pipeline.py", exported, "--output", tmp_path / "frozen", "--engine=onnxruntime"
     )
-    printed = capsys.readouterr().out
-    assert f"trtexec --onnx={tmp_path}/onnx/reid.onnx --saveEngine={tmp_path}/onnx/reid.engine --fp16" in printed
-    assert json.loads((tmp_path / "onnx/reid.json").read_text())["parity"]["images"] == 48  # drawn people
+    assert made.returncode == 0, made.stderr
+    assert board.find_models(tmp_path / "frozen").keys() == {"obj", "reid"}
+    write_video(tmp_path / "walk.avi", [picture([(20, 10, 100, 30)])] * 3)
+    words = ["--source", tmp_path / "walk.avi", "--headless", "--detector", tmp_path / "frozen/obj"]
+    words += ["--reid", tmp_path / "frozen/reid", "--summary", tmp_path / "summary.json"]
+    played = run(sys.executable, *script, "demo.py", *words)
+    assert played.returncode == 0, played.stderr
+    assert json.loads((tmp_path / "summary.json").read_text())["detector"] == "onnxruntime FP32"
 
 
 def test_check_extras_names_what_is_missing(monkeypatch):
     monkeypatch.setattr(onnx_export.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="^--onnx needs tf2onnx and onnxruntime: pip install tf2onnx onnxruntime$"):
+        onnx_export.check_extras()
+    monkeypatch.setattr(onnx_export, "is_jetson", lambda: True)
+    with pytest.raises(InputError, match="--onnx is a step for the desktop"):
         onnx_export.check_extras()
 
 
@@ -85,10 +78,4 @@ def test_convert_names_a_converter_that_fails(monkeypatch, tmp_path):
     with pytest.raises(
         InputError, match="tf2onnx cannot convert the net with TensorFlow .* and numpy .*ModuleNotFoundError"
     ):
-        onnx_export._convert(None, tmp_path / "reid.onnx")
-
-
-def test_trtexec_line():
-    assert onnx_export.trtexec_line("a", "FP32") == (
-        "/usr/src/tensorrt/bin/trtexec --onnx=a/reid.onnx --saveEngine=a/reid.engine"
-    )
+        onnx_export._convert(None, tmp_path / "model.onnx")

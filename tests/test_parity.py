@@ -6,44 +6,65 @@ import pytest
 
 from data.drawn import draw_people
 from utils.deploy import parity
-from utils.deploy.parity import PersonImages, compare_detections
+from utils.deploy.compared_images import PersonImages, footage_frames
+from utils.deploy.parity import compare_detections
 from utils.errors import InputError
 
 SIZE = (64, 32)
 
 
 def test_compare_detections_by_hand():
-    def detections(*rows):  # (box, score, class)
-        boxes, scores, classes = zip(*rows)
-        return np.array(boxes, np.float32), np.array(scores, np.float32), np.array(classes, np.float32)
+    def people(*rows):  # (box, score)
+        boxes, scores = zip(*rows)
+        return np.array(boxes, np.float32), np.array(scores, np.float32)
 
     left = [0, 0, 1, 0.5]
     moved = [0, 0.1, 1, 0.6]
     right = [0, 0.6, 1, 1]
-    wanted = [detections((left, 0.9, 1), (right, 0.8, 3), (right, 0.1, 1))]  # a person, a car, an uncertain person
-    found = [detections((right, 0.8, 1), (moved, 0.7, 1), (left, 0.9, 3))]
-    result = compare_detections(wanted, found)
-    assert (result["boxes"], result["images"]) == (1, 1)
-    assert result["min"] == result["mean"] == pytest.approx(0.4 / 0.6)
-    assert result["score_difference"] == pytest.approx(0.6)  # the lowest of three: 0.1 and 0.7
-    nobody = compare_detections([detections((left, 0.2, 1))], found)
-    assert nobody["min"] is None and nobody["boxes"] == 0
+    nobody = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    result = compare_detections([people((left, 0.9), (right, 0.8))], [people((right, 0.75), (moved, 0.7))])
+    assert (result["boxes"], result["images"]) == (2, 1)
+    assert result["min"] == pytest.approx(0.4 / 0.6) and result["mean"] == pytest.approx((1 + 0.4 / 0.6) / 2)
+    assert result["score_difference"] == pytest.approx(0.2)
+    missed = compare_detections([people((left, 0.9))], [nobody])
+    assert missed["min"] == 0 and missed["score_difference"] == pytest.approx(0.9)
+    empty = compare_detections([nobody], [people((left, 0.9))])
+    assert empty["min"] is None and empty["boxes"] == 0
+
+
+def test_rounding_to_fp16_does_not_refuse_a_detector():
+    """3,000 boxes of 30x78 pixels in 768x576, of which each corner is rounded to FP16, as by an engine of FP16."""
+    rng = np.random.default_rng(0)
+    size = np.array([78, 30]) / (576, 768) * rng.uniform(0.8, 1.25, (3000, 2))
+    start = rng.uniform(0, 1 - size)
+    boxes = np.concatenate([start, start + size], axis=1).astype(np.float32)
+    rounded = boxes.astype(np.float16).astype(np.float32)
+    scores = np.ones(len(boxes), np.float32)
+    result = compare_detections(*([(some, scores)] for some in (boxes, rounded)))
+    assert result["min"] < 0.99  # the bound of embeddings would refuse it
+    parity.check_parity(result, parity.OVERLAP_BOUND)
+    for shift, word in ((0.03, "mean"), (0.2, "smallest")):  # of the height: IoU 0.94, or 0.67 for one of them
+        moved = boxes.copy()
+        moved[: None if word == "mean" else 1] += shift * size[0, 0] * np.array([1, 0, 1, 0], np.float32)
+        result = compare_detections(*([(some, scores)] for some in (boxes, moved)))
+        with pytest.raises(parity.Inaccurate, match=f"the {word} overlap"):
+            parity.check_parity(result, parity.OVERLAP_BOUND)
 
 
 def test_compare_embeddings_and_check_parity():
     wanted = np.array([[1.0, 0.0], [0.0, 1.0]])
     result = parity.compare_embeddings(wanted, np.array([[1.0, 0.0], [0.8, 0.6]]))
     assert (result["min"], result["mean"]) == (pytest.approx(0.6), pytest.approx(0.8))
-    parity.check_parity(result, 0.5)
+    parity.check_parity(result, {"min": 0.5})
     with pytest.raises(parity.Inaccurate, match="smallest cosine .* is 0.6000, below 0.7; nothing was replaced"):
-        parity.check_parity(result, 0.7, "; nothing was replaced")
+        parity.check_parity(result, {"min": 0.7}, "; nothing was replaced")
     with pytest.raises(parity.Inaccurate, match="is nan"):
-        parity.check_parity({**result, "min": float("nan")}, 0.7)
-    parity.check_parity({**result, "min": None}, 0.7)  # there was nothing to compare
+        parity.check_parity({**result, "min": float("nan")}, {"min": 0.7})
+    parity.check_parity({**result, "min": None}, {"min": 0.7})  # there was nothing to compare
 
 
 def test_footage_frames_without_a_video(tmp_path):
-    frames, source = parity.footage_frames(tmp_path / "none.avi")
+    frames, source = footage_frames(tmp_path / "none.avi")
     assert source == "smooth noise" and len(frames) == 6
     assert {frame.shape for frame in frames} == {(576, 768, 3)} and (frames[0] != frames[1]).any()
 

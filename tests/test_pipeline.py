@@ -42,7 +42,7 @@ def test_main_freezes_both(checkpoint, tmp_path, tiny_set, capsys):
         assert f"{kind}: --precision=INT8 needs TensorRT and was not applied: this is FP32" in lines
         assert lines[-1].startswith(f"{kind}: {tmp_path / 'frozen' / kind} is ready")
     source = f"{tiny_set}/bounding_box_query and {tiny_set}/bounding_box_test, seed 0"
-    assert manifest["batch"] == 1 and "small_batch" not in manifest
+    assert manifest["batches"] == [1]
     assert Embedder(tmp_path / "frozen" / "reid").embed(noise((64, 32))).shape == (5, 32)
     assert manifest["parity"]["min"] > 0.9999
     assert (manifest["parity"]["images"], manifest["parity"]["images_from"]) == (39, source)
@@ -133,7 +133,7 @@ def test_report_names_a_precision_that_was_not_applied(tmp_path, capsys):
     [
         (["obj", "a.ckpt", "b.ckpt"], "name 'obj', one re-id checkpoint, or both"),
         (["obj", "obj"], "name 'obj', one re-id checkpoint, or both"),
-        (["obj", "--onnx"], "--onnx is for the re-id net"),
+        (["obj", "--engine=tensorrt"], "--engine tensorrt is not for obj"),
         (["--batch=0"], "--batch: 0 is not a whole number above 0"),
         (["--precision=INT4"], "--precision: invalid choice: 'INT4'"),
     ],

@@ -6,10 +6,12 @@ import pytest
 import tensorflow as tf
 
 from tests.fakes import picture, write_tf2_detector
+from utils.deploy import manifest as manifests
 from utils.deploy import saved_model
 from utils.deploy.detector import Detector
+from utils.deploy.manifest import read_manifest
 from utils.deploy.reid_net import Embedder
-from utils.deploy.saved_model import load_saved_model, read_manifest
+from utils.deploy.saved_model import check_device, load_saved_model
 from utils.errors import InputError
 
 
@@ -17,14 +19,14 @@ def write_manifest(folder, **changes):
     """Writes the manifest of the TF2 detector in `folder`, with changes."""
     about = saved_model.describe_signature(load_saved_model(folder)[1])
     content = {
-        "format": saved_model.FORMAT,
+        "format": manifests.FORMAT,
         "kind": "obj",
         "colour_order": "RGB",
         "engine": "tensorflow",
         "precision": "FP32",
         "built_for": {},
     }
-    saved_model.write_manifest(folder, {**content, **about, **changes})
+    manifests.write_manifest(folder, {**content, **about, **changes})
 
 
 def test_read_manifest_refuses_what_does_not_fit(tmp_path):
@@ -64,10 +66,10 @@ def test_read_manifest_refuses_engines_of_another_machine(tmp_path, monkeypatch,
     here = {"gpu": "Orin", "device": "Orin Nano", "tensorrt": "8.6.1"}
     write_tf2_detector(tmp_path)
     write_manifest(tmp_path, engine="tf-trt", built_for=here)
-    read_manifest(tmp_path, "obj")
+    check_device(tmp_path, read_manifest(tmp_path, "obj"))
     write_manifest(tmp_path, engine="tf-trt", built_for={**here, **change})
     with pytest.raises(InputError, match=f"{sentence}: run python3 pipeline.py here"):
-        read_manifest(tmp_path, "obj")
+        Detector(tmp_path)
 
 
 def test_read_manifest_refuses_engines_without_tensorrt(tmp_path, monkeypatch):
@@ -75,4 +77,4 @@ def test_read_manifest_refuses_engines_without_tensorrt(tmp_path, monkeypatch):
     write_tf2_detector(tmp_path)
     write_manifest(tmp_path, engine="tf-trt", built_for={"gpu": "Orin"})
     with pytest.raises(InputError, match="built with TensorRT, which this TensorFlow does not have"):
-        read_manifest(tmp_path, "obj")
+        Detector(tmp_path)

@@ -144,7 +144,7 @@ def test_several_frozen_models_are_compared_with_the_original(people, models, tm
     spoilt = tmp_path / "int8"
     write_model(spoilt, serve, tf.TensorSpec([4, *SIZE, 3], tf.uint8, name="images"))
     manifest = json.loads((models[1] / "manifest.json").read_text())
-    del manifest["small_batch"]  # the spoilt model has only the main signature
+    manifest["batches"] = [4]  # the spoilt model has only the main signature
     (spoilt / "manifest.json").write_text(json.dumps({**manifest, "precision": "INT8"}))
     figures = measure(people, tmp_path, "--model", models[1], Path(models[0]).parent, spoilt)["models"]
     assert [result["model"] for result in figures] == [models[0], str(models[1]), str(spoilt)]

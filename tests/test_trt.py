@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections import namedtuple
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,10 +16,12 @@ import tensorflow as tf
 
 from tests.fakes import noise, picture, write_tf2_detector
 from tests.helpers import draw_set
-from utils.deploy import saved_model, trt
+from utils.deploy import child, saved_model, trt
+from utils.deploy.child import run_child
+from utils.deploy.compared_images import PersonImages
 from utils.deploy.detector import Detector
 from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
-from utils.deploy.parity import PersonImages
+from utils.deploy.manifest import read_manifest
 from utils.deploy.reid_net import Embedder
 from utils.errors import InputError
 
@@ -40,7 +43,7 @@ def tensorrt(monkeypatch):
     found = {"version": "8.5.2", "reason": "TensorRT 8.5.2"}
     monkeypatch.setattr(trt, "probe", lambda: {**found, "capability": here["capability"]})
     monkeypatch.setattr(trt, "convert", convert)
-    monkeypatch.setattr(saved_model, "_check_device", lambda folder, manifest: None)
+    monkeypatch.setattr(saved_model, "check_device", lambda folder, manifest: None)
     return here
 
 
@@ -59,10 +62,10 @@ def test_freeze_reid_with_tensorrt_in_int8(checkpoint, tmp_path, tensorrt):
     assert arrays["calibration"].shape == (2, 4, *SIZE, 3)  # batches of one size, so the first image fills the last
     np.testing.assert_array_equal(arrays["calibration"].reshape(8, *SIZE, 3), np.concatenate([wanted, wanted[:1]]))
     # The converter keeps the main signature only; the plain graph stays beside, complete.
-    assert "small_batch" not in manifest and Embedder(tmp_path / "reid").batches == {"serving_default": 4}
-    plain = saved_model.read_manifest(tmp_path / "reid" / "plain", "reid")
+    assert Embedder(tmp_path / "reid").batches == [4]
+    plain = read_manifest(tmp_path / "reid" / "plain", "reid")
     assert (plain["engine"], plain["precision"]) == ("tensorflow", "FP32")
-    assert Embedder(tmp_path / "reid" / "plain").batches == {"serving_default": 4, "small_batch": 1}
+    assert Embedder(tmp_path / "reid" / "plain").batches == [1, 2, 4]
 
 
 def test_freeze_reid_refuses_int8_without_images(checkpoint, tmp_path, tensorrt):
@@ -117,7 +120,7 @@ def test_freeze_detector_refuses_an_inaccurate_conversion_and_keeps_the_plain_gr
     wanted = r"TensorRT 8.5.2 is available, but the frozen model differs .* is 0.0000, .*/obj now holds the plain"
     with pytest.raises(InputError, match=wanted):
         freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES, options=FreezeOptions(min_parity=0.9))
-    manifest = saved_model.read_manifest(tmp_path / "obj", "obj")
+    manifest = read_manifest(tmp_path / "obj", "obj")
     assert manifest["engine"] == "tensorflow" and "differs from the original" in manifest["reason"]
     assert len(Detector(tmp_path / "obj").detect(FRAMES[0])[0]) == 1 and not (tmp_path / "obj" / "plain").exists()
 
@@ -211,42 +214,45 @@ def program(tmp_path, text):
 
 
 def test_child_that_dies_is_an_answer(tmp_path, monkeypatch):
-    monkeypatch.setattr(trt.sys, "executable", "/bin/false")
-    assert trt._child(["probe"], 10) == {"error": "exit code 1: no message"}
-    monkeypatch.setattr(trt.sys, "executable", program(tmp_path, "echo out of words >&2; kill -ABRT $$"))
-    assert trt._child(["probe"], 10) == {"error": "ended by signal 6: out of words"}
-    monkeypatch.setattr(trt.sys, "executable", program(tmp_path, "kill -KILL $$"))
-    assert "lack of memory: add swap, or lower --workspace" in trt._child(["probe"], 10)["error"]
-    monkeypatch.setattr(trt.sys, "executable", "/nonexistent/python")
-    assert "No such file" in trt._child(["probe"], 10)["error"]
+    monkeypatch.setattr(child.sys, "executable", "/bin/false")
+    assert run_child("utils.deploy.trt", ["probe"], 10) == {"error": "exit code 1: no message"}
+    monkeypatch.setattr(child.sys, "executable", program(tmp_path, "echo out of words >&2; kill -ABRT $$"))
+    assert run_child("utils.deploy.trt", ["probe"], 10) == {"error": "ended by signal 6: out of words"}
+    monkeypatch.setattr(child.sys, "executable", program(tmp_path, "kill -KILL $$"))
+    assert "lack of memory: add swap, or lower --workspace" in run_child("utils.deploy.trt", ["probe"], 10)["error"]
+    monkeypatch.setattr(child.sys, "executable", "/nonexistent/python")
+    assert "No such file" in run_child("utils.deploy.trt", ["probe"], 10)["error"]
     with pytest.raises(trt.NotConverted, match="TensorRT could not convert it"):
         trt.convert("a", "b", "reid", "FP16", "c")
 
 
 def test_child_prints_progress_and_has_a_time_limit(tmp_path, monkeypatch, capsys):
     text = """sleep 0.5; echo "noise of TensorFlow"; echo 'answer: {"engines": 0, "tensorflow_ops": {}}'"""
-    monkeypatch.setattr(trt.sys, "executable", program(tmp_path, text))
-    monkeypatch.setattr(trt, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(child.sys, "executable", program(tmp_path, text))
+    monkeypatch.setattr(child, "TICK_SECONDS", 0.1)
     with pytest.raises(trt.NotConverted, match="supports none of its operations"):
         trt.convert("a", "b", "obj", "FP16", "c")
     ticks = capsys.readouterr().out.splitlines()
     assert len(ticks) >= 3
     line = r"obj: building engines for TensorRT, FP16: \d+ s \.\.\. \(minutes on small boards\)"
     assert all(re.fullmatch(line, tick) for tick in ticks)
-    monkeypatch.setattr(trt.sys, "executable", program(tmp_path, "exec sleep 20"))
-    assert trt._child(["probe"], 0.3) == {"error": "it did not end within 0.3 s"}
+    monkeypatch.setattr(child.sys, "executable", program(tmp_path, "exec sleep 20"))
+    assert run_child("utils.deploy.trt", ["probe"], 0.3) == {"error": "it did not end within 0.3 s"}
 
 
 def test_convert_gives_each_kind_its_own_settings(tmp_path, monkeypatch):
     calls = tmp_path / "calls"
     text = f"""echo "$TF_TRT_OP_DENYLIST $*" >> {calls}; echo 'answer: {{"engines": 1, "tensorflow_ops": {{}}}}'"""
-    monkeypatch.setattr(trt.sys, "executable", program(tmp_path, text))
+    monkeypatch.setattr(child.sys, "executable", program(tmp_path, text))
     monkeypatch.delenv("TF_TRT_OP_DENYLIST", raising=False)
     for kind in ("obj", "reid"):
         trt.convert("a", "b", kind, "FP16", "c", workspace=64)
     obj, reid = (line.split(" -m utils.deploy.trt ") for line in calls.read_text().splitlines())
     assert [obj[0], reid[0]] == ["CombinedNonMaxSuppression", ""]  # operations left to TensorFlow
     args = trt.parse_args(shlex.split(obj[1]))
-    assert (args.what, args.source, args.target, args.inputs) == ("convert", "a", "b", "c")
+    assert (args.what, args.source, args.target, args.inputs) == (
+        "convert",
+        *(str(Path(name).resolve()) for name in "abc"),
+    )
     assert (args.precision, args.workspace, args.minimum_segment) == ("FP16", 64, 50)
     assert trt.parse_args(shlex.split(reid[1])).minimum_segment == 3

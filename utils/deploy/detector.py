@@ -1,56 +1,36 @@
-"""Finds people in a frame with an SSD of TensorFlow's detection zoo, exported by TF1 or TF2."""
+"""Finds people in a frame with a detector: a frozen one, or a SavedModel of TensorFlow's detection zoo."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
-from utils.deploy.saved_model import load_frozen, load_saved_model
-from utils.errors import InputError
+from utils.deploy.detections import PERSON, find_people
+from utils.deploy.runtime import load
 
-PERSON = 1  # COCO class; 0 is the background
 MAX_ASPECT = 2.0  # width to height in pixels; wider boxes show groups or railings
-OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes")
-
-
-def detector_input(folder, signature) -> str:
-    """The name of the image input: `inputs` in TF1 exports, `input_tensor` in TF2 exports.
-
-    Names are used because the order differs between exporters. InputError if the model is not a detector.
-    """
-    missing = [name for name in OUTPUTS if name not in signature.structured_outputs]
-    if missing:
-        raise InputError(f"{folder} is not a detector like those of the zoo: it does not return {', '.join(missing)}")
-    inputs = signature.structured_input_signature[1]
-    name = next((known for known in ("input_tensor", "inputs") if known in inputs), None)
-    if name is None and len(inputs) == 1:
-        name = next(iter(inputs))
-    if name is None or len(inputs) != 1:
-        raise InputError(
-            f"{folder} is not a detector like those of the zoo: its inputs are {', '.join(sorted(inputs)) or 'none'}"
-        )
-    spec = inputs[name]
-    if spec.dtype != tf.uint8 or spec.shape.rank != 4 or spec.shape[3] not in (3, None):
-        raise InputError(f"{folder} takes {spec.dtype.name} {spec.shape}, not uint8 images (1, height, width, 3)")
-    if spec.shape[0] not in (1, None):
-        raise InputError(f"{folder} takes {spec.shape[0]} images at once instead of one")
-    return name
 
 
 class Detector:
-    """Finds people with a frozen detector, or with frozen=False with a SavedModel of the zoo."""
+    """Finds people with a frozen detector, or with frozen=False with a SavedModel of the zoo.
 
-    def __init__(self, folder="models/frozen/obj", threshold: float = 0.5, frozen: bool = True):
-        """threshold: boxes with a lower score, 0 to 1, are dropped."""
+    net: the Net that runs it.
+    """
+
+    def __init__(self, folder="models/frozen/obj", threshold: float = 0.5, frozen: bool = True, person_class=PERSON):
+        """threshold: boxes with a lower score, 0 to 1, are dropped. person_class: of a detector without a manifest."""
         if frozen:
-            self.manifest, self._signature, self._loaded = load_frozen(folder, "obj")
+            self.net = load(folder, "obj")
         else:
-            self.manifest = None
-            self._loaded, self._signature = load_saved_model(folder)
+            from utils.deploy.saved_model import load_zoo_detector  # needs TensorFlow, a frozen detector may not
+
+            self.net = load_zoo_detector(folder)
+        self.manifest = self.net.manifest
         self.threshold = threshold
-        self._input = detector_input(folder, self._signature)
-        self._size = self._signature.structured_input_signature[1][self._input].shape[1:3]  # (None, None) if not fixed
+        self._form = self.manifest.get("form", "zoo")
+        self._person_class = self.manifest.get("person_class", person_class)
+        [spec] = self.manifest["inputs"].values()
+        self._size = spec["shape"][1:3]  # (H, W), -1 if not fixed
 
     def detect(self, frame: np.ndarray, threshold=None):
         """The people in a frame, best score first, without boxes that are empty or too wide for a person.
@@ -58,25 +38,33 @@ class Detector:
         frame (H, W, 3) uint8 BGR -> boxes (N, 4) float32 [ymin, xmin, ymax, xmax] in 0..1, scores (N,) float32.
         threshold: replaces that of the detector.
         """
-        boxes, scores, classes = self.raw(frame)
-        kept = (
-            (classes == PERSON)
-            & (scores >= (self.threshold if threshold is None else threshold))
-            & np.isfinite(boxes).all(axis=1)
-        )
-        boxes = np.clip(boxes[kept], 0, 1)
-        scores = scores[kept]
+        boxes, scores = self.find(frame, self.threshold if threshold is None else threshold)
         high, wide = ((boxes[:, 2:] - boxes[:, :2]) * frame.shape[:2]).T  # (N,) pixels
-        plausible = np.flatnonzero((high > 0) & (wide > 0) & (wide <= MAX_ASPECT * high))
-        order = plausible[np.argsort(-scores[plausible], kind="stable")]
-        return boxes[order], scores[order]
+        plausible = (high > 0) & (wide > 0) & (wide <= MAX_ASPECT * high)
+        return boxes[plausible], scores[plausible]
 
-    def raw(self, frame: np.ndarray):
-        """frame as in detect -> all that the net returns: boxes (M, 4), scores (M,), classes (M,)."""
+    def find(self, frame: np.ndarray, threshold: float):
+        """As detect, with any threshold and with boxes of every shape."""
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise ValueError(f"a frame is (H, W, 3) uint8, not {frame.shape} {frame.dtype}")
-        if None not in self._size and tuple(self._size) != frame.shape[:2]:
-            frame = cv2.resize(frame, (self._size[1], self._size[0]), interpolation=cv2.INTER_LINEAR)
-        images = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)[np.newaxis]  # (1, H, W, 3) uint8 RGB
-        found = self._signature(**{self._input: tf.constant(images)})
-        return tuple(found[name][0].numpy() for name in OUTPUTS)
+        outputs = self.net.run(self.as_input(frame))
+        boxes, scores = find_people(outputs, self._form, threshold, self._person_class)
+        return np.clip(boxes, 0, 1), scores
+
+    def as_input(self, frame: np.ndarray) -> np.ndarray:
+        """frame as in detect -> (1, h, w, 3) uint8 RGB in the size of the net."""
+        if -1 not in self._size and tuple(self._size) != frame.shape[:2]:
+            frame = resize_as_zoo(frame, self._size) if self._form == "anchors" else cv2.resize(frame, self._size[::-1])
+        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)[np.newaxis]
+
+
+def resize_as_zoo(frame: np.ndarray, size) -> np.ndarray:
+    """(H, W, 3) uint8 -> (h, w, 3) as TensorFlow's ResizeBilinear, with which the zoo's detectors were trained.
+
+    Pixel i of the result is taken at i * H / h; OpenCV's resize takes it at (i + 0.5) * H / h - 0.5. The difference
+    would move every box by up to half a pixel of the network.
+    """
+    height, width = size
+    matrix = np.array([[frame.shape[1] / width, 0, 0], [0, frame.shape[0] / height, 0]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(frame, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)

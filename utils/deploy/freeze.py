@@ -21,31 +21,34 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from utils import resnet
 from utils.checkpoint import load_embedding_net, stored_threshold, strip_suffix
 from utils.deploy import trt
-from utils.deploy.detector import Detector, detector_input
-from utils.deploy.parity import CERTAIN, Inaccurate, check_parity, compare_detections, compare_embeddings
-from utils.deploy.reid_net import Embedder
-from utils.deploy.saved_model import (
-    FORMAT,
-    SERVING,
-    SMALL_BATCH,
-    describe_signature,
-    load_saved_model,
-    write_manifest,
+from utils.deploy.cut import NotCut, cut_detector
+from utils.deploy.detections import PERSON
+from utils.deploy.detector import Detector
+from utils.deploy.manifest import FORMAT, write_manifest
+from utils.deploy.parity import (
+    CERTAIN,
+    OVERLAP_BOUND,
+    Inaccurate,
+    check_parity,
+    compare_detections,
+    compare_embeddings,
 )
+from utils.deploy.reid_net import Embedder
+from utils.deploy.saved_model import SERVING, describe_signature, detector_input, load_saved_model
 from utils.device import device_name, gpu_name
 from utils.errors import InputError
 from utils.files import replace_folder, temporary_folder
 
 PLAIN = "plain"
-SMALL_BATCH_SIZE = 1  # most frames of most cameras show one or two people
+SMALL_BATCHES = (1, 2)  # most frames of most cameras show one or two people
 
 
 class FreezeOptions(NamedTuple):
     """How a model is frozen.
 
-    precision: of TensorRT engines. engine: 'auto', or 'tensorflow' to leave out TensorRT. min_parity: the lowest
-    accepted agreement with the original. workspace: MB for TensorRT. images_from: a description of the images that are
-    compared.
+    precision: of TensorRT engines. engine: 'auto', 'tensorflow' to leave out TensorRT, 'tf-trt' to insist on it.
+    min_parity: the lowest accepted cosine to an embedding of the original. workspace: MB for TensorRT. images_from: a
+    description of the images that are compared. person_class: the number of a person among the classes of a detector.
     """
 
     precision: str = "FP16"
@@ -53,6 +56,7 @@ class FreezeOptions(NamedTuple):
     min_parity: float = 0.99
     workspace: int = trt.WORKSPACE
     images_from: str = "unknown"
+    person_class: int = PERSON
 
 
 DEFAULTS = FreezeOptions()
@@ -71,7 +75,7 @@ def freeze_reid(prefix, target, images, options=DEFAULTS, batch=8, image_size=No
     size = [int(side) for side in args["image_size"]]
     compared = images(tuple(size))  # (N, H, W, 3)
     wanted = in_batches(lambda some: net(some, training=False).numpy(), compared, batch)  # (N, E)
-    batches = {SERVING: batch}
+    batches = sorted({batch, *(size for size in SMALL_BATCHES if size < batch)})
     about = {
         "kind": "reid",
         "source": {
@@ -80,17 +84,16 @@ def freeze_reid(prefix, target, images, options=DEFAULTS, batch=8, image_size=No
             "embedding_size": args["embedding_size"],
         },
         "image_size": size,
-        "batch": batch,
+        "batches": batches,
         **stored_threshold(strip_suffix(prefix), args),  # a similarity; None if the checkpoint came without its .json
     }
-    if batch > SMALL_BATCH_SIZE:
-        batches[SMALL_BATCH] = about[SMALL_BATCH] = SMALL_BATCH_SIZE
 
     def save(folder):
         embed = rgb_net(net)
         any_number = tf.function(lambda images: {"embeddings": embed(images)})
         function = any_number.get_concrete_function(tf.TensorSpec([None, *size, 3], tf.uint8, name="images"))
-        specs = {name: tf.TensorSpec([count, *size, 3], tf.uint8, name="images") for name, count in batches.items()}
+        names = {count: SERVING if count == batch else f"batch_{count}" for count in batches}
+        specs = {names[count]: tf.TensorSpec([count, *size, 3], tf.uint8, name="images") for count in batches}
         _save(_constants(function), specs, folder)
 
     def calibrate():
@@ -100,12 +103,13 @@ def freeze_reid(prefix, target, images, options=DEFAULTS, batch=8, image_size=No
 
     def compare(folder):
         embedder = Embedder(folder)
-        found = [embedder.embed_by(name, compared) for name in embedder.batches]  # each signature on all images
+        found = [embedder.embed_by(size, compared) for size in embedder.batches]  # each of them on all images
         parity = compare_embeddings(np.concatenate([wanted] * len(found)), np.concatenate(found))
         return {**parity, "images": len(compared)}
 
     example = np.resize(compared, (batch, *size, 3))
-    return _freeze(save, Path(target), about, example, calibrate, compare, options)
+    bound = {"min": options.min_parity}
+    return _freeze(save, Path(target), about, example, calibrate, compare, bound, options)
 
 
 def require_calibration(options: FreezeOptions, has_images: bool) -> None:
@@ -121,53 +125,64 @@ def rgb_net(net: tf.keras.Model):
     """The function of an embedding net for inference: (B, H, W, 3) RGB of 0..255, any type -> (B, E) float32.
 
     BatchNorm is folded into the convolutions, and the change from RGB to BGR into the kernel of the first one: ONNX
-    has no simple operation that reverses an axis.
+    has no simple operation that reverses an axis. The result does not have norm 1: Embedder divides the norm out.
     """
     folded = resnet.fold_batchnorm(net)
     first = folded.get_layer("conv1_conv")
     kernel, bias = first.get_weights()  # (7, 7, 3, filters)
     first.set_weights([kernel[:, :, ::-1], bias])
-    body = tf.keras.Model(folded.get_layer("normalise").output, folded.output)
+    body = tf.keras.Model(folded.get_layer("normalise").output, folded.get_layer("unit_length").input)
     mean = resnet.IMAGENET_MEAN_BGR[::-1]
     return lambda images: body(tf.cast(images, tf.float32) - mean, training=False)
 
 
 def freeze_detector(source, target, frames, options=DEFAULTS) -> dict:
-    """Freezes the SavedModel `source` of the zoo to `target`, with the names of its own inputs and outputs.
+    """Freezes the SavedModel `source` of the zoo to `target`, cut before its suppression where that is possible.
 
-    frames: list of (H, W, 3) uint8 BGR to compare on. options: FreezeOptions. Returns the manifest; InputError as in
-    freeze_reid, where the measure is the overlap (IoU) of each person found by the original with a box of the frozen
-    detector.
+    A detector that cannot be cut keeps the names of its own inputs and outputs. frames: list of (H, W, 3) uint8 BGR to
+    compare on. options: FreezeOptions. Returns the manifest; InputError as in freeze_reid, where the measure is the
+    overlap (IoU) of each person found by the original with a box of the frozen detector.
     """
-    original = Detector(source, CERTAIN, frozen=False)
-    _, signature = load_saved_model(source)
-    name = detector_input(source, signature)
-    wanted = [original.raw(frame) for frame in frames]
-    spec = signature.structured_input_signature[1][name]
-    shape = spec.shape.as_list()
+    original = Detector(source, CERTAIN, frozen=False, person_class=options.person_class)
+    wanted = [original.find(frame, CERTAIN) for frame in frames]
+    signature = original.net.run.signature
     about = {
         "kind": "obj",
-        "source": {"saved_model": str(source), **_source_note(source)},
-        "image_size": shape[1:3] if None not in shape[1:3] else None,
-        "batch": 1,
+        "source": {"saved_model": str(source), **source_note(source)},
+        "person_class": options.person_class,
+        "batches": [1],
     }
+    try:
+        pictures = [original.as_input(frame) for frame in frames]
+        cut = cut_detector(signature, pictures, wanted, options.person_class)
+        function = cut.function
+        spec = tf.TensorSpec([1, *cut.size, 3], tf.uint8, name="images")
+        about.update(form="anchors", image_size=cut.size)
+    except NotCut as error:
+        function = signature
+        name = detector_input(source, signature)
+        found = signature.structured_input_signature[1][name]
+        spec = tf.TensorSpec(found.shape, found.dtype, name=name)
+        size = spec.shape.as_list()[1:3]
+        about.update(form="zoo", image_size=None if None in size else size, not_cut=str(error))
 
     def save(folder):
-        _save(_constants(signature), {SERVING: tf.TensorSpec(spec.shape, spec.dtype, name=name)}, folder)
+        _save(_constants(function), {SERVING: spec}, folder)
 
     def compare(folder):
         detector = Detector(folder, CERTAIN)
-        return compare_detections(wanted, [detector.raw(frame) for frame in frames])
+        return compare_detections(wanted, [detector.find(frame, CERTAIN / 2) for frame in frames])
 
     height, width = about["image_size"] or frames[0].shape[:2]
     example = cv2.resize(frames[0], (width, height))[np.newaxis]  # (1, H, W, 3)
-    return _freeze(save, Path(target), about, example, None, compare, options)
+    return _freeze(save, Path(target), about, example, None, compare, OVERLAP_BOUND, options)
 
 
-def _freeze(save, target, about, example, calibrate, compare, options) -> dict:
+def _freeze(save, target, about, example, calibrate, compare, bound, options) -> dict:
     """Saves, measures and replaces `target`; returns the manifest.
 
-    save: folder -> None. example: one input. calibrate: as in _add_tensorrt. compare: folder -> parity.
+    save: folder -> None. example: one input. calibrate: as in _add_tensorrt. compare: folder -> parity, for which
+    check_parity accepts `bound`.
     """
     with temporary_folder(target) as folder:
         plain = folder / PLAIN
@@ -175,14 +190,16 @@ def _freeze(save, target, about, example, calibrate, compare, options) -> dict:
         gc.collect()  # several copies of the constants are in memory: free them before the model is loaded again
         described = describe_signature(load_saved_model(plain)[1])
         about = {"format": FORMAT, **about, **described, "colour_order": "RGB"}
-        manifest = _measure(plain, {**about, "engine": "tensorflow", "precision": "FP32"}, compare, options)
-        check_parity(manifest["parity"], options.min_parity, "; nothing was replaced")
+        manifest = _measure(plain, {**about, "engine": "tensorflow", "precision": "FP32"}, compare, bound, options)
+        check_parity(manifest["parity"], bound, "; nothing was replaced")
         found = _probe(options)
+        if options.engine == "tf-trt" and found["version"] is None:
+            raise InputError(f"--engine tf-trt: {found['reason']}; nothing was replaced")
         manifest["reason"] = found["reason"]
         failure = None
         if found["version"] is not None:
             try:
-                return _add_tensorrt(folder, target, about, found, example, calibrate, compare, options)
+                return _add_tensorrt(folder, target, about, found, example, calibrate, compare, bound, options)
             except (trt.NotConverted, Inaccurate) as error:
                 manifest["reason"] = f"{found['reason']} is available, but {error}"
                 failure = error
@@ -200,7 +217,7 @@ def _probe(options) -> dict:
     return trt.probe()
 
 
-def _add_tensorrt(folder, target, about, found, example, calibrate, compare, options) -> dict:
+def _add_tensorrt(folder, target, about, found, example, calibrate, compare, bound, options) -> dict:
     """Converts folder/plain and replaces `target` with both; NotConverted or Inaccurate if that fails.
 
     calibrate: () -> ((N, batch, H, W, 3) inputs for INT8, the number of images in them).
@@ -210,8 +227,7 @@ def _add_tensorrt(folder, target, about, found, example, calibrate, compare, opt
     inputs = folder / "inputs.npz"
     precision, why_not = trt.choose_precision(about["kind"], options.precision, found["capability"])
     arrays = {"example": example}
-    # The converter keeps the main signature only.
-    about = {key: value for key, value in about.items() if key != SMALL_BATCH}
+    about = {**about, "batches": [len(example)]}  # the converter keeps the main signature only
     if precision == "INT8":
         arrays["calibration"], count = calibrate()
         about["calibration"] = {"images": count, "images_from": options.images_from}
@@ -219,8 +235,8 @@ def _add_tensorrt(folder, target, about, found, example, calibrate, compare, opt
     done = trt.convert(plain, whole, about["kind"], precision, inputs, options.workspace)
     reason = "; ".join(part for part in (found["reason"], why_not) if part)
     about.update(engine="tf-trt", precision=precision, reason=reason, **done)
-    manifest = _measure(whole, about, compare, options, found["version"])
-    check_parity(manifest["parity"], options.min_parity)
+    manifest = _measure(whole, about, compare, bound, options, found["version"])
+    check_parity(manifest["parity"], bound)
     os.replace(plain, whole / PLAIN)
     replace_folder(whole, target)
     return manifest
@@ -244,13 +260,13 @@ def _save(constants, specs: dict, folder: Path) -> None:
     tf.saved_model.save(module, str(folder), signatures=module.served)
 
 
-def _measure(folder: Path, about: dict, compare, options, tensorrt=None) -> dict:
+def _measure(folder: Path, about: dict, compare, bound, options, tensorrt=None) -> dict:
     """Writes the manifest, measures the parity with the code that demo.py uses, and adds it to the manifest."""
     built_for = {"tensorflow": tf.__version__, "tensorrt": tensorrt, "gpu": gpu_name(), "device": device_name()}
     manifest = {**about, "built_for": built_for, "parity": None}
     write_manifest(folder, manifest)
     parity = compare(folder)
-    manifest["parity"] = {**parity, "bound": options.min_parity, "images_from": options.images_from}
+    manifest["parity"] = {**parity, "bound": bound, "images_from": options.images_from}
     write_manifest(folder, manifest)
     return manifest
 
@@ -260,7 +276,7 @@ def in_batches(function, images, batch) -> np.ndarray:
     return np.concatenate([function(images[start : start + batch]) for start in range(0, len(images), batch)])
 
 
-def _source_note(source) -> dict:
+def source_note(source) -> dict:
     """The origin of a detector that setup.sh fetched, {} for others."""
     try:
         return {"note": json.loads((Path(source).parent / "source.json").read_text())}

@@ -1,4 +1,4 @@
-"""Embeds people with the frozen re-id net: any number of images, through a net with a fixed batch size."""
+"""Embeds people with the frozen re-id net: any number of images, through a net with fixed batch sizes."""
 
 from __future__ import annotations
 
@@ -6,83 +6,94 @@ import time
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
-from utils.deploy.saved_model import PREPARE, SERVING, SMALL_BATCH, describe_signature, load_frozen
+from utils.deploy.manifest import MANIFEST, PREPARE
+from utils.deploy.runtime import load
 from utils.errors import InputError
 
 
 class Embedder:
     """The frozen re-id net.
 
-    image_size: its (height, width) in pixels. batches: the batch size of each signature; a plain TensorFlow graph has a
-    second, small one.
+    image_size: its (height, width) in pixels. batches: the numbers of images that it takes at once, ascending.
     """
 
     def __init__(self, folder="models/frozen/reid"):
-        self.manifest, signature, self._loaded = load_frozen(folder, "reid")
-        inputs = self.manifest["inputs"]
+        self._net = load(folder, "reid")
+        self.manifest = self._net.manifest
+        self.batches = self._net.batches
         outputs = self.manifest["outputs"]
-        if list(inputs) != ["images"] or inputs["images"]["dtype"] != "uint8" or len(inputs["images"]["shape"]) != 4:
-            raise InputError(f"{folder} does not take uint8 images named 'images': {PREPARE}")
+        size = self.manifest.get("image_size")
         if "embeddings" not in outputs or len(outputs["embeddings"]["shape"]) != 2:
             raise InputError(f"{folder} does not return 'embeddings': {PREPARE}")
-        batch, *size, channels = inputs["images"]["shape"]
-        if min(batch, *size) < 1 or channels != 3 or self.manifest.get("image_size") != size:
-            raise InputError(f"{folder} does not have the fixed input that its manifest.json describes: {PREPARE}")
+        [spec] = self.manifest["inputs"].values()
+        channels_first = self.manifest.get("preprocessing", {}).get("layout") == "NCHW"
+        if size is None or spec["shape"][1:] != ([3, *size] if channels_first else [*size, 3]):
+            raise InputError(f"{folder} does not have the fixed input that its {MANIFEST} describes: {PREPARE}")
         self.image_size = tuple(size)
         self.embedding_size = outputs["embeddings"]["shape"][1]
-        self.batches = {SERVING: batch}
-        self._signatures = {SERVING: signature}
-        self._small_runs = 1  # runs of the small batch that take no longer than one of the large batch
-        if SMALL_BATCH in self.manifest:
-            self._add_small_batch(folder)
-
-    def _add_small_batch(self, folder) -> None:
-        batch = self.manifest[SMALL_BATCH]
-        signature = self._loaded.signatures.get(SMALL_BATCH)
-        shape = signature and describe_signature(signature)["inputs"]["images"]["shape"]
-        if shape != [batch, *self.image_size, 3]:
-            raise InputError(f"{folder} has no signature '{SMALL_BATCH}' as its manifest.json describes: {PREPARE}")
-        self.batches[SMALL_BATCH] = batch
-        self._signatures[SMALL_BATCH] = signature
+        # Seconds of a run by batch size. Until warm_up has measured them: the fewest runs, then the smallest batches.
+        self._seconds = {batch: 1 + batch / 1000 for batch in self.batches}
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """images (N, H, W, 3) uint8 RGB of image_size, N >= 0 -> (N, E) float32 with norm 1."""
         assert images.dtype == np.uint8 and images.shape[1:] == (*self.image_size, 3), (images.dtype, images.shape)
-        rest = len(images) % self.batches[SERVING]
-        if not 0 < rest <= self._small_runs * self.batches.get(SMALL_BATCH, 0):
-            return self.embed_by(SERVING, images)
-        full = len(images) - rest
-        return np.concatenate([self.embed_by(SERVING, images[:full]), self.embed_by(SMALL_BATCH, images[full:])])
-
-    def embed_by(self, name: str, images: np.ndarray) -> np.ndarray:
-        """As embed, by the signature `name` alone; its last batch is filled up with black images."""
-        batch = self.batches[name]
         embeddings = np.empty((len(images), self.embedding_size), np.float32)
-        for start in range(0, len(images), batch):
+        start = 0
+        for batch in cheapest_batches(len(images), self._seconds):
             some = images[start : start + batch]
-            full = np.zeros((batch, *self.image_size, 3), np.uint8)
-            full[: len(some)] = some
-            found = self._signatures[name](images=tf.constant(full))["embeddings"].numpy()  # (batch, E)
-            embeddings[start : start + len(some)] = found[: len(some)]
+            embeddings[start : start + batch] = self._run(some, batch)
+            start += batch
         return embeddings
 
+    def embed_by(self, batch: int, images: np.ndarray) -> np.ndarray:
+        """As embed, in batches of one size alone."""
+        starts = range(0, len(images), batch)
+        found = [self._run(images[start : start + batch], batch) for start in starts]
+        return np.concatenate([np.empty((0, self.embedding_size), np.float32), *found])
+
+    def _run(self, images: np.ndarray, batch: int) -> np.ndarray:
+        """Up to `batch` images (n, H, W, 3) -> (n, E); the batch is filled up with black images.
+
+        The norm is divided out here and in float32: in FP16 the sum of squares overflows inside an engine.
+        """
+        full = images
+        if len(images) < batch:
+            full = np.zeros((batch, *self.image_size, 3), np.uint8)
+            full[: len(images)] = images
+        found = self._net.run(full)["embeddings"][: len(images)].astype(np.float32)
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+
     def warm_up(self) -> None:
-        """Runs each signature twice: the first run takes seconds, the second one is timed.
+        """Runs each batch size twice: the first run takes seconds, the second one is timed.
 
         A CPU needs about as long for a full batch as for its images one by one; a GPU is several times faster. embed
-        then uses the small batch where that is faster, and before it for a single run only.
+        then takes the batches that are fastest together.
         """
-        seconds = {}
-        for name, batch in self.batches.items():
+        for batch in self.batches:
             images = np.zeros((batch, *self.image_size, 3), np.uint8)
-            self.embed_by(name, images)
+            self._run(images, batch)
             begun = time.perf_counter()
-            self.embed_by(name, images)
-            seconds[name] = time.perf_counter() - begun
-        if SMALL_BATCH in seconds:
-            self._small_runs = max(1, int(seconds[SERVING] / seconds[SMALL_BATCH]))
+            self._run(images, batch)
+            self._seconds[batch] = time.perf_counter() - begun
+
+
+def cheapest_batches(count: int, seconds: dict) -> list:
+    """The sizes of the batches, largest first, that hold `count` images in the shortest time; [] for 0 images.
+
+    seconds: {batch size: seconds of a run}.
+    """
+    totals = [0.0]  # the shortest time for 0, 1, ... images
+    choices = [0]  # and the batch that it takes first
+    for images in range(1, count + 1):
+        times = {batch: cost + totals[max(images - batch, 0)] for batch, cost in seconds.items()}
+        choices.append(min(times, key=times.get))
+        totals.append(times[choices[-1]])
+    batches = []
+    while count > 0:
+        batches.append(choices[count])
+        count -= batches[-1]
+    return sorted(batches, reverse=True)
 
 
 def crop_people(frame: np.ndarray, boxes: np.ndarray, image_size) -> np.ndarray:

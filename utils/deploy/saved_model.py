@@ -1,59 +1,91 @@
-"""Frozen models on disk: a SavedModel with a manifest.json that describes it and is checked before the model runs."""
+"""Runs SavedModels with TensorFlow: frozen models, with engines of TensorRT or without, and detectors of the zoo."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import tensorflow as tf
 
-from utils.device import device_name, gpu_name
+from utils.deploy.detections import ZOO_OUTPUTS
+from utils.deploy.manifest import MANIFEST, PREPARE, batch_sizes
+from utils.deploy.runtime import Net
+from utils.device import device_name, enable_memory_growth, gpu_name
 from utils.errors import InputError, first_line
-from utils.files import write_json
 
-MANIFEST = "manifest.json"
-FORMAT = 1
 SERVING = "serving_default"  # the signature of every frozen model
-SMALL_BATCH = "small_batch"  # a second signature of re-id nets, and the key of its batch size in the manifest
-KINDS = {"obj": "detector", "reid": "re-id net"}
-# The keys that a manifest must have, and their types.
-FIELDS = {
-    "kind": str,
-    "inputs": dict,
-    "outputs": dict,
-    "colour_order": str,
-    "engine": str,
-    "precision": str,
-    "built_for": dict,
-}
-PREPARE = "run python3 pipeline.py here"
 
 
-def read_manifest(folder, kind: str) -> dict:
-    """The manifest of the frozen model in `folder`; InputError if there is none, or if it does not fit this machine."""
-    folder = Path(folder)
-    path = folder / MANIFEST
-    if not path.is_file() or not (folder / "saved_model.pb").is_file():
-        raise InputError(f"{folder} does not hold a frozen {KINDS[kind]}: {PREPARE}")
-    try:
-        manifest = json.loads(path.read_text())
-        wrong = [name for name, kind_of in FIELDS.items() if not isinstance(manifest[name], kind_of)]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a manifest of this version ({error}): {PREPARE}") from None
-    if wrong or manifest.get("format") != FORMAT:
-        raise InputError(f"{path} is not a manifest of this version: {PREPARE}")
-    if manifest["kind"] != kind:
+def load_net(folder, manifest: dict) -> Net:
+    """The SavedModel in `folder`; InputError if it was built for another machine or is not what the manifest says."""
+    enable_memory_growth()
+    check_device(folder, manifest)
+    loaded, signature = load_saved_model(folder)
+    missing = set(manifest["outputs"]) - set(signature.structured_outputs)
+    if manifest["inputs"] != describe_signature(signature)["inputs"] or missing:
+        raise InputError(f"{folder} does not hold the model that its {MANIFEST} describes: {PREPARE}")
+    [(name, spec)] = manifest["inputs"].items()
+    batches = batch_sizes(manifest)
+    by_size = {}
+    for some in dict(loaded.signatures).values():
+        shape = describe_signature(some)["inputs"].get(name, spec)["shape"]
+        if shape[1:] == spec["shape"][1:]:
+            by_size.update({size: some for size in batches if shape[0] in (size, -1) and size not in by_size})
+    if sorted(by_size) != batches:
+        raise InputError(f"{folder} does not take the batches that its {MANIFEST} describes: {PREPARE}")
+
+    def run(images):
+        found = by_size[len(images)](**{name: tf.constant(images)})
+        return {key: found[key].numpy() for key in manifest["outputs"]}
+
+    run.loaded = loaded  # signatures work as long as the object that they were loaded with is kept
+    return Net(manifest, batches, run)
+
+
+def load_zoo_detector(folder) -> Net:
+    """A SavedModel with the signature of TensorFlow's detection zoo, without a manifest. InputError for any other.
+
+    run.signature is the function of TensorFlow that it calls.
+    """
+    loaded, signature = load_saved_model(folder)
+    name = detector_input(folder, signature)
+    described = describe_signature(signature)
+    about = {"inputs": {name: described["inputs"][name]}, "outputs": described["outputs"]}
+
+    def run(images):
+        found = signature(**{name: tf.constant(images)})
+        return {key: value.numpy() for key, value in found.items()}
+
+    run.loaded = loaded
+    run.signature = signature
+    return Net(about, [1], run)
+
+
+def detector_input(folder, signature) -> str:
+    """The name of the image input: `inputs` in TF1 exports, `input_tensor` in TF2 exports.
+
+    Names are used because the order differs between exporters. InputError if the model is not a detector.
+    """
+    missing = [name for name in ZOO_OUTPUTS if name not in signature.structured_outputs]
+    if missing:
+        raise InputError(f"{folder} is not a detector like those of the zoo: it does not return {', '.join(missing)}")
+    inputs = signature.structured_input_signature[1]
+    name = next((known for known in ("input_tensor", "inputs") if known in inputs), None)
+    if name is None and len(inputs) == 1:
+        name = next(iter(inputs))
+    if name is None or len(inputs) != 1:
         raise InputError(
-            f"{folder} is a frozen {KINDS.get(manifest['kind'], manifest['kind'])}, not a {KINDS[kind]}: {PREPARE}"
+            f"{folder} is not a detector like those of the zoo: its inputs are {', '.join(sorted(inputs)) or 'none'}"
         )
-    if manifest["colour_order"] != "RGB":
-        raise InputError(f"{folder} takes {manifest['colour_order']} images, but this version passes RGB: {PREPARE}")
-    _check_device(folder, manifest)
-    return manifest
+    spec = inputs[name]
+    if spec.dtype != tf.uint8 or spec.shape.rank != 4 or spec.shape[3] not in (3, None):
+        raise InputError(f"{folder} takes {spec.dtype.name} {spec.shape}, not uint8 images (1, height, width, 3)")
+    if spec.shape[0] not in (1, None):
+        raise InputError(f"{folder} takes {spec.shape[0]} images at once instead of one")
+    return name
 
 
-def _check_device(folder: Path, manifest: dict) -> None:
-    """InputError for TensorRT engines that were built for another kind of GPU or another TensorRT."""
+def check_device(folder, manifest: dict) -> None:
+    """InputError for TF-TRT engines that were built for another kind of GPU or another TensorRT."""
     if manifest["engine"] != "tf-trt":
         return
     if not tf.sysconfig.get_build_info().get("is_tensorrt_build"):
@@ -75,20 +107,6 @@ def _tensorrt_version():
     if not tensorrt.is_tensorrt_enabled():
         return None
     return ".".join(str(number) for number in tensorrt.get_loaded_tensorrt_version())
-
-
-def load_frozen(folder, kind: str):
-    """(manifest, signature, loaded), checked against each other; keep `loaded` as long as the signature is used."""
-    manifest = read_manifest(folder, kind)
-    loaded, signature = load_saved_model(folder)
-    expected = {name: (tensor["shape"], tensor["dtype"]) for name, tensor in manifest["inputs"].items()}
-    found = {
-        name: (tensor["shape"], tensor["dtype"]) for name, tensor in describe_signature(signature)["inputs"].items()
-    }
-    missing = set(manifest["outputs"]) - set(signature.structured_outputs)
-    if expected != found or missing:
-        raise InputError(f"{folder} does not hold the model that its {MANIFEST} describes: {PREPARE}")
-    return manifest, signature, loaded
 
 
 def load_saved_model(folder):
@@ -119,8 +137,3 @@ def describe_signature(signature) -> dict:
         "inputs": tensors(signature.structured_input_signature[1]),
         "outputs": tensors(signature.structured_outputs),
     }
-
-
-def write_manifest(folder: Path, manifest: dict) -> None:
-    """Writes manifest.json into the folder of a frozen model."""
-    write_json(Path(folder) / MANIFEST, manifest)

@@ -14,14 +14,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-from utils.errors import InputError, first_line, run_main
+from utils.deploy.child import answer, run_child
+from utils.errors import InputError, run_main
 from utils.options import make_parser, positive_int
 
 PRECISIONS = ("FP32", "FP16", "INT8")
@@ -29,10 +25,10 @@ WORKSPACE = 256  # MB; the GPU of a Jetson shares the system's memory, and Tenso
 INT8_CAPABILITY = (6, 1)  # lowest compute capability with INT8
 WITHOUT_INT8 = ((6, 2),)  # TX2
 EXPLICIT_BATCH_ONLY = 10  # the major version of TensorRT that dropped the implicit batch
+CACHED_ENGINES = 16  # shapes of the input; a frozen net has one, a detector that could not be cut takes any frame
 PROBE_SECONDS = 120
 CONVERT_SECONDS = 3600  # engines take minutes on small boards
-TICK_SECONDS = 5  # between two progress lines
-ANSWER = "answer: "  # prefix of the child's answer; TensorFlow prints other lines
+MODULE = "utils.deploy.trt"
 # Operations that cost nothing, and are not reported as left to TensorFlow.
 NOT_COUNTED = ("TRTEngineOp", "Const", "Identity", "NoOp", "Placeholder")
 # The re-id net can become one engine. In a detector only the convolutions are worth one: small segments cost copies
@@ -69,10 +65,10 @@ def probe() -> dict:
 
     {"version": "8.5.2" or None, "reason": a description of what was found, "capability": [8, 7] of the GPU or None}
     """
-    answer = _child(["probe"], PROBE_SECONDS)
-    if "version" not in answer:
-        answer = {"version": None, "reason": f"asking TensorFlow for TensorRT failed ({answer['error']})"}
-    return {"capability": None, **answer}
+    found = run_child(MODULE, ["probe"], PROBE_SECONDS)
+    if "version" not in found:
+        found = {"version": None, "reason": f"asking TensorFlow for TensorRT failed ({found['error']})"}
+    return {"capability": None, **found}
 
 
 def choose_precision(kind: str, wanted: str, capability) -> tuple:
@@ -96,57 +92,18 @@ def convert(source: Path, target: Path, kind: str, precision: str, inputs: Path,
     inputs: npz as for the option --inputs. Returns {"engines": how many, "tensorflow_ops": {operation: how many are
     left to TensorFlow}}. NotConverted with the reason if it fails.
     """
-    command = ["convert", str(source), str(target), "--precision", precision, "--inputs", str(inputs)]
+    # The child runs in the project's folder, wherever the user is.
+    places = [str(Path(path).resolve()) for path in (source, target, inputs)]
+    command = ["convert", *places[:2], "--precision", precision, "--inputs", places[2]]
     command += ["--workspace", str(workspace), "--minimum_segment", str(SEGMENTS[kind])]
     desc = f"{kind}: building engines for TensorRT, {precision}"
-    answer = _child(command, CONVERT_SECONDS, desc, {"TF_TRT_OP_DENYLIST": DENIED[kind]} if DENIED[kind] else {})
-    if "error" in answer:
-        raise NotConverted(f"TensorRT could not convert it ({answer['error']})")
-    if not answer["engines"]:
+    environment = {"TF_TRT_OP_DENYLIST": DENIED[kind]} if DENIED[kind] else {}
+    done = run_child(MODULE, command, CONVERT_SECONDS, desc, environment)
+    if "error" in done:
+        raise NotConverted(f"TensorRT could not convert it ({done['error']})")
+    if not done["engines"]:
         raise NotConverted("TensorRT supports none of its operations")
-    return answer
-
-
-def _child(arguments: list, seconds: float, desc=None, environment=None) -> dict:
-    """Runs this module in a process of its own. desc: the name on the progress line, None for silence."""
-    command = [sys.executable, "-m", "utils.deploy.trt", *arguments]
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    root = Path(__file__).resolve().parents[2]
-    try:
-        child = subprocess.Popen(command, cwd=root, env={**os.environ, **(environment or {})}, **streams)
-    except OSError as error:
-        return {"error": first_line(error)}
-    begun = time.monotonic()
-    with child:
-        try:
-            while True:
-                try:
-                    out, errors = child.communicate(timeout=min(TICK_SECONDS, seconds))
-                    break
-                except subprocess.TimeoutExpired:
-                    passed = time.monotonic() - begun
-                    if passed >= seconds:
-                        child.kill()
-                        return {"error": f"it did not end within {seconds:g} s"}
-                    if desc:
-                        print(f"{desc}: {passed:.0f} s ... (minutes on small boards)", flush=True)
-        except BaseException:  # such as Ctrl-C: the child must not stay behind
-            child.kill()
-            raise
-    for line in out.splitlines():
-        if line.startswith(ANSWER):
-            return json.loads(line[len(ANSWER) :])
-    return {"error": _failure(child.returncode, errors)}
-
-
-def _failure(returncode: int, errors: str) -> str:
-    """Why a child ended without an answer."""
-    line = (errors.strip().splitlines() or ["no message"])[-1][:200]
-    if returncode == -9:
-        return f"ended by signal 9: {line}; the usual cause is a lack of memory: add swap, or lower --workspace"
-    if returncode < 0:
-        return f"ended by signal {-returncode}: {line}"
-    return f"exit code {returncode}: {line}"
+    return done
 
 
 def probe_here() -> dict:
@@ -186,9 +143,11 @@ def converter_arguments(converter, params, source: str, precision, workspace, mi
         "max_workspace_size_bytes": workspace << 20,
         "precision_mode": precision,
         "minimum_segment_size": minimum_segment,
-        "maximum_cached_engines": 1,  # the input has one shape, and INT8 allows one engine only
+        # An input of another shape runs without an engine, but takes a place in the cache: with a single place it would
+        # throw out the engine. INT8 allows one only; its net has a fixed input.
+        "maximum_cached_engines": 1 if precision == "INT8" else CACHED_ENGINES,
         "use_calibration": precision == "INT8",
-        "allow_build_at_runtime": False,  # an input of another shape runs without an engine
+        "allow_build_at_runtime": False,
     }
     arguments = {"input_saved_model_dir": source}
     if "conversion_params" in inspect.signature(converter).parameters:
@@ -239,12 +198,9 @@ def convert_here(source: str, target: str, precision: str, inputs: str, workspac
 
 def main(args) -> None:
     if args.what == "probe":
-        answer = probe_here()
-    else:
-        answer = convert_here(
-            args.source, args.target, args.precision, args.inputs, args.workspace, args.minimum_segment
-        )
-    print(ANSWER + json.dumps(answer), flush=True)
+        answer(probe_here())
+        return
+    answer(convert_here(args.source, args.target, args.precision, args.inputs, args.workspace, args.minimum_segment))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ import tensorflow as tf
 from utils import checkpoint
 from utils.checkpoint_paths import find_checkpoint, newest_checkpoint
 from utils.dataset import image_batches
+from utils.deploy.manifest import MANIFEST, read_manifest
 from utils.deploy.reid_net import Embedder, crop_person
-from utils.deploy.saved_model import MANIFEST, read_manifest
 from utils.embed import BATCH, compile_embed, embed_batches
 from utils.errors import InputError
 
