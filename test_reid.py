@@ -5,6 +5,7 @@
     python3 test_reid.py --model=models/id/m0/model.ckpt-1500    an ID model, by its pooled features scaled to norm 1
     python3 test_reid.py --model models/frozen/reid              a frozen model beside the checkpoint it was made from
     python3 test_reid.py --model models/reid/m0 models/reid/m1   several models side by side, on the same queries
+    python3 test_reid.py --compare a.jpg b.jpg                   how similar are two images, and is it one person?
 
 Reads <data_dir>/bounding_box_test (the gallery) and bounding_box_query. Image size and width are those of the model. A
 checkpoint reads images as in training, a frozen model as in demo.py, with OpenCV.
@@ -67,6 +68,14 @@ def parse_args(argv=None):
         help="test-time augmentation: the mean embedding of each image and its mirror image, in twice the time")
     add("--image_size", type=as_image_size, default=None, metavar="HxW",
         help="pixels; only for a checkpoint that was copied without its .json")
+    add = parser.add_argument_group("single images").add_argument
+    add("--compare", nargs="+", default=None, metavar="IMAGE",
+        help="print the similarity of each pair of these images instead, and whether it reaches the threshold that "
+             "came with the model; a folder stands for all images in it")
+    add("--embeddings", nargs=2, default=None, metavar=("FILE.npz", "FOLDER"),
+        help="write the embeddings of all images in the folder instead: paths (N,), embeddings (N, E) of norm 1")
+    add("--detect", nargs="?", const="models/frozen/obj", default=None, metavar="FROZEN_DETECTOR",
+        help="find the person in each of these images first, with this detector (models/frozen/obj if none is named)")
     add = parser.add_argument_group("re-ranking").add_argument
     add("--rerank", action="store_true",
         help="also rank by k-reciprocal neighbours (Zhong et al. 2017); it uses all queries and the whole gallery "
@@ -97,6 +106,8 @@ def parse_args(argv=None):
     add_old_name(parser, "--flip", "--tta_flip")
     args = parser.parse_args(argv)
     args.threshold = choose_operating_point(args.threshold, args.threshold_at)
+    if args.compare and args.embeddings:
+        parser.error("--compare and --embeddings are two tasks: give one of them")
     return args
 
 
@@ -111,13 +122,14 @@ with explained_imports():
     from utils import dataset_checks, metrics
     from utils.checkpoint import THRESHOLD_IMAGE_SUFFIX, THRESHOLD_SUFFIX
     from utils.dataset import check_images, decode_errors_named, open_split
+    from utils.deploy.detector import Detector
     from utils.device import enable_memory_growth
-    from utils.evaluation import ranked, threshold
+    from utils.evaluation import pairs, ranked, threshold
     from utils.evaluation.models import find_models, open_model
     from utils.evaluation.rerank import rerank_blocks
     from utils.evaluation.similarity_histogram import similarity_chart
     from utils.evaluation.tables import ROWS, letters, print_camera_pairs, print_figures
-    from utils.files import write_json
+    from utils.files import AtomicFile, write_json
     from utils.image_grid import write_png
     from utils.metrics import LabelledSet
 
@@ -126,6 +138,9 @@ def main(args):
     check_output_options(args)
     enable_memory_growth()
     paths = find_models([args.model] if isinstance(args.model, str) else args.model)
+    if args.compare or args.embeddings:
+        measure_images(args, paths[-1])
+        return
     models = [open_model(path, args.image_size, args.untrained) for path in paths]
     if args.threshold and not any(map(is_checkpoint, models)):
         raise InputError(f"--threshold is measured on checkpoints, and {models[0].name} is frozen: name its checkpoint")
@@ -176,6 +191,27 @@ def check_output_options(args) -> None:
             raise InputError(f"--ranked {args.ranked}: the image is written as PNG: use a name that ends in .png")
         if not Path(args.ranked).resolve().parent.is_dir():
             raise InputError(f"--ranked {args.ranked}: there is no such folder: make it, or use another path")
+
+
+def measure_images(args, path) -> None:
+    """Carries out --compare and --embeddings with the model at `path`, which is the frozen one if one was named."""
+    images = pairs.list_images(args.compare or args.embeddings[1:])
+    if args.compare and len(images) < 2:
+        raise InputError("--compare needs two images or more")
+    model = open_model(path, args.image_size, args.untrained)
+    detector = Detector(args.detect) if args.detect else None
+    embeddings = pairs.embed_files(model, images, detector)  # (N, E)
+    if args.embeddings:
+        with AtomicFile(args.embeddings[0]) as path, open(path, "wb") as file:
+            np.savez(file, paths=np.array(images), embeddings=embeddings)
+        print(f"{len(images)} embeddings: {args.embeddings[0]}")
+        return
+    similarity = pairs.threshold_of(path)
+    print("\n".join(pairs.describe_pairs(images, embeddings, similarity)))
+    if similarity is None:
+        print(f"{path} has no threshold: measure one with --threshold on a labelled set")
+    else:
+        print(f"threshold of {path}: {similarity:.3f}")
 
 
 def is_checkpoint(model) -> bool:

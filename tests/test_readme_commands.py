@@ -68,7 +68,8 @@ def place(tmp_path_factory):
         person = folder / "people" / f"person {path.name[:4]}"
         person.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, person / f"{path.name[8:]}_{path.name[5:7]}.jpg")
-    write_clip(folder / "walk.mp4")
+    for name, frame in zip(("a.jpg", "b.jpg"), write_clip(folder / "walk.mp4")):
+        cv2.imwrite(str(folder / name), frame)
     make_models(folder)
     return folder
 
@@ -90,8 +91,8 @@ def make_models(folder) -> None:
         shutil.copytree(models / name, models / "quick_run" / name)
 
 
-def write_clip(path) -> None:
-    """Four frames of the footage."""
+def write_clip(path) -> list:
+    """Writes four frames of the footage as a video, and returns them."""
     video = cv2.VideoCapture(str(FOOTAGE))
     frames = [video.read()[1] for _ in range(4)]
     height, width = frames[0].shape[:2]
@@ -99,6 +100,7 @@ def write_clip(path) -> None:
     for frame in frames:
         writer.write(frame)
     writer.release()
+    return frames
 
 
 def shortened(command: str) -> list:
