@@ -38,7 +38,7 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 import cv2
 import numpy as np
 
-from assets.canvas import BLUE, FAINT, GREEN, INK, RED, Canvas
+from assets.canvas import BLUE, FAINT, GREEN, INK, RED, SAND, Canvas
 from utils import checkpoint
 from utils.checkpoint_paths import find_checkpoint
 from utils.dataset import open_split
@@ -48,6 +48,7 @@ from utils.embed import compile_embed, embed_paths
 from utils.image_grid import read_rgb
 
 MARGIN = 0.3  # of quick_run.sh
+HARDEST = 3  # sample_num in Mining.PNG
 FRAME = 130  # of the footage, for Pipeline.PNG: several people, none of them close
 
 
@@ -149,30 +150,49 @@ def draw_mining(gallery) -> Canvas:
     similarity = gallery.similarity[anchor]  # (N,)
     positives = [index for index in np.argsort(similarity) if gallery.positive[anchor, index]][:5]
     negatives = [index for index in np.argsort(-similarity) if gallery.negative[anchor, index]][:5]
-    sheet = Canvas(760, 372)
+    hardness = similarity[negatives][np.newaxis, :] - similarity[positives][:, np.newaxis]  # (5, 5)
+    chosen = np.unravel_index(np.argsort(-hardness, axis=None)[:HARDEST], hardness.shape)  # rows, columns
+    sheet = Canvas(760, 530)
     sheet.text(24, 34, "1  draw N, embed", 14, bold=True)
-    for place, index in enumerate(rng.choice(len(gallery.paths), 24, replace=False)):
-        sheet.image(24 + place % 6 * 26, 48 + place // 6 * 50, gallery.image(index), 23, 46)
+    for place, index in enumerate(rng.choice(len(gallery.paths), 18, replace=False)):
+        sheet.image(24 + place % 6 * 26, 73 + place // 6 * 50, gallery.image(index), 23, 46)
     sheet.arrow((190, 146), (226, 146))
     sheet.text(236, 34, "2  draw the queries", 14, bold=True)
     sheet.image(262, 78, gallery.image(anchor), 68, 136, BLUE)
     sheet.text(296, 236, "one of batch_size * k", 12, FAINT, align="centre")
     rows = (
-        (78, positives, GREEN, "3  same person, least similar first"),
-        (226, negatives, RED, "4  others, most similar first"),
+        (78, positives, chosen[0], GREEN, "3  same person, least similar first"),
+        (226, negatives, chosen[1], RED, "4  others, most similar first"),
     )
-    for y, indices, colour, title in rows:
+    for y, indices, used, colour, title in rows:
         sheet.arrow((344, 146), (396, y + 46), colour)
         sheet.text(404, y - 14, title, 14, colour, bold=True)
         for place, index in enumerate(indices):
             x = 408 + place * 66
-            edge = colour if place < 3 else None
+            edge = colour if place in used else None
             sheet.image(x, y, gallery.image(index), 46, 92, edge)
             sheet.text(x + 23, y + 108, f"{similarity[index]:.2f}", 13, edge or FAINT, align="centre")
-    sheet.text(24, 318, "5  one positive and one negative", 14, bold=True)
-    sheet.text(44, 340, "at random from the sample_num (here 3)", 14)
-    sheet.text(44, 360, "hardest of each: the coloured frames", 14)
+    sheet.text(24, 376, "5  one pair, at random from the hardest", 14, bold=True)
+    sheet.text(44, 400, "a pair is hard if its negative is more similar", 14)
+    sheet.text(44, 422, "than its positive: s(negative) - s(positive)", 14)
+    sheet.text(44, 444, f"coloured: the sample_num (here {HARDEST}) hardest pairs", 14)
+    draw_pairs(sheet, hardness, chosen)
     return sheet
+
+
+def draw_pairs(sheet, hardness, chosen) -> None:
+    """The hardness of each pair as a table: a row for each positive, a column for each negative."""
+    marked = set(zip(*chosen))
+    for row, values in enumerate(hardness):
+        sheet.box(392, 374 + row * 30, 6, 24, fill=GREEN, radius=2)
+        for column, value in enumerate(values):
+            x = 408 + column * 66
+            if row == 0:
+                sheet.box(x, 360, 58, 6, fill=RED, radius=2)
+            is_marked = (row, column) in marked
+            sheet.box(x, 372 + row * 30, 58, 26, fill=(205, 222, 240) if is_marked else SAND, radius=4)
+            colour = BLUE if is_marked else FAINT
+            sheet.text(x + 29, 390 + row * 30, f"{value:+.2f}", 13, colour, bold=is_marked, align="centre")
 
 
 def read_frame(path) -> np.ndarray:
