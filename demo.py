@@ -23,6 +23,8 @@ from utils.options import (
     fraction,
     make_parser,
     non_negative_int,
+    pixels,
+    port,
     positive_float,
     positive_int,
 )
@@ -35,9 +37,9 @@ def parse_args(argv=None):
     add("--source", action="append", default=None,
         help="0 or /dev/video0, csi://0, rtsp://..., http://..., a video, a folder or pattern of images; default: "
              "csi://0 on a Jetson, else 0; repeat it for several cameras side by side with one set of people")
-    add("--camera_width", type=positive_int, default=None,
+    add("--camera_width", type=pixels, default=None,
         help="width in pixels to request from a camera, together with --camera_height")
-    add("--camera_height", type=positive_int, default=None,
+    add("--camera_height", type=pixels, default=None,
         help="height in pixels to request from a camera, together with --camera_width")
     add("--fps", type=positive_float, default=None, help="frames per second to request from a camera")
     add("--flip_method", type=int, choices=range(8), default=0, metavar="0..7",
@@ -69,11 +71,11 @@ def parse_args(argv=None):
              "without unknown people, gaps of up to 2 s filled; several cameras get tracks-0.txt, tracks-1.txt, ...")
     add("--summary", type=file_to_write, default=None, metavar="FILE", help="JSON file for the figures of the run")
     add("--headless", action="store_true", help="no window, even if there is a screen")
-    add("--serve", type=non_negative_int, default=None, metavar="PORT",
+    add("--serve", type=port, default=None, metavar="PORT",
         help="serve a page with the live image, where people can be named and forgotten; 0 takes any free port")
     add("--host", default="127.0.0.1",
         help="address to serve on; use 0.0.0.0 to accept connections from other machines")
-    add("--token", default=None,
+    add("--token", type=str, default=None,
         help="password of the page; default: none on this machine, a random one for connections from other machines")
     add("--benchmark", type=non_negative_int, default=0, metavar="FRAMES",
         help="run this many frames, repeating a video, and print where the time goes; 0: no benchmark")

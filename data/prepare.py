@@ -54,7 +54,7 @@ def parse_args(argv=None) -> argparse.Namespace:
              "damaged and duplicate files are not found")
     add = parser.add_argument_group("your own images").add_argument
     add("--test_share", type=fraction, default=0.5, help="share of the people who are in test and not in training")
-    add("--camera_pattern", default=None, metavar="REGEX",
+    add("--camera_pattern", type=str, default=None, metavar="REGEX",
         help="finds the camera in a file name by its one group, such as '^([a-z]+)_' in front_0012.jpg; "
              "by default the number after c or cam, as in x_c2.jpg")
     add("--single_camera", action="store_true",
@@ -319,12 +319,12 @@ def main(args) -> None:
             raise InputError("--check looks at one folder and makes nothing: leave SOURCE and --output out")
         serious, _ = check(Path(args.check), args.kind, not args.skip_reading)
         sys.exit(1 if serious else 0)
-    if args.source and not Path(args.source).expanduser().exists():
+    if args.source and not Path(args.source).exists():
         raise InputError(f"there is no file or folder '{args.source}': name the archive or folder of the data set")
     if not (args.source and args.output):
         raise InputError("give SOURCE and --output, or --check FOLDER (see --help)")
-    source = Path(args.source).expanduser()
-    output = Path(args.output).expanduser()
+    source = Path(args.source)
+    output = Path(args.output)
     kind, problems = prepare(source, output, args)
     serious, identities = check(output, kind, not args.skip_reading, problems)
     if serious:
