@@ -49,6 +49,8 @@ def parse_args(argv=None) -> argparse.Namespace:
     add("--link", choices=LINKS, default="auto",
         help="how images get into the layout: hard links, symbolic links (SOURCE must stay where it is) or copies; "
              "auto takes the first that works")
+    add("--count_from_zero", action="store_true",
+        help="people are counted from 0: 1 is added to each number, because 0 means nobody (a distractor)")
     add("--skip_reading", action="store_true",
         help="do not read every image at the end (about ten seconds for Market-1501): "
              "damaged and duplicate files are not found")
@@ -60,6 +62,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     add("--single_camera", action="store_true",
         help="all images are by one camera: the earlier and the later half of each person stand in for two cameras, "
              "and a note explains what the figures then mean")
+    add("--first_folder", choices=("auto", "person", "camera"), default="auto",
+        help="what the first of two folders is called after, in PERSON/CAMERA/IMAGE or CAMERA/PERSON/IMAGE; auto looks "
+             "at the names, and asks if they do not tell")
     add("--seed", type=as_seed, default=0, help="seed of the split, and of the choice of queries")
     # fmt: on
     return parser.parse_args(argv)
@@ -69,7 +74,7 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 
 with explained_imports():
     from data import layouts
-    from data.custom_dataset import SINGLE_CAMERA, plan_custom
+    from data.custom_dataset import SINGLE_CAMERA, Reading, plan_custom
     from data.report import (
         NAMES,
         PREPARED,
@@ -80,9 +85,11 @@ with explained_imports():
         next_command,
         read_note,
     )
+    from data.trees import describe_matlab
     from utils import dataset, dataset_checks
     from utils.dataset_checks import count_noun
     from utils.files import atomic_folder, write_json
+    from utils.folders import is_foreign
     from utils.progress import Progress
     from utils.unpack import require_space, unpack
 
@@ -101,28 +108,32 @@ def make_plan(source: Path, args) -> layouts.Plan:
             )
         if not 0 < args.test_share < 1:
             raise InputError(f"--test_share {args.test_share} leaves training or test empty: give 0.5")
-        return plan_custom(source, args.camera_pattern, args.test_share, args.single_camera, args.seed)
+        reading = Reading(args.camera_pattern, args.first_folder, args.count_from_zero)
+        return plan_custom(source, reading, args.test_share, args.single_camera, args.seed)
     kind = layouts.recognise(root) if args.kind == "auto" else args.kind
     if kind == "cuhk03":
         kind = layouts.which_boxes(root, args.boxes)
     if (root / "list_train.txt").is_file():
         return layouts.plan_lists(root)
-    return layouts.plan_folders(kind, root)
+    return layouts.plan_folders(kind, root, args.count_from_zero)
 
 
 def plan_unpacked(archive: Path, unpacked: Path, args) -> layouts.Plan:
     """As make_plan, but messages name the archive instead of the temporary folder."""
+
+    def renamed(sentences):
+        return [sentence.replace(str(unpacked), str(archive)) for sentence in sentences]
+
     try:
         plan = make_plan(unpacked, args)
     except InputError as error:
-        raise InputError(str(error).replace(str(unpacked), str(archive))) from None
-    return plan._replace(problems=[problem.replace(str(unpacked), str(archive)) for problem in plan.problems])
+        raise InputError(*renamed([str(error)])) from None
+    return plan._replace(problems=renamed(plan.problems), notes=renamed(plan.notes))
 
 
 def is_data_file(path) -> bool:
-    """Whether a member of an archive is an image or a list; a Mac adds a hidden "._" file to each of its own."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and path.suffix.lower() in (*dataset.SUFFIXES, ".txt")
+    """Whether a member of an archive is an image or a list, and not of another program."""
+    return not any(map(is_foreign, path.parts)) and path.suffix.lower() in (*dataset.SUFFIXES, ".txt")
 
 
 def describe_source(source: Path, args, plan) -> dict:
@@ -133,7 +144,10 @@ def describe_source(source: Path, args, plan) -> dict:
     else:
         stamp = f"{source.stat().st_size} bytes, {source.stat().st_mtime_ns}"
     options = ("kind", "boxes", "test_share", "camera_pattern", "single_camera", "seed")
-    return {"source": str(source.resolve()), "stamp": stamp, **{name: getattr(args, name) for name in options}}
+    about = {"source": str(source.resolve()), "stamp": stamp, **{name: getattr(args, name) for name in options}}
+    if args.first_folder != "auto" or args.count_from_zero:  # layouts of earlier versions lack these
+        about.update(first_folder=args.first_folder, count_from_zero=args.count_from_zero)
+    return about
 
 
 # ---- the layout ------------------------------------------------------------------------------------------------------
@@ -266,6 +280,8 @@ def report_made(plan, output: Path, placed_as: str) -> tuple:
     if plan.left_out:
         files = count_noun(plan.left_out, "file that is not an image was", "files that are not images were")
         print(f"note: {files} left out")
+    for note in plan.notes:
+        print(f"note: {note}")
     return plan.kind, plan.problems
 
 
@@ -324,6 +340,8 @@ def main(args) -> None:
     if not (args.source and args.output):
         raise InputError("give SOURCE and --output, or --check FOLDER (see --help)")
     source = Path(args.source)
+    if source.is_file() and source.suffix.lower() == ".mat":
+        raise InputError(describe_matlab(source))
     output = Path(args.output)
     kind, problems = prepare(source, output, args)
     serious, identities = check(output, kind, not args.skip_reading, problems)
