@@ -16,6 +16,7 @@ Exit code: 0 all is well, 1 the layout differs from the published set or has err
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import os
 import shutil
@@ -30,6 +31,7 @@ from utils.errors import InputError, explained_imports, run_main
 from utils.options import as_seed, fraction, make_parser
 
 KINDS = ("auto", "market1501", "dukemtmc", "msmt17", "cuhk03", "own")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 LINKS = ("auto", "hard", "symbolic", "copy")
 
 
@@ -197,6 +199,8 @@ def choose_link(link: str, plan, folder: Path) -> tuple:
             place(first, trial)
             trial.unlink()
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise  # the folder's WriteError names the place
             reason = error.strerror
             continue
         if name == "copy":
@@ -214,6 +218,8 @@ def place_images(plan, folder: Path, place) -> None:
         try:
             place(path, folder / dataset.FOLDERS[split][0] / name)
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise  # the folder's WriteError names the place
             raise InputError(f"{path} cannot be put into the layout ({error.strerror}): use --link copy") from None
         progress.add()
 
