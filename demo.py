@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import signal
 
-from utils.errors import InputError, explained_imports, run_main
+from utils.errors import STOP_SIGNALS, InputError, explained_imports, run_main
 from utils.options import (
     add_old_name,
     file_to_write,
@@ -119,7 +119,7 @@ WARM_UP_FRAMES = 10  # of a benchmark, before its measurement
 
 
 class StopSignal:
-    """Ctrl-C and SIGTERM end the loop between two frames. Before the loop they end the script at once, as usual.
+    """Ctrl-C, SIGTERM and a closed terminal end the loop between two frames, and before the loop the script at once.
 
     Attributes:
         asked: whether to end the loop; running: whether the loop is running.
@@ -128,8 +128,9 @@ class StopSignal:
     def __init__(self):
         self.asked = False
         self.running = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and that stays
+                signal.signal(number, self._handle)
 
     def _handle(self, *_):
         if not self.running or self.asked:  # the second signal ends a loop that waits for a frame
@@ -144,7 +145,7 @@ def main(args) -> None:
     has_output = args.output or args.tracks or args.serve is not None
     if not (show_window or has_output or args.headless or args.benchmark):
         raise InputError("there is no screen for a window: write a video with --output people.mp4, or add --headless")
-    refuse_overwriting_sources(args)
+    check_outputs(args)
     if args.save_gallery:
         check_writable(args.save_gallery)
     with ExitStack() as stack:
@@ -172,12 +173,22 @@ def main(args) -> None:
         report(args, cameras, recogniser, stats, stop)
 
 
-def refuse_overwriting_sources(args) -> None:
-    """Raises InputError if an output would replace a recording that is read."""
-    for option, path in (("--output", args.output), ("--tracks", args.tracks), ("--summary", args.summary)):
-        for source in args.source or []:
-            if path and Path(source).is_file() and Path(path).resolve() == Path(source).resolve():
-                raise InputError(f"{option} {path} is also the --source and would be lost: name another file")
+def check_outputs(args) -> None:
+    """Raises InputError if an output would replace a recording that is read, or another output."""
+    if args.benchmark and args.tracks:
+        raise InputError("--benchmark repeats frames and leaves some out, so --tracks cannot be written: leave one out")
+    outputs = [("--output", args.output), ("--summary", args.summary)]
+    if args.tracks:
+        outputs += [("--tracks", path) for path in tracks_paths(args.tracks, len(args.source or [0]))]
+    taken = {Path(source).resolve(): "the --source" for source in args.source or [] if Path(source).is_file()}
+    for option, path in outputs:
+        if path is None:
+            continue
+        other = taken.setdefault(Path(path).resolve(), option)
+        if other == "the --source":
+            raise InputError(f"{option} {path} is also the --source and would be lost: name another file")
+        if other != option:
+            raise InputError(f"{option} and {other} are the same file {path}: name two")
 
 
 def open_cameras(args):
@@ -301,11 +312,16 @@ def report(args, cameras, recogniser, stats, stop) -> None:
             **machine,
         }
         write_json(args.summary, content)
+    for camera in cameras:
+        if camera.unreadable:
+            frames = "frame" if camera.unreadable == 1 else "frames"
+            print(f"note: {camera.unreadable} {frames} of {camera.name} cannot be decoded and were stepped over")
     if stop.asked or args.max_frames:
         return
     for camera in cameras:
-        if camera.length == stats.length and camera.length and stats.frames < 0.95 * camera.length:
-            print(f"note: {camera.name} ended after {stats.frames} of {camera.length} frames")
+        read = stats.frames + camera.unreadable
+        if camera.length == stats.length and camera.length and read < 0.95 * camera.length:
+            print(f"note: {camera.name} ended after {read} of {camera.length} frames")
 
 
 def describe_run(recogniser) -> dict:

@@ -20,7 +20,6 @@ import errno
 import hashlib
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 
@@ -359,5 +358,4 @@ def main(args) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing incomplete is left
     run_main(main, ARGS)
