@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import signal
 
-from utils.errors import InputError, explained_imports, run_main
+from utils.errors import STOP_SIGNALS, InputError, explained_imports, run_main
 from utils.options import (
     add_old_name,
     file_to_write,
     fraction,
     make_parser,
     non_negative_int,
+    pixels,
+    port,
     positive_float,
     positive_int,
 )
@@ -35,9 +37,9 @@ def parse_args(argv=None):
     add("--source", action="append", default=None,
         help="0 or /dev/video0, csi://0, rtsp://..., http://..., a video, a folder or pattern of images; default: "
              "csi://0 on a Jetson, else 0; repeat it for several cameras side by side with one set of people")
-    add("--camera_width", type=positive_int, default=None,
+    add("--camera_width", type=pixels, default=None,
         help="width in pixels to request from a camera, together with --camera_height")
-    add("--camera_height", type=positive_int, default=None,
+    add("--camera_height", type=pixels, default=None,
         help="height in pixels to request from a camera, together with --camera_width")
     add("--fps", type=positive_float, default=None, help="frames per second to request from a camera")
     add("--flip_method", type=int, choices=range(8), default=0, metavar="0..7",
@@ -69,11 +71,11 @@ def parse_args(argv=None):
              "without unknown people, gaps of up to 2 s filled; several cameras get tracks-0.txt, tracks-1.txt, ...")
     add("--summary", type=file_to_write, default=None, metavar="FILE", help="JSON file for the figures of the run")
     add("--headless", action="store_true", help="no window, even if there is a screen")
-    add("--serve", type=non_negative_int, default=None, metavar="PORT",
+    add("--serve", type=port, default=None, metavar="PORT",
         help="serve a page with the live image, where people can be named and forgotten; 0 takes any free port")
     add("--host", default="127.0.0.1",
         help="address to serve on; use 0.0.0.0 to accept connections from other machines")
-    add("--token", default=None,
+    add("--token", type=str, default=None,
         help="password of the page; default: none on this machine, a random one for connections from other machines")
     add("--benchmark", type=non_negative_int, default=0, metavar="FRAMES",
         help="run this many frames, repeating a video, and print where the time goes; 0: no benchmark")
@@ -117,7 +119,7 @@ WARM_UP_FRAMES = 10  # of a benchmark, before its measurement
 
 
 class StopSignal:
-    """Ctrl-C and SIGTERM end the loop between two frames. Before the loop they end the script at once, as usual.
+    """Ctrl-C, SIGTERM and a closed terminal end the loop between two frames, and before the loop the script at once.
 
     Attributes:
         asked: whether to end the loop; running: whether the loop is running.
@@ -126,8 +128,9 @@ class StopSignal:
     def __init__(self):
         self.asked = False
         self.running = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and that stays
+                signal.signal(number, self._handle)
 
     def _handle(self, *_):
         if not self.running or self.asked:  # the second signal ends a loop that waits for a frame
@@ -142,7 +145,7 @@ def main(args) -> None:
     has_output = args.output or args.tracks or args.serve is not None
     if not (show_window or has_output or args.headless or args.benchmark):
         raise InputError("there is no screen for a window: write a video with --output people.mp4, or add --headless")
-    refuse_overwriting_sources(args)
+    check_outputs(args)
     if args.save_gallery:
         check_writable(args.save_gallery)
     with ExitStack() as stack:
@@ -170,12 +173,22 @@ def main(args) -> None:
         report(args, cameras, recogniser, stats, stop)
 
 
-def refuse_overwriting_sources(args) -> None:
-    """Raises InputError if an output would replace a recording that is read."""
-    for option, path in (("--output", args.output), ("--tracks", args.tracks), ("--summary", args.summary)):
-        for source in args.source or []:
-            if path and Path(source).is_file() and Path(path).resolve() == Path(source).resolve():
-                raise InputError(f"{option} {path} is also the --source and would be lost: name another file")
+def check_outputs(args) -> None:
+    """Raises InputError if an output would replace a recording that is read, or another output."""
+    if args.benchmark and args.tracks:
+        raise InputError("--benchmark repeats frames and leaves some out, so --tracks cannot be written: leave one out")
+    outputs = [("--output", args.output), ("--summary", args.summary)]
+    if args.tracks:
+        outputs += [("--tracks", path) for path in tracks_paths(args.tracks, len(args.source or [0]))]
+    taken = {Path(source).resolve(): "the --source" for source in args.source or [] if Path(source).is_file()}
+    for option, path in outputs:
+        if path is None:
+            continue
+        other = taken.setdefault(Path(path).resolve(), option)
+        if other == "the --source":
+            raise InputError(f"{option} {path} is also the --source and would be lost: name another file")
+        if other != option:
+            raise InputError(f"{option} and {other} are the same file {path}: name two")
 
 
 def open_cameras(args):
@@ -299,11 +312,16 @@ def report(args, cameras, recogniser, stats, stop) -> None:
             **machine,
         }
         write_json(args.summary, content)
+    for camera in cameras:
+        if camera.unreadable:
+            frames = "frame" if camera.unreadable == 1 else "frames"
+            print(f"note: {camera.unreadable} {frames} of {camera.name} cannot be decoded and were stepped over")
     if stop.asked or args.max_frames:
         return
     for camera in cameras:
-        if camera.length == stats.length and camera.length and stats.frames < 0.95 * camera.length:
-            print(f"note: {camera.name} ended after {stats.frames} of {camera.length} frames")
+        read = stats.frames + camera.unreadable
+        if camera.length == stats.length and camera.length and read < 0.95 * camera.length:
+            print(f"note: {camera.name} ended after {read} of {camera.length} frames")
 
 
 def describe_run(recogniser) -> dict:

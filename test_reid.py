@@ -98,7 +98,7 @@ def parse_args(argv=None):
     add("--ranked", default=None, metavar="FILE.png",
         help="draw queries with the gallery images that the first model finds most similar: green is right, red is "
              "wrong, grey is ignored")
-    add("--ranked_queries", default="worst", metavar="WHICH",
+    add("--ranked_queries", type=str, default="worst", metavar="WHICH",
         help="queries to draw: worst (lowest average precision), random (always the same), or file names separated "
              "by commas")
     add("--ranked_count", type=positive_int, default=10, help="number of queries to draw, for worst and random")

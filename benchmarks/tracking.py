@@ -25,7 +25,8 @@ def parse_args(argv=None):
     # fmt: off
     add("tracks", help="file in MOTChallenge's text form, as demo.py --tracks writes it")
     add("--truth", required=True, help="CSV file of the true boxes")
-    add("--same", action="append", default=[], metavar="A=B", help="two identities of the truth that are one person")
+    add("--same", type=str, action="append", default=[], metavar="A=B",
+        help="two identities of the truth that are one person")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures to this file")
     # fmt: on
     return parser.parse_args(argv)

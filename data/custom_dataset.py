@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.layouts import Plan
+from data.trees import order_of_folders, person_of, read_tree
 from utils import dataset
 from utils.dataset_checks import LenientDataset, count_noun
 from utils.errors import InputError
@@ -29,28 +30,43 @@ SINGLE_CAMERA = (
 
 
 class Crop(NamedTuple):
-    """One image of a person. person: the name of a folder, or the number in a file name. camera: None if unknown."""
+    """One image of a person. person: the name of a folder, or a number: of a file name, of junk or of a distractor.
+
+    camera: None if unknown.
+    """
 
     path: Path
     person: str | int
     camera: str | None
 
 
-def plan_custom(source: Path, camera_pattern: str | None, test_share: float, single_camera: bool, seed: int) -> Plan:
+class Reading(NamedTuple):
+    """How names are read.
+
+    camera_pattern: a regular expression whose one group finds the camera in a file name, None for the usual one.
+    first_folder: as in trees.order_of_folders. from_zero: people are counted from 0, which means nobody otherwise.
+    """
+
+    camera_pattern: str | None = None
+    first_folder: str = "auto"
+    from_zero: bool = False
+
+
+def plan_custom(source: Path, reading: Reading, test_share: float, single_camera: bool, seed: int) -> Plan:
     """Reads and splits `source`; the result is the same for the same files and seed.
 
-    The images are <person>/<image> or <person>/<camera>/<image> with any folder names, or lie side by side and have the
-    identity and the camera in their names, as in utils/dataset.py. camera_pattern: a regular expression whose one group
-    finds the camera in a file name. test_share: of the people. InputError if they cannot be read or split.
+    The images are <person>/<image>, <person>/<camera>/<image> or <camera>/<person>/<image> with any folder names, or
+    lie side by side and have the identity and the camera in their names, as in utils/dataset.py. test_share: of the
+    people. InputError if they cannot be read or split.
     """
-    crops, left_out = read_crops(source, camera_pattern)
+    crops, left_out, notes = read_crops(source, reading)
     crops.sort(key=lambda crop: natural_key(str(crop.path.relative_to(source))))
     if single_camera:
         crops = split_by_time(crops)
     else:
         require_cameras(crops)
     labels = sorted({crop.camera for crop in crops}, key=natural_key)
-    numeric = all(label.isdigit() and int(label) for label in labels)
+    numeric = all(label.isdecimal() and 0 < int(label) < 10**9 for label in labels)
     cameras = {label: int(label) if numeric else number for number, label in enumerate(labels, 1)}
     people = sorted({crop.person for crop in crops if is_person(crop)}, key=lambda person: natural_key(str(person)))
     identities = {person: number for number, person in enumerate(people, 1)}
@@ -78,35 +94,44 @@ def plan_custom(source: Path, camera_pattern: str | None, test_share: float, sin
     }
     if single_camera:
         names["meaning"] = SINGLE_CAMERA
-    return Plan("own", source, images, [], left_out, names)
+    return Plan("own", source, images, [], left_out, names, notes + nobody_notes(crops))
 
 
 # ---- reading ----
 
 
-def read_crops(source: Path, camera_pattern: str | None) -> tuple:
-    """(all crops, number of files that are not images). InputError if both forms are mixed."""
-    files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
-    paths = [path for path in files if path.suffix.lower() in dataset.SUFFIXES]
+def read_crops(source: Path, reading: Reading) -> tuple:
+    """(all crops, number of files that are not images, sentences about what was left out).
+
+    InputError if both forms are mixed.
+    """
+    source, paths, notes, left_out = read_tree(source)
     loose = [path for path in paths if path.parent == source]
-    left_out = len(files) - len(paths)
-    if not paths:
-        raise InputError(f"no .jpg or .png image in {source}: name the folder that holds a folder for each person")
     if loose and len(loose) < len(paths):
         raise InputError(
             f"{source} holds images both loose, such as {loose[0].name}, and in folders: "
             "put each into the folder of its person"
         )
-    find_camera = camera_finder(camera_pattern)
+    find_camera = camera_finder(reading.camera_pattern)
     if loose:
-        return read_flat(source, find_camera if camera_pattern else None), left_out
-    crops = []
+        crops = read_flat(source, find_camera if reading.camera_pattern else None)
+        if reading.from_zero:
+            crops = [crop._replace(person=crop.person + 1) if crop.person >= 0 else crop for crop in crops]
+        return crops, left_out, notes
+    levels = []  # (first folder, second folder or None) of each image
     for path in paths:
-        person, *between, _ = path.relative_to(source).parts
+        first, *between, _ = path.relative_to(source).parts
         if len(between) > 1:
             raise InputError(f"{path} lies too deep: give PERSON/IMAGE or PERSON/CAMERA/IMAGE")
-        crops.append(Crop(path, person, between[0] if between else find_camera(path)))
-    return crops, left_out
+        levels.append((first, between[0] if between else None))
+    camera_first = order_of_folders(levels, reading.first_folder)
+    crops = []
+    for path, (first, second) in zip(paths, levels):
+        person, camera = (second, first) if camera_first else (first, second or find_camera(path))
+        crops.append(Crop(path, person_of(person, reading.from_zero), camera))
+    if camera_first:
+        notes = [*notes, f"read as CAMERA/PERSON/IMAGE, such as {paths[0]}; --first_folder person reads it otherwise"]
+    return crops, left_out, notes
 
 
 def camera_finder(pattern: str | None):
@@ -142,13 +167,25 @@ def read_flat(source: Path, find_camera) -> list:
 
 
 def is_person(crop: Crop) -> bool:
-    """Whether a crop is neither junk nor a distractor, which only occur in file names."""
+    """Whether a crop is neither junk nor a distractor."""
     return isinstance(crop.person, str) or crop.person > DISTRACTOR
+
+
+def nobody_notes(crops: list) -> list:
+    """A sentence about the images called 0, which means nobody; people may have been counted from 0."""
+    zeros = [crop.path for crop in crops if crop.person == DISTRACTOR]
+    if not zeros:
+        return []
+    images = count_noun(len(zeros), "image is", "images are")
+    return [
+        f"{images} called 0, such as {zeros[0]}: 0 means nobody here (a distractor); if it is a person, count from 1, "
+        "or give --count_from_zero"
+    ]
 
 
 def natural_key(text: str) -> list:
     """A sorting key that puts 9 before 10."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
 
 
 # ---- cameras ----

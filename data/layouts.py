@@ -7,14 +7,13 @@ images of people and 3,819 of junk these are the 19,732 of bounding_box_test.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from utils import dataset
+from utils import dataset, folders
 from utils.dataset_checks import LenientDataset, count_noun
 from utils.errors import InputError
 from utils.metrics import DISTRACTOR, JUNK
@@ -96,7 +95,7 @@ class Plan(NamedTuple):
 
     kind: a key of PUBLISHED, or 'own'. root: the folder of the set. images: [(split, path, new name)]. problems:
     sentences about what is missing or wrong. left_out: number of files that are not images. names: the content of
-    names.json, None for a published set.
+    names.json, None for a published set. notes: sentences about what was left out on purpose.
     """
 
     kind: str
@@ -105,6 +104,7 @@ class Plan(NamedTuple):
     problems: list
     left_out: int
     names: dict | None = None
+    notes: list = []
 
 
 def count_images(data) -> Counts:
@@ -122,12 +122,10 @@ def count_images(data) -> Counts:
 def find_roots(source: Path) -> list:
     """The folders at or below `source` that contain bounding_box_train, bounding_box_test or MSMT17's lists."""
     roots = []
-    for folder, below, files in os.walk(source):
-        depth = len(Path(folder).relative_to(source).parts)
-        below[:] = sorted(name for name in below if not name.startswith(".")) if depth < DEPTH else []
+    for folder, below, files in folders.walk(source, DEPTH)[0]:
         if not SET_FOLDERS.isdisjoint(below) or "list_train.txt" in files:
-            roots.append(Path(folder))
-            below[:] = []
+            if not any(root in folder.parents for root in roots):
+                roots.append(folder)
     return roots
 
 
@@ -149,9 +147,9 @@ def recognise(root: Path) -> str:
     """The kind of published set in `root`, recognised by its file names; InputError if it is none."""
     if (root / "list_train.txt").is_file():
         return "msmt17"
-    folders = [root / name for name in dataset.FOLDERS["train"] + dataset.FOLDERS["test"]]
-    folder = next(folder for folder in folders if folder.is_dir())
-    names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in dataset.SUFFIXES)
+    candidates = [root / name for name in dataset.FOLDERS["train"] + dataset.FOLDERS["test"]]
+    folder = next(folder for folder in candidates if folder.is_dir())
+    names = [Path(path).name for path in folders.list_images(folder)]
     for kind, pattern in NAMES.items():
         if names and sum(bool(pattern.match(name)) for name in names) > len(names) / 2:
             return kind
@@ -171,8 +169,11 @@ def which_boxes(root: Path, boxes: str | None) -> str:
 # ---- planning the layout ----
 
 
-def plan_folders(kind: str, root: Path) -> Plan:
-    """The plan for a set in Market-1501's layout; names stay. InputError if one of its folders is missing."""
+def plan_folders(kind: str, root: Path, from_zero: bool = False) -> Plan:
+    """The plan for a set in Market-1501's layout. InputError if one of its folders is missing.
+
+    from_zero: identities are counted from 0, so 1 is added to each; otherwise the names stay.
+    """
     images = []
     problems = []
     left_out = 0
@@ -181,16 +182,18 @@ def plan_folders(kind: str, root: Path) -> Plan:
             raise InputError(f"{root} holds no {' or '.join(names)}: get the whole set, or unpack it again")
     for split in dataset.FOLDERS:
         data = dataset.open_split(root, split, LenientDataset)
-        images += [(split, Path(path), Path(path).name) for path in data.paths]
+        named = [(path, one_more(Path(path).name) if from_zero else Path(path).name) for path in data.paths]
+        images += [(split, Path(path), name) for path, name in named]
         left_out += sum(1 for _ in data.folder.iterdir()) - len(data.paths) - len(data.unnamed)
-        hidden = [path for path in data.unnamed if Path(path).name.startswith(".")]  # the "._" files of a Mac
-        left_out += len(hidden)
-        unnamed = len(data.unnamed) - len(hidden)
-        if unnamed:
-            example = next(path for path in data.unnamed if path not in hidden)
-            names = count_noun(unnamed, f"name in {data.folder} gives", f"names in {data.folder} give")
-            problems.append(f"left out: {names} no identity, such as {example}")
+        if data.unnamed:
+            names = count_noun(len(data.unnamed), f"name in {data.folder} gives", f"names in {data.folder} give")
+            problems.append(f"left out: {names} no identity, such as {data.unnamed[0]}")
     return Plan(kind, root, images, problems, left_out)
+
+
+def one_more(name: str) -> str:
+    """The name of an image with its identity, counted from 0, counted from 1: 0000_c1 -> 0001_c1; junk stays junk."""
+    return re.sub(r"^\d+", lambda number: str(int(number[0]) + 1).zfill(len(number[0])), name)
 
 
 def plan_lists(root: Path) -> Plan:
@@ -240,7 +243,7 @@ def read_list(path: Path, folder: Path) -> tuple:
         if not words:
             continue
         match = dataset.MSMT17.match(Path(words[0]).name)
-        if len(words) != 2 or not words[1].isdigit() or not match or ".." in Path(words[0]).parts:
+        if len(words) != 2 or not words[1].isdecimal() or not match or ".." in Path(words[0]).parts:
             odd.append(f"line {number}")
         elif int(match.group(1)) != int(words[1]):
             mismatched.append(f"{words[0]} with {words[1]}")

@@ -16,10 +16,10 @@ Exit code: 0 all is well, 1 the layout differs from the published set or has err
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from utils.errors import InputError, explained_imports, run_main
 from utils.options import as_seed, fraction, make_parser
 
 KINDS = ("auto", "market1501", "dukemtmc", "msmt17", "cuhk03", "own")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 LINKS = ("auto", "hard", "symbolic", "copy")
 
 
@@ -49,17 +50,22 @@ def parse_args(argv=None) -> argparse.Namespace:
     add("--link", choices=LINKS, default="auto",
         help="how images get into the layout: hard links, symbolic links (SOURCE must stay where it is) or copies; "
              "auto takes the first that works")
+    add("--count_from_zero", action="store_true",
+        help="people are counted from 0: 1 is added to each number, because 0 means nobody (a distractor)")
     add("--skip_reading", action="store_true",
         help="do not read every image at the end (about ten seconds for Market-1501): "
              "damaged and duplicate files are not found")
     add = parser.add_argument_group("your own images").add_argument
     add("--test_share", type=fraction, default=0.5, help="share of the people who are in test and not in training")
-    add("--camera_pattern", default=None, metavar="REGEX",
+    add("--camera_pattern", type=str, default=None, metavar="REGEX",
         help="finds the camera in a file name by its one group, such as '^([a-z]+)_' in front_0012.jpg; "
              "by default the number after c or cam, as in x_c2.jpg")
     add("--single_camera", action="store_true",
         help="all images are by one camera: the earlier and the later half of each person stand in for two cameras, "
              "and a note explains what the figures then mean")
+    add("--first_folder", choices=("auto", "person", "camera"), default="auto",
+        help="what the first of two folders is called after, in PERSON/CAMERA/IMAGE or CAMERA/PERSON/IMAGE; auto looks "
+             "at the names, and asks if they do not tell")
     add("--seed", type=as_seed, default=0, help="seed of the split, and of the choice of queries")
     # fmt: on
     return parser.parse_args(argv)
@@ -69,7 +75,7 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is 
 
 with explained_imports():
     from data import layouts
-    from data.custom_dataset import SINGLE_CAMERA, plan_custom
+    from data.custom_dataset import SINGLE_CAMERA, Reading, plan_custom
     from data.report import (
         NAMES,
         PREPARED,
@@ -80,9 +86,11 @@ with explained_imports():
         next_command,
         read_note,
     )
+    from data.trees import describe_matlab
     from utils import dataset, dataset_checks
     from utils.dataset_checks import count_noun
     from utils.files import atomic_folder, write_json
+    from utils.folders import is_foreign
     from utils.progress import Progress
     from utils.unpack import require_space, unpack
 
@@ -101,28 +109,32 @@ def make_plan(source: Path, args) -> layouts.Plan:
             )
         if not 0 < args.test_share < 1:
             raise InputError(f"--test_share {args.test_share} leaves training or test empty: give 0.5")
-        return plan_custom(source, args.camera_pattern, args.test_share, args.single_camera, args.seed)
+        reading = Reading(args.camera_pattern, args.first_folder, args.count_from_zero)
+        return plan_custom(source, reading, args.test_share, args.single_camera, args.seed)
     kind = layouts.recognise(root) if args.kind == "auto" else args.kind
     if kind == "cuhk03":
         kind = layouts.which_boxes(root, args.boxes)
     if (root / "list_train.txt").is_file():
         return layouts.plan_lists(root)
-    return layouts.plan_folders(kind, root)
+    return layouts.plan_folders(kind, root, args.count_from_zero)
 
 
 def plan_unpacked(archive: Path, unpacked: Path, args) -> layouts.Plan:
     """As make_plan, but messages name the archive instead of the temporary folder."""
+
+    def renamed(sentences):
+        return [sentence.replace(str(unpacked), str(archive)) for sentence in sentences]
+
     try:
         plan = make_plan(unpacked, args)
     except InputError as error:
-        raise InputError(str(error).replace(str(unpacked), str(archive))) from None
-    return plan._replace(problems=[problem.replace(str(unpacked), str(archive)) for problem in plan.problems])
+        raise InputError(*renamed([str(error)])) from None
+    return plan._replace(problems=renamed(plan.problems), notes=renamed(plan.notes))
 
 
 def is_data_file(path) -> bool:
-    """Whether a member of an archive is an image or a list; a Mac adds a hidden "._" file to each of its own."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and path.suffix.lower() in (*dataset.SUFFIXES, ".txt")
+    """Whether a member of an archive is an image or a list, and not of another program."""
+    return not any(map(is_foreign, path.parts)) and path.suffix.lower() in (*dataset.SUFFIXES, ".txt")
 
 
 def describe_source(source: Path, args, plan) -> dict:
@@ -133,7 +145,10 @@ def describe_source(source: Path, args, plan) -> dict:
     else:
         stamp = f"{source.stat().st_size} bytes, {source.stat().st_mtime_ns}"
     options = ("kind", "boxes", "test_share", "camera_pattern", "single_camera", "seed")
-    return {"source": str(source.resolve()), "stamp": stamp, **{name: getattr(args, name) for name in options}}
+    about = {"source": str(source.resolve()), "stamp": stamp, **{name: getattr(args, name) for name in options}}
+    if args.first_folder != "auto" or args.count_from_zero:  # layouts of earlier versions lack these
+        about.update(first_folder=args.first_folder, count_from_zero=args.count_from_zero)
+    return about
 
 
 # ---- the layout ------------------------------------------------------------------------------------------------------
@@ -183,6 +198,8 @@ def choose_link(link: str, plan, folder: Path) -> tuple:
             place(first, trial)
             trial.unlink()
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise  # the folder's WriteError names the place
             reason = error.strerror
             continue
         if name == "copy":
@@ -200,6 +217,8 @@ def place_images(plan, folder: Path, place) -> None:
         try:
             place(path, folder / dataset.FOLDERS[split][0] / name)
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise  # the folder's WriteError names the place
             raise InputError(f"{path} cannot be put into the layout ({error.strerror}): use --link copy") from None
         progress.add()
 
@@ -266,6 +285,8 @@ def report_made(plan, output: Path, placed_as: str) -> tuple:
     if plan.left_out:
         files = count_noun(plan.left_out, "file that is not an image was", "files that are not images were")
         print(f"note: {files} left out")
+    for note in plan.notes:
+        print(f"note: {note}")
     return plan.kind, plan.problems
 
 
@@ -319,12 +340,14 @@ def main(args) -> None:
             raise InputError("--check looks at one folder and makes nothing: leave SOURCE and --output out")
         serious, _ = check(Path(args.check), args.kind, not args.skip_reading)
         sys.exit(1 if serious else 0)
-    if args.source and not Path(args.source).expanduser().exists():
+    if args.source and not Path(args.source).exists():
         raise InputError(f"there is no file or folder '{args.source}': name the archive or folder of the data set")
     if not (args.source and args.output):
         raise InputError("give SOURCE and --output, or --check FOLDER (see --help)")
-    source = Path(args.source).expanduser()
-    output = Path(args.output).expanduser()
+    source = Path(args.source)
+    if source.is_file() and source.suffix.lower() == ".mat":
+        raise InputError(describe_matlab(source))
+    output = Path(args.output)
     kind, problems = prepare(source, output, args)
     serious, identities = check(output, kind, not args.skip_reading, problems)
     if serious:
@@ -335,5 +358,4 @@ def main(args) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing incomplete is left
     run_main(main, ARGS)

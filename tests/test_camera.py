@@ -1,6 +1,7 @@
 """Frames from files, folders and patterns, their size and flip, and the refusal of sources that give none."""
 
 import functools
+import re
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -176,3 +177,37 @@ def test_frame_numbers_and_times_of_a_file_that_starts_again(tmp_path):
             camera.read()
             found.append((camera.frame_number, camera.repeats, round(camera.seconds, 3)))
     assert found == [(1, 0, 0.1), (2, 0, 0.2), (3, 0, 0.3), (1, 1, 0.4), (2, 1, 0.5), (3, 1, 0.6), (1, 2, 0.7)]
+
+
+@pytest.mark.parametrize("spoilt", [(0,), (3, 4, 5), (2, 8)])
+def test_frames_of_a_video_that_cannot_be_decoded_are_stepped_over(tmp_path, spoilt):
+    """Motion JPEG, so that each frame stands alone; the last frames, and the places of all, stay."""
+    frames = [np.full((48, 64, 3), 20 * number, np.uint8) for number in range(11)]
+    write_video(tmp_path / "v.avi", frames)
+    content = bytearray((tmp_path / "v.avi").read_bytes())
+    starts = [found.start() for found in re.finditer(b"\xff\xd8\xff", content)]
+    assert len(starts) == len(frames)
+    for number in spoilt:
+        end = starts[number + 1] - 16
+        content[starts[number] : end] = bytes(end - starts[number])
+    (tmp_path / "v.avi").write_bytes(content)
+    with Camera(str(tmp_path / "v.avi")) as camera:
+        seen = dict([(camera.frame_number, round(image.mean() / 20)) for image in camera])
+    assert seen == {number + 1: number for number in range(11) if number not in spoilt}
+    assert camera.unreadable == len(spoilt) and camera.ended
+
+
+def test_a_video_that_gives_no_frame_says_why(tmp_path):
+    write_video(tmp_path / "v.mp4", [np.zeros((48, 64, 3), np.uint8)] * 9, "mp4v")
+    content = (tmp_path / "v.mp4").read_bytes()
+    (tmp_path / "killed.mp4").write_bytes(content[: content.rindex(b"moov") - 4])
+    (tmp_path / "text.mp4").write_text("not a video")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "1.webp").touch()
+    for name, reason in (
+        ("killed.mp4", "is a recording that was never ended"),
+        ("text.mp4", "cannot be decoded as a video"),
+        ("new", "holds .webp, and only .jpg, .jpeg, .png are read: convert them"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            Camera(str(tmp_path / name))

@@ -275,11 +275,31 @@ def test_refusals_leave_no_files(frozen, refused, tmp_path):
     assert "is a folder: name a file" in refused("--source", video, "--output", out, "--tracks", tmp_path)
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "1.png"), picture([]))
-    (tmp_path / "images" / "2.png").write_text("not an image")
     out.write_bytes(b"an older video")
-    sentence = refused("--source", tmp_path / "images", "--output", out, "--tracks", tracks)
-    assert "2.png cannot be read as an image" in sentence and out.read_bytes() == b"an older video"
+    for other in (out, tmp_path / "images" / ".." / "out.mp4"):
+        sentence = refused("--source", tmp_path / "images", "--output", out, "--tracks", other)
+        assert f"--tracks and --output are the same file {other}: name two" in sentence
+    sentence = refused("--source", tmp_path / "images", "--benchmark", "5", "--tracks", tracks)
+    assert "--benchmark repeats frames" in sentence and out.read_bytes() == b"an older video"
+    cv2.imwrite(str(tmp_path / "images" / "1.png"), picture([]))
+    (tmp_path / "images" / "1.png").write_text("not an image")
+    assert "1.png cannot be read as an image: copy" in refused("--source", tmp_path / "images", "--headless")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out.mp4", "v.avi"]
+
+
+def test_images_that_cannot_be_read_are_stepped_over(run_demo, tmp_path):
+    """The first, the last and two in between; numbers in the tracks are the places of the files."""
+    (tmp_path / "images").mkdir()
+    for number in range(1, WALK + 1):
+        place = tmp_path / "images" / f"{number}.jpg"
+        cv2.imwrite(str(place), picture([walking(0)]))
+        if number in (1, 5, 6, WALK):
+            place.write_bytes(place.read_bytes()[:100])
+    tracks = tmp_path / "tracks.txt"
+    printed = run_demo("--source", tmp_path / "images", "--tracks", tracks, "--output", tmp_path / "out.avi")
+    assert "note: 4 frames of images cannot be decoded and were stepped over" in printed
+    assert len(read_video(tmp_path / "out.avi")) == WALK - 4 and "ended after" not in printed
+    assert set(read_tracks(tracks)[:, 0]) <= {*range(2, WALK)} and read_tracks(tracks)[:, 0].max() == WALK - 1
 
 
 def test_old_option_names():

@@ -107,7 +107,7 @@ def test_save_people_writes_people_with_a_name_who_were_seen(tmp_path):
     assert found == ["known/Anna/mine.png"] + [f"known/Anna/seen-{number}.jpg" for number in range(3)]
     back = cv2.imread(str(tmp_path / "known/Anna/seen-0.jpg"))
     assert np.abs(back[40, 20].astype(int) - (50, 100, 200)).max() < 4  # RGB became BGR
-    assert find_people(tmp_path / "known")["Anna"][0].name == "mine.png"  # what is saved can be enrolled
+    assert find_people(tmp_path / "known")[0]["Anna"][0].name == "mine.png"  # what is saved can be enrolled
     assert delete_saved(tmp_path / "known", "Anna") == 3 and (tmp_path / "known/Anna/mine.png").exists()
     (tmp_path / "known/Anna/mine.png").unlink()
     assert delete_saved(tmp_path / "known", "Anna") == 0 and not (tmp_path / "known/Anna").exists()

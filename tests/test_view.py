@@ -60,7 +60,10 @@ def test_draw_dims_a_silent_camera_and_blackens_an_ended_one(cameras):
 def test_labels():
     assert label_of(0, np.nan, {}) == "unknown" and label_of(7, np.nan, {}) == "7 new"
     assert label_of(7, 0.834, {}) == "7 0.83" and label_of(7, 0.834, {7: "Zoë"}) == "Zoe 0.83"
-    assert label_of(7, 0.834, {7: "李"}) == "? 0.83"  # OpenCV's fonts have no such letters
+    # OpenCV's fonts have no such letters, so the number stands for them.
+    assert label_of(7, 0.834, {7: "李"}) == "7 0.83" and label_of(12, np.nan, {12: "Владимир"}) == "12 new"
+    assert label_of(3, np.nan, {3: "李 Wei"}) == "3 Wei new"
+    assert label_of(4, 0.5, {4: "Ørjan Łuß"}) == "Orjan Luss 0.50"
     plain = np.zeros((200, 200, 3), np.uint8)
     selected = plain.copy()
     box = np.array([[0.5, 0.2, 0.9, 0.3]], np.float32)

@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import tensorflow as tf
 
 from utils import resnet
 from utils.errors import InputError, first_line
-from utils.files import write_json
+from utils.files import WriteError, write_json, writing
 
 ID_PATTERN = "model.ckpt-{step}"
 REID_PATTERN = "reid_model-{step}.ckpt"
@@ -133,19 +134,23 @@ def save_variables(variables: dict, prefix) -> None:
     prefix = Path(prefix)
     half_written = prefix.with_name(f"half-written-{os.getpid()}-{prefix.name}")
     try:
-        prefix.parent.mkdir(parents=True, exist_ok=True)
-        tf.train.Checkpoint(weights=dict(variables)).write(str(half_written))
-        # When a step is written a second time, its old index must not stand beside the new data.
-        Path(f"{prefix}.index").unlink(missing_ok=True)
-        for suffix in (DATA_SUFFIX, ".index"):
-            os.replace(f"{half_written}{suffix}", f"{prefix}{suffix}")
-    except (tf.errors.OpError, OSError) as error:
-        raise InputError(
+        with writing(prefix, "; the checkpoints before it are safe"):
+            prefix.parent.mkdir(parents=True, exist_ok=True)
+            tf.train.Checkpoint(weights=dict(variables)).write(str(half_written))
+            # When a step is written a second time, its old index must not stand beside the new data.
+            Path(f"{prefix}.index").unlink(missing_ok=True)
+            for suffix in (DATA_SUFFIX, ".index"):
+                os.replace(f"{half_written}{suffix}", f"{prefix}{suffix}")
+    except tf.errors.OpError as error:
+        raise WriteError(
             f"{prefix} cannot be written ({first_line(error)}): make room, or name another place"
         ) from None
     finally:
-        for left_over in prefix.parent.glob(half_written.name + "*"):
-            left_over.unlink()
+        for left_over in prefix.parent.glob(half_written.name + "*"):  # TensorFlow leaves a folder after an error
+            if left_over.is_dir():
+                shutil.rmtree(left_over, ignore_errors=True)
+            else:
+                left_over.unlink(missing_ok=True)
 
 
 def load_variables(variables: dict, prefix) -> None:

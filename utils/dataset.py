@@ -7,6 +7,7 @@ A data set is three folders, `<data_dir>/bounding_box_train`, `bounding_box_test
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from utils import folders, image_files
 from utils.errors import InputError
 from utils.files import IMAGE_SUFFIXES
-from utils.metrics import DISTRACTOR
+from utils.metrics import DISTRACTOR, JUNK
 
 UNKNOWN_CAMERA = 0
 
@@ -29,9 +31,10 @@ SUFFIXES = IMAGE_SUFFIXES
 
 # 0002_c1s1_000451_03.jpg (Market-1501) · 0005_c2_f0046985.jpg (DukeMTMC-reID) · 0001_c1_1.png (CUHK03-NP)
 # · 1425_cam1_f1223.jpg
-WITH_C = re.compile(r"(-?\d+)_c(?:am)?(\d+)(?!\d)")
+# A longer number is none: an identity has 64 bits.
+WITH_C = re.compile(r"(-?\d{1,18})_c(?:am)?(\d{1,9})(?!\d)")
 # 0000_000_01_0303morning_0008_0.jpg (MSMT17): identity, running number, camera
-MSMT17 = re.compile(r"(\d+)_\d+_(\d+)_\d{4}(?:morning|noon|afternoon)_")
+MSMT17 = re.compile(r"(\d{1,18})_\d+_(\d{1,9})_\d{4}(?:morning|noon|afternoon)_")
 
 
 class LabelledImages(NamedTuple):
@@ -61,7 +64,7 @@ class ImageDataset:
                 f"no folder {folder}: unpack the data set there, or set data_dir to the folder that holds it "
                 "(data/README.md describes the layout)"
             )
-        self.paths = sorted(str(path) for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        self.paths = folders.list_images(self.folder)
         if not self.paths:
             raise InputError(
                 f"no .jpg or .png image in {folder}: unpack the data set there (data/README.md describes the layout)"
@@ -94,7 +97,7 @@ class ImageDataset:
         if match:
             return int(match.group(1)) + 1, int(match.group(2))
         match = WITH_C.match(name)
-        return (int(match.group(1)), int(match.group(2))) if match else None
+        return (max(int(match.group(1)), JUNK), int(match.group(2))) if match else None
 
     def require_cameras(self) -> None:
         """InputError if the camera of an image is unknown: then nothing can be tested across cameras."""
@@ -158,15 +161,40 @@ def hold_out_images(identities: np.ndarray, per_identity: int, seed: int) -> np.
 # ---- images for the network ----
 
 
-def decode_and_resize(path, image_size):
-    """The image of a file: (H, W, 3) float32 RGB, 0..255.
+def decode(content):
+    """The image in the bytes of a JPEG or PNG file, turned upright as its EXIF says: (H, W, 3) uint8 RGB."""
+    image = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")  # reads PNG as well
+    head = tf.strings.substr(content, 0, image_files.HEAD)
+    orientation = tf.numpy_function(_orientation, [head], tf.int64, stateful=False)
+    return tf.cond(orientation > 1, lambda: _upright(image, orientation), lambda: image)
 
-    Exact JPEG decoding and plain bilinear sampling give what OpenCV's imread and resize(INTER_LINEAR) give, so that the
-    crops of the demo look to the network like its training images.
+
+def _orientation(head) -> np.int64:
+    """The EXIF orientation in the head of a file, as TensorFlow passes it: bytes, in an array or alone."""
+    return np.int64(image_files.orientation(head if isinstance(head, bytes) else head.item()))
+
+
+def _upright(image, orientation):
+    """An image (H, W, 3) of an EXIF orientation, a scalar int64, turned as image_files.turns says."""
+    transposed, left_right, top_bottom = zip(*(image_files.turns(value) for value in range(9)))
+    image = tf.cond(tf.gather(transposed, orientation), lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
+    image = tf.cond(tf.gather(left_right, orientation), lambda: image[:, ::-1], lambda: image)
+    return tf.cond(tf.gather(top_bottom, orientation), lambda: image[::-1], lambda: image)
+
+
+def decode_and_resize(path, image_size):
+    """The image of a file: (H, W, 3) float32 RGB, 0..255. path: bytes, or a scalar string tensor.
+
+    Exact JPEG decoding and plain bilinear sampling give what image_files.read_bgr and OpenCV's resize(INTER_LINEAR)
+    give, so that the crops of the demo look to the network like its training images.
     """
-    image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3, dct_method="INTEGER_ACCURATE")  # reads PNG as well
-    image = tf.image.resize(image, image_size)
+    image = tf.image.resize(decode(tf.io.read_file(path)), image_size)
     return tf.ensure_shape(image, (*image_size, 3))
+
+
+def as_tensor(paths) -> tf.Tensor:
+    """(N,) string tensor of N paths, also of names that are no UTF-8."""
+    return tf.constant([os.fsencode(path) for path in paths], tf.string)
 
 
 def augment(image, seed, flip=True, pad=10, random_erasing=0.5, color_jitter=0.0):
@@ -250,7 +278,7 @@ def image_batches(paths, image_size, batch_size):
     def load(path):
         return load_image(path, image_size)
 
-    loaded = tf.data.Dataset.from_tensor_slices(list(paths)).map(load, tf.data.AUTOTUNE)
+    loaded = tf.data.Dataset.from_tensor_slices(as_tensor(paths)).map(load, tf.data.AUTOTUNE)
     return loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
@@ -271,6 +299,10 @@ def check_images(paths) -> None:
                 file.seek(max(0, size - 12))
                 tail = file.read()
         except OSError as error:
+            if os.path.islink(path):
+                raise InputError(
+                    f"{path} cannot be read: a link that leads nowhere; is {os.readlink(path)} there?"
+                ) from None
             raise InputError(f"{path} cannot be read ({error.strerror}): copy it again or remove it") from None
         if not head:
             raise InputError(f"{path} is empty: copy it again or remove it")
@@ -299,7 +331,7 @@ def find_unreadable(paths):
     """The first path that cannot be decoded, or None."""
     for path in paths:
         try:
-            decode_and_resize(path, (32, 32))
+            decode_and_resize(os.fsencode(path), (32, 32))
         except tf.errors.OpError:
             return path
     return None

@@ -21,11 +21,15 @@ from utils.errors import InputError
 from utils.metrics import DISTRACTOR, JUNK, Protocol
 from utils.progress import Progress
 
+COUNTED_FROM_ZERO = (
+    "0 means nobody here: if people are counted from 0, add 1 to each number, as data/prepare.py --count_from_zero does"
+)
 EXAMPLES = 5  # named with each finding
 MIN_HEIGHT = 32  # pixels; a smaller image shows little more than the colours of the clothes
 UNNAMED = np.iinfo(np.int64).min  # the identity of a file whose name gives none
 EMPTY = "empty"
 UNREADABLE = "unreadable (cut short, or not JPEG or PNG)"
+DANGLING = "a link that leads nowhere (is the disk or folder that it leads to there?)"
 
 
 class Finding(NamedTuple):
@@ -97,6 +101,11 @@ def training_findings(data) -> list:
         remedy = "check that the names give the right identities, or add images"
         return [Finding(True, f"{data.folder} shows {found}", remedy, examples[:EXAMPLES])]
     findings = []
+    zeros = data.identities == DISTRACTOR  # (N,)
+    if zeros.any():
+        what = count_noun(zeros.sum(), f"image in {data.folder} is", f"images in {data.folder} are")
+        what += " called 0 and left out of training"
+        findings.append(Finding(False, what, COUNTED_FROM_ZERO, _pick(data.paths, zeros)))
     single_image = counts == 1
     if single_image.any():
         have = "has" if single_image.sum() == 1 else "have"
@@ -125,9 +134,10 @@ def testing_findings(query, gallery) -> list:
     findings = []
     junk_or_distractor = query.identities <= DISTRACTOR  # (Q,)
     if junk_or_distractor.any():
+        zeros = (query.identities == DISTRACTOR).any()
         queries = count_noun(junk_or_distractor.sum(), f"query in {query.folder} is", f"queries in {query.folder} are")
         what = f"{queries} junk (-1) or distractors (0000)"
-        remedy = "they have no match by definition; move them to the gallery"
+        remedy = f"{COUNTED_FROM_ZERO}, else move them to the gallery" if zeros else "move them to the gallery"
         findings.append(Finding(True, what, remedy, _pick(query.paths, junk_or_distractor)))
     if junk_or_distractor.all():
         return findings
@@ -216,18 +226,16 @@ def naming_findings(split: str, data: LenientDataset) -> list:
         names = count_noun(unknown.sum(), f"name in {data.folder} gives", f"names in {data.folder} give")
         remedy = "testing needs it: rename like 0002_c1s1_000451_03.jpg, or override get_camera_from_path"
         findings.append(Finding(split != "train", f"{names} no camera", remedy, _pick(data.paths, unknown)))
-    junk_or_distractor = data.identities <= DISTRACTOR
-    if split == "train" and junk_or_distractor.any():
-        images = count_noun(junk_or_distractor.sum(), f"image in {data.folder} is", f"images in {data.folder} are")
-        what = f"{images} junk (-1) or distractors (0000)"
-        findings.append(Finding(False, what, "left out of training", _pick(data.paths, junk_or_distractor)))
-    others = sorted(path for path in data.folder.iterdir() if path.suffix.lower() not in dataset.SUFFIXES)
+    junk = data.identities == JUNK
+    if split == "train" and junk.any():
+        images = count_noun(junk.sum(), f"image in {data.folder} is", f"images in {data.folder} are")
+        findings.append(Finding(False, f"{images} junk (-1)", "left out of training", _pick(data.paths, junk)))
+    used = {*data.paths, *data.unnamed}
+    others = sorted(str(path) for path in data.folder.iterdir() if str(path) not in used)
     if others:
         entries = count_noun(len(others), f"entry of {data.folder} is", f"entries of {data.folder} are")
         remedy = "ignored; if a folder holds images, move them one level up"
-        findings.append(
-            Finding(False, f"{entries} not .jpg or .png", remedy, [str(path) for path in others[:EXAMPLES]])
-        )
+        findings.append(Finding(False, f"{entries} not .jpg or .png, or hidden", remedy, others[:EXAMPLES]))
     return findings
 
 
@@ -249,7 +257,7 @@ def overlap_findings(found: dict) -> list:
 
 
 class ImageFile(NamedTuple):
-    """The result of reading one image. fault: None, EMPTY or UNREADABLE; digest: sha256 of the file."""
+    """The result of reading one image. fault: None, EMPTY, UNREADABLE or DANGLING; digest: sha256 of the file."""
 
     split: str
     path: str
@@ -269,9 +277,11 @@ def read_image(split: str, path: str, identity: int, camera: int) -> ImageFile:
     try:
         content = Path(path).read_bytes()
         dataset.check_images([path])
-        shape = tf.io.decode_jpeg(content, channels=3).shape[:2]
+        shape = dataset.decode(content).shape[:2]
     except (OSError, InputError, tf.errors.OpError):
         fault = EMPTY if content == b"" else UNREADABLE
+        if content is None and os.path.islink(path):
+            fault = DANGLING
     return ImageFile(split, path, identity, camera, fault, hashlib.sha256(content or b"").digest(), *shape)
 
 
@@ -289,7 +299,7 @@ def image_findings(found: dict) -> list:
             images.append(image)
             progress.add()
     findings = []
-    for fault in (EMPTY, UNREADABLE):
+    for fault in (EMPTY, UNREADABLE, DANGLING):
         paths = [image.path for image in images if image.fault == fault]
         if paths:
             what = f"{count_noun(len(paths), 'image is', 'images are')} {fault}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -13,11 +15,38 @@ from utils.errors import InputError, first_line
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")  # of the images that are read, in lower case
 
 
+class WriteError(InputError):
+    """Something could not be written: the disk is full, or the place is read-only. What was there before is safe."""
+
+
+@contextlib.contextmanager
+def writing(target, safe: str = ""):
+    """An OSError of the block becomes a WriteError that names `target`, the remedy and what is `safe`.
+
+    So does an error of TensorFlow that quotes one of the system's reasons why something cannot be written.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = error.strerror or first_line(error) if isinstance(error, OSError) else _quoted_reason(error)
+        if reason is None:
+            raise
+        raise WriteError(f"{target} cannot be written ({reason}): make room, or name another place{safe}") from None
+
+
+def _quoted_reason(error) -> str | None:
+    """The system's reason in an error of TensorFlow, None if it is about something else."""
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+    if isinstance(error, InputError):
+        return None
+    return next((reason for reason in map(os.strerror, codes) if reason in str(error)), None)
+
+
 class AtomicFile:
     """A file that takes its name only when it is complete: write to `path`, then call commit() or discard().
 
     As a context manager it gives `path`, commits at the end of the block and discards after an exception. An OSError
-    of the block becomes an InputError that names the file.
+    of the block becomes a WriteError that names the file.
     """
 
     def __init__(self, target):
@@ -26,18 +55,18 @@ class AtomicFile:
         self.path = _temporary(self.target)
         if self.target.is_dir():
             raise InputError(f"{target} is a folder: name a file")
-        try:
+        with writing(target):
             self.target.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch()
-        except OSError as error:
-            raise _unwritable(target, error) from None
 
-    def commit(self) -> None:
+    def commit(self, target=None) -> None:
+        """target: another name for the file."""
         try:
-            os.replace(self.path, self.target)
-        except OSError as error:
+            with writing(self.target):
+                os.replace(self.path, target or self.target)
+        except WriteError:
             self.discard()
-            raise _unwritable(self.target, error) from None
+            raise
 
     def discard(self) -> None:
         with contextlib.suppress(OSError):
@@ -52,7 +81,8 @@ class AtomicFile:
             return
         self.discard()
         if isinstance(error, OSError):
-            raise _unwritable(self.target, error) from None
+            with writing(self.target):
+                raise error
 
 
 @contextlib.contextmanager
@@ -60,32 +90,28 @@ def atomic_folder(target):
     """Gives a new empty folder beside `target`, which replaces `target` at the end of the block.
 
     After an exception the new folder is removed and `target` stays as it was. A link to a folder stays a link. An
-    OSError becomes an InputError that names the folder.
+    OSError becomes a WriteError that names the folder.
     """
     target = Path(target)
     if target.resolve() == Path.cwd():
         raise InputError(f"{target} is the current folder, which cannot be replaced: name another one")
     with temporary_folder(target) as folder:
         yield folder
-        try:
-            replace_folder(folder, target)
-        except OSError as error:
-            raise _unwritable(target, error) from None
+        replace_folder(folder, target)
 
 
 @contextlib.contextmanager
 def temporary_folder(target):
     """Gives a new empty folder beside `target`, on the same disk; it is removed at the end of the block.
 
-    An OSError of the block becomes an InputError that names `target`.
+    An OSError of the block becomes a WriteError that names `target`.
     """
     target = Path(target)
     folder = _temporary(target.resolve())
     try:
-        folder.mkdir(parents=True)
-        yield folder
-    except OSError as error:
-        raise _unwritable(target, error) from None
+        with writing(target):
+            folder.mkdir(parents=True)
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -105,6 +131,14 @@ def replace_folder(folder, target) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def room_for(path) -> int:
+    """Bytes that can be added to the file `path` now: those of the disk, or fewer if files may not become longer."""
+    path = Path(path)
+    free = shutil.disk_usage(path.parent).free
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return free if limit == resource.RLIM_INFINITY else min(free, limit - path.stat().st_size)
+
+
 def write_json(path, content) -> None:
     """Writes a small JSON file whole or not at all."""
     write_whole(path, (json.dumps(content, indent=2, default=_plain) + "\n").encode())
@@ -114,7 +148,8 @@ def write_whole(path, content: bytes) -> None:
     """Writes a file whole or not at all: a reader gets the old content or the new one, never a part."""
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():  # /dev/stdout, a pipe: it is not to be replaced
-        path.write_bytes(content)
+        with writing(path):
+            path.write_bytes(content)
         return
     with AtomicFile(path) as temporary:
         temporary.write_bytes(content)
@@ -123,12 +158,6 @@ def write_whole(path, content: bytes) -> None:
 def _temporary(target: Path) -> Path:
     """Where something is written until it is complete. The suffix stays: OpenCV takes the format of a file from it."""
     return target.with_name(f".half-written-{os.getpid()}-{target.name}")
-
-
-def _unwritable(path, error: OSError) -> InputError:
-    return InputError(
-        f"{path} cannot be written ({error.strerror or first_line(error)}): make room, or name another place"
-    )
 
 
 def _plain(value):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from utils.errors import InputError
 from utils.files import write_whole
+from utils.image_files import read_bgr
 
 TILE = (128, 64)  # height and width of an image in a grid, pixels
 CAPTION = 16  # height of the line below it, pixels
@@ -70,5 +72,8 @@ def write_png(path, image) -> None:
 
 
 def read_rgb(path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, the content of an image file."""
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    """(H, W, 3) uint8 RGB, the content of an image file; InputError if it cannot be decoded."""
+    image = read_bgr(path)
+    if image is None:
+        raise InputError(f"{path} cannot be decoded (any more): copy it again or remove it")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -6,6 +6,7 @@ Nothing here imports TensorFlow, so that a script answers --help at once.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -14,7 +15,13 @@ VAL_IDENTITIES = 50  # identities that both trainings hold out for validation by
 AUGMENTATIONS = ("flip", "pad", "random_erasing", "color_jitter")  # options, and arguments of utils.dataset.augment
 
 
-def _number(kind, accepts, wanted):
+LARGEST = 10**9  # of any number without another limit: more is a slip, and float32 and int32 can hold this
+LARGEST_SIDE = 16384  # pixels of a frame; OpenCV reads no larger ones by default
+LONGEST_NAME = 255  # bytes of a file's name, on every usual disk
+LARGEST_INPUT = 4096  # pixels, height or width of a network's input
+
+
+def _number(kind, accepts, wanted, largest=LARGEST):
     def parse(text):
         try:
             value = kind(text)
@@ -22,6 +29,8 @@ def _number(kind, accepts, wanted):
             raise argparse.ArgumentTypeError(f"'{text}' is not {wanted}") from None
         if not accepts(value):
             raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
+        if value > largest:
+            raise argparse.ArgumentTypeError(f"{text} is too large: give {largest:,} at most")
         return value
 
     return parse
@@ -29,16 +38,18 @@ def _number(kind, accepts, wanted):
 
 positive_int = _number(int, lambda value: value > 0, "a whole number above 0")
 non_negative_int = _number(int, lambda value: value >= 0, "a whole number of 0 or more")
+pixels = _number(int, lambda value: value > 0, "a whole number of pixels above 0", LARGEST_SIDE)
+port = _number(int, lambda value: 0 <= value < 2**16, "a port from 0 to 65535")
 positive_float = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")
 non_negative_float = _number(float, lambda value: 0 <= value < float("inf"), "a number of 0 or more")
 fraction = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
-as_seed = _number(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647")
+as_seed = _number(int, lambda value: 0 <= value < 2**31, "a whole number from 0 to 2147483647", 2**31)
 as_sample_num = _number(
     float, lambda value: 0 < value < 1 or (value >= 1 and value % 1 == 0), "a whole number, or a share between 0 and 1"
 )
 # ResNet-50 has multiples of 64 filters everywhere, so these widths scale all of them without a remainder.
 as_width = _number(
-    float, lambda value: 0 < value < 2**20 and 64 * value % 1 == 0, "a multiple of 1/64 above 0, such as 0.25"
+    float, lambda value: 0 < value < 2**20 and 64 * value % 1 == 0, "a multiple of 1/64 above 0, such as 0.25", 16
 )
 
 
@@ -52,12 +63,25 @@ def boolean(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"'{text}' is neither True nor False")
 
 
+def as_path(text: str) -> str:
+    """A path with ~ and ~user expanded: a shell leaves them in --option=~/file. Nothing is not a path."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("nothing is given: name a file or folder, or leave it out")
+    path = os.path.expanduser(text)
+    if "://" not in path and max(map(len, map(os.fsencode, path.split("/")))) > LONGEST_NAME:
+        raise argparse.ArgumentTypeError(f"a name in it is longer than {LONGEST_NAME} bytes: use a shorter one")
+    return path
+
+
 def file_to_write(text: str) -> str:
     """The path of a file in an existing folder. It is checked at the start, before minutes of work."""
+    text = as_path(text)
     if not Path(text).resolve().parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text}: there is no such folder: make it, or use another path")
     if Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder: name a file")
+    if not os.access(Path(text).resolve().parent, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{text}: its folder cannot be written: use another path")
     return text
 
 
@@ -69,17 +93,24 @@ def as_image_size(text: str) -> list:
         raise argparse.ArgumentTypeError(f"'{text}' is not HEIGHTxWIDTH in pixels, such as 256x128") from None
     if height < 32 or width < 32:
         raise argparse.ArgumentTypeError(f"{text}: height and width must be 32 pixels or more")
+    if height > LARGEST_INPUT or width > LARGEST_INPUT:
+        raise argparse.ArgumentTypeError(f"{text}: height and width must be {LARGEST_INPUT} pixels or less")
     return [height, width]
 
 
 def make_parser(docstring: str) -> argparse.ArgumentParser:
-    """A parser whose --help starts with the script's docstring and shows the default of each option."""
+    """A parser whose --help starts with the script's docstring and shows the default of each option.
+
+    An option without a type is a path, see as_path; give type=str to one that is a text.
+    """
 
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
         def _get_help_string(self, action):
             return action.help if action.default is None else super()._get_help_string(action)
 
-    return argparse.ArgumentParser(description=docstring, formatter_class=Formatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=docstring, formatter_class=Formatter, allow_abbrev=False)
+    parser.register("type", None, as_path)
+    return parser
 
 
 def add_old_name(parser, old: str, new: str) -> None:

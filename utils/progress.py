@@ -7,6 +7,8 @@ import signal
 import sys
 import time
 
+from utils.errors import STOP_SIGNALS
+
 SECONDS_ON_A_TERMINAL = 3  # between two lines
 SECONDS_IN_A_LOG = 10
 
@@ -56,8 +58,9 @@ def clock(seconds: float) -> str:
 
 
 class StopRequest:
-    """Ctrl-C and SIGTERM as a request to stop: the first sets `requested`, a second one raises KeyboardInterrupt.
+    """Ctrl-C, SIGTERM and a closed terminal as a request to stop.
 
+    The first one sets `requested`, a second one raises KeyboardInterrupt.
     Inside `with StopRequest(...) as stop:` signals are handled like this; afterwards as before.
     """
 
@@ -68,8 +71,9 @@ class StopRequest:
         self._handlers = {}
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._receive)
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and that stays
+                self._handlers[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_) -> None:

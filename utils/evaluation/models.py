@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
@@ -20,6 +19,7 @@ from utils.deploy.manifest import MANIFEST, read_manifest
 from utils.deploy.reid_net import Embedder, crop_person
 from utils.embed import BATCH, compile_embed, embed_batches
 from utils.errors import InputError
+from utils.image_files import read_bgr
 
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0])  # a box around the whole image
 
@@ -151,8 +151,7 @@ def open_frozen(folder) -> Model:
 
 def read_as_demo(path, image_size) -> np.ndarray:
     """The whole image of a file, cropped and resized as demo.py does: (1, H, W, 3) uint8 RGB."""
-    # Training ignores the EXIF orientation as well.
-    frame = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    frame = read_bgr(path)
     if frame is None:
         raise InputError(f"{path} cannot be decoded: copy it again or remove it")
     return crop_person(frame, WHOLE, image_size)[np.newaxis]

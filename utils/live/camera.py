@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import struct
 import sys
 import time
 from pathlib import Path
@@ -14,10 +15,14 @@ import numpy as np
 from utils.device import is_jetson
 from utils.errors import InputError
 from utils.files import IMAGE_SUFFIXES
+from utils.folders import list_images
+from utils.image_files import read_bgr
 from utils.live import sources
 from utils.live.latest_frame import LatestFrame
 
 FOLDER_FPS = 10.0  # assumed for a folder of images
+OTHER_SUFFIXES = (".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".avif")  # of images that are not read
+MOST_MISSED = 1000  # frames of a video in a row that cannot be decoded, after which it counts as ended
 LIVE_FPS = 30.0  # assumed for a camera or video that does not report its own
 # nvvidconv's flip methods in OpenCV's terms. The comments on the diagonal ones name the corners that stay in place.
 FLIPS = {
@@ -47,6 +52,7 @@ class Camera:
         live: whether frames that are not read in time are lost; ended: whether no frame will ever come again.
         frame_number: of the newest frame that was read, from 1; of a file its place there, of a live source the count.
         repeats: how often a file has started again; seconds: time of that frame, in a file at its fps.
+        unreadable: number of frames of a file that could not be decoded and were stepped over.
     """
 
     def __init__(self, source, width=None, height=None, fps=None, flip_method: int = 0, loop: bool = False):
@@ -68,6 +74,7 @@ class Camera:
         self.ended = False
         self.frame_number = 0
         self.repeats = 0
+        self.unreadable = 0
         self.seconds = 0.0
         self._latest = None  # the LatestFrame of a live source
         self._frames = None  # the iterator of a file
@@ -115,22 +122,29 @@ class Camera:
         if paths is not None and not loop:
             self.length = len(paths)
         self._frames = self._read_file(paths, loop)
-        self._first = next(self._frames, None)
+        self._first = self._next_frame()
         if self._first is None:
             if "://" in self.source:
                 raise InputError(sources.explain_no_stream(self.source))
-            raise InputError(f"{self.source} cannot be decoded as a video: convert it to mp4, or copy it again")
+            if paths is not None:
+                raise InputError(f"{paths[0]} cannot be read as an image{_and_others(paths)}: copy it again")
+            raise InputError(_explain_no_video(self.source))
         return self._first
 
     def _read_file(self, paths, loop: bool):
-        """Yields the frames of the images, or of the video if `paths` is None; with `loop` again and again."""
+        """Yields the frames of the images, or of the video if `paths` is None; with `loop` again and again.
+
+        A frame that cannot be decoded is None.
+        """
         while True:
             count = 0
-            for frame in self._read_video(loop) if paths is None else map(_read_image, paths):
+            readable = 0
+            for frame in self._read_video(loop) if paths is None else map(read_bgr, paths):
                 count += 1
+                readable += frame is not None
                 yield frame
             self._period = count
-            if not loop or not count:
+            if not loop or not readable:
                 return
 
     def _read_video(self, loop: bool):
@@ -140,11 +154,19 @@ class Camera:
             self.fps = _plausible_fps(capture.get(cv2.CAP_PROP_FPS), LIVE_FPS)
             length = capture.get(cv2.CAP_PROP_FRAME_COUNT)
             self.length = int(length) if length > 0 and not loop else None
+            place = 0
+            missed = 0  # frames in a row that could not be decoded
             while capture.isOpened():
                 read, frame = capture.read()
-                if not read or frame is None:
+                if read and frame is not None:
+                    yield from [None] * missed
+                    place += missed + 1
+                    missed = 0
+                    yield frame
+                    continue
+                missed += 1
+                if missed > MOST_MISSED or place + missed > length:
                     return
-                yield frame
         finally:
             capture.release()
 
@@ -166,15 +188,23 @@ class Camera:
         frame = self._first
         self._first = None
         if frame is None:
-            frame = next(self._frames, None)
+            frame = self._next_frame()
         if frame is None:
             self.ended = True
             return None
-        self._count_frame()
         return self._fitted(frame)
 
+    def _next_frame(self):
+        """The next frame of a file that can be decoded; None at its end. Notes its place."""
+        for frame in self._frames:
+            self._count_frame()
+            if frame is not None:
+                return frame
+            self.unreadable += 1
+        return None
+
     def _count_frame(self) -> None:
-        """Notes the place of the frame of a file that was just read."""
+        """Moves the place in a file on by one frame."""
         if self.frame_number == self._period:
             self.frame_number = 0
             self.repeats += 1
@@ -234,8 +264,11 @@ def find_images(source: str):
     if place.is_file():
         return [place] if place.suffix.lower() in IMAGE_SUFFIXES else None
     if place.is_dir():
-        found = place.iterdir()
+        found = map(Path, list_images(place))
+        others = sorted({path.suffix.lower() for path in place.iterdir()} & set(OTHER_SUFFIXES))
         problem = f"{place} holds no images ({suffixes}): name another folder or a video"
+        if others:
+            problem = f"{place} holds {', '.join(others)}, and only {suffixes} are read: convert them"
     else:
         pattern = re.sub(r"%0(\d+)d", lambda digits: "[0-9]" * int(digits[1]), source).replace("%d", "[0-9]*")
         if not glob.has_magic(pattern):
@@ -253,11 +286,34 @@ def _natural_order(path: Path) -> list:
     return [int(part) if place % 2 else part.lower() for place, part in enumerate(parts)] + [str(path)]
 
 
-def _read_image(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path} cannot be read as an image: remove it, or copy it again")
-    return image
+def _and_others(paths) -> str:
+    return f" (nor can the {len(paths) - 1} others)" if len(paths) > 1 else ""
+
+
+def _explain_no_video(source: str) -> str:
+    """Why a file gives no frame."""
+    if _is_unfinished(source):
+        return f"{source} is a recording that was never ended, so its index is missing: record it again, or repair it"
+    return f"{source} cannot be decoded as a video: convert it to mp4, or copy it again"
+
+
+def _is_unfinished(source: str) -> bool:
+    """Whether a file is an mp4 without its index (moov), which is written when a recording ends."""
+    try:
+        with open(source, "rb") as file:
+            size = file.seek(0, 2)
+            place = 0
+            kinds = set()
+            while place + 8 <= size and len(kinds) < 100:
+                file.seek(place)
+                length, kind = struct.unpack(">I4s", file.read(8))
+                if length == 1:
+                    (length,) = struct.unpack(">Q", file.read(8))
+                kinds.add(kind)
+                place += length if length >= 8 else size
+    except (OSError, struct.error):
+        return False
+    return b"ftyp" in kinds and b"moov" not in kinds
 
 
 def _plausible_fps(fps: float, default: float) -> float:

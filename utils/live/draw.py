@@ -43,13 +43,29 @@ def label_of(person_id: int, similarity: float, names: dict) -> str:
     """The label of a box: "Anna 0.83", "7 0.83", "7 new" or "unknown"."""
     if not person_id:
         return "unknown"
-    name = to_ascii(names.get(person_id, str(person_id)))
+    name = drawable_name(names.get(person_id, ""), person_id)
     return f"{name} new" if np.isnan(similarity) else f"{name} {similarity:.2f}"
+
+
+def drawable_name(name: str, person_id: int) -> str:
+    """The name in ASCII; if letters are lost, the person's number before what is left; without a name the number."""
+    drawn = to_ascii(name) if name else ""
+    lost = sum(character.isalnum() for character in unicodedata.normalize("NFC", name).translate(LETTERS))
+    if drawn and sum(map(str.isalnum, drawn)) >= lost:
+        return drawn
+    return f"{person_id} {drawn.strip('?')}".strip()
+
+
+# Letters that Unicode does not take apart into an ASCII one and a mark.
+LETTERS = str.maketrans(
+    dict(zip("ßẞæÆœŒøØłŁđĐðÐþÞı", "ss SS ae AE oe OE o O l L d D d D th Th i".split())),
+)
 
 
 def to_ascii(text: str) -> str:
     """OpenCV's fonts are ASCII: accents are dropped, and a text in another script becomes a question mark."""
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().strip() or "?"
+    plain = unicodedata.normalize("NFKD", text.translate(LETTERS)).encode("ascii", "ignore").decode()
+    return " ".join(plain.split()) or "?"
 
 
 def text_scale(frame: np.ndarray) -> float:

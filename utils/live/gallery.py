@@ -14,6 +14,8 @@ import numpy as np
 from utils.deploy.reid_net import crop_person
 from utils.errors import InputError
 from utils.files import IMAGE_SUFFIXES, write_whole
+from utils.folders import list_images, list_people
+from utils.image_files import read_bgr
 from utils.live.identities import MAX_CROPS, clean_name
 
 SAVED_NAME = "seen-{}.jpg"  # files of save_people, so that it never touches a user's own images
@@ -25,23 +27,29 @@ CROP_HEIGHT = 600  # pixels of height up to which an image counts as small
 # ---- enrolment -------------------------------------------------------------------------------------------------------
 
 
-def find_people(folder) -> dict:
-    """{name: [paths of images]} of a gallery folder, sorted by name; InputError if it is not one."""
+def find_people(folder) -> tuple:
+    """({name: [paths of images]} of a gallery folder, sorted by name; sentences about what was left out in it).
+
+    InputError if it is not a gallery.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: name one that holds a folder of images for each person")
     people = {}
-    for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    places, notes = list_people(folder)
+    for place in places:
         try:
             name = clean_name(place.name)
         except ValueError as error:
             raise InputError(f"{place} does not have a valid name: {error} Rename the folder.") from None
-        people[name] = sorted(path for path in place.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        if not people[name]:
+        images = [Path(path) for path in list_images(place)]
+        if not images:
             raise InputError(f"{place} holds no images ({', '.join(IMAGE_SUFFIXES)}): add some, or remove the folder")
+        people[name] = people.get(name, []) + images  # two spellings of one name in Unicode are one person
     if not people:
-        raise InputError(f"{folder} holds no folders: make one for each person, such as {folder / 'Anna'}")
-    return people
+        left_out = "".join(f"; {note}" for note in notes)
+        raise InputError(f"{folder} holds no folders: make one for each person, such as {folder / 'Anna'}{left_out}")
+    return people, notes
 
 
 def find_person(image: np.ndarray, detector):
@@ -64,12 +72,13 @@ def enrol(folder, detector, embedder, identities) -> list:
 
     Images that cannot be read or show no person are skipped and listed. InputError if a person has no usable image.
     """
-    lines = []
-    for name, paths in find_people(folder).items():
+    people, notes = find_people(folder)
+    lines = [f"note: {note}" for note in notes]
+    for name, paths in people.items():
         usable = []  # (image, box)
         skipped = []
         for path in paths:
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            image = read_bgr(path)
             if image is None:
                 skipped.append(f"{path.name} (unreadable)")
                 continue

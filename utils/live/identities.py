@@ -312,6 +312,8 @@ def clean_name(text) -> str:
     name = unicodedata.normalize("NFC", text).strip() if isinstance(text, str) else ""
     if not 0 < len(name) <= MAX_NAME_LENGTH:
         raise ValueError(f"A name has 1 to {MAX_NAME_LENGTH} characters.")
-    if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith(".") or name.isdigit():
-        raise ValueError('A name cannot be a number, start with a dot or contain a slash or one of : * ? " < > |.')
+    if name.isdigit():
+        raise ValueError("A name cannot be a number, since people without a name have numbers: add a letter.")
+    if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name.startswith("."):
+        raise ValueError('A name cannot start with a dot or contain a slash or one of : * ? " < > |.')
     return name

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from utils.errors import InputError
-from utils.files import AtomicFile
+from utils.files import AtomicFile, WriteError, room_for
 from utils.live.draw import side_by_side
 from utils.live.tracks_file import TracksFile
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+SPARE = 2**18  # bytes of room that the end of a video takes: what is still in memory, and the index's first part
+INDEX = 64  # bytes of room that the index takes for each frame
 
 
 class VideoFile:
@@ -27,10 +30,18 @@ class VideoFile:
         self._fps = fps
         self._live = live
         self._file = AtomicFile(target)
+        self._frame_bytes = size[0] * size[1] * 3  # more than any codec makes of a frame
+        if self._room() < self._frame_bytes:
+            self._file.discard()
+            raise WriteError(f"{target} cannot be written (the disk is full): make room, or name another place")
         self._writer = cv2.VideoWriter(str(self._file.path), cv2.VideoWriter_fourcc(*CODECS[suffix]), fps, size)
         if not self._writer.isOpened():
             self._file.discard()
             raise InputError(f"{target}: this OpenCV cannot write {suffix} videos; try {' or '.join(CODECS)}")
+
+    def _room(self) -> int:
+        """Bytes for further frames, without those that the end of the video takes."""
+        return room_for(self._file.path) - SPARE - INDEX * self.frames
 
     def write(self, frame: np.ndarray, seconds: float) -> None:
         """frame: (H, W, 3) uint8 BGR; seconds: time since the start of the recording, for a live source."""
@@ -38,22 +49,44 @@ class VideoFile:
         if self._live:
             copies = max(int(seconds * self._fps) + 1 - self.frames, 0)
         for _ in range(copies):
+            if self._room() < self._frame_bytes:  # OpenCV would go on and leave a file that nothing opens
+                raise WriteError(f"{self.target} cannot grow (the disk is full): make room")
             self._writer.write(frame)
-        self.frames += copies
+            self.frames += 1
 
-    def commit(self) -> None:
+    @property
+    def target(self):
+        return self._file.target
+
+    def commit(self, target=None) -> None:
+        """WriteError, and the old file stays, if the video cannot be opened again: OpenCV reports no error itself.
+
+        target: another name for the file.
+        """
         self._writer.release()
-        self._file.commit()
+        if self.frames and not _can_be_opened(self._file.path):
+            self._file.discard()
+            raise WriteError(f"{self.target} could not be completed (is the disk full?): make room")
+        self._file.commit(target)
 
     def discard(self) -> None:
         self._writer.release()
         self._file.discard()
 
 
+def _can_be_opened(path) -> bool:
+    video = cv2.VideoCapture(str(path))
+    try:
+        return video.isOpened() and video.read()[0]
+    finally:
+        video.release()
+
+
 class Outputs:
     """The video of all cameras and the tracks file of each, if they are requested.
 
-    In a `with`, the files are committed at the end of the block and discarded after an exception.
+    In a `with`, the files are committed at the end of the block and discarded after an exception. If one of them cannot
+    be written any further, what was written so far is kept, and the error says so.
     """
 
     def __init__(self, cameras, video=None, tracks=None):
@@ -86,12 +119,35 @@ class Outputs:
                 tracks.write(camera.frame_number, camera.seconds, result)
 
     def commit(self) -> None:
-        try:
-            for file in self._files():
+        """Commits all files, also if one of them fails; its error is raised at the end."""
+        failed = None
+        for file in self._files():
+            try:
                 file.commit()
-        except InputError:
-            self.discard()  # of those that are not committed yet
-            raise
+            except InputError as error:
+                file.discard()
+                failed = failed or error
+        if failed:
+            raise failed
+
+    def _keep(self) -> list:
+        """Commits what can be completed, after one file could not be written; returns the paths that are kept.
+
+        An older file of that name stays: it may be whole, which the new one is not.
+        """
+        kept = []
+        for file in self._files():
+            target = file.target
+            if target.exists():
+                target = target.with_name(f"{target.stem}-unfinished{target.suffix}")
+            for _ in range(2):  # a tracks file without room for its last lines succeeds the second time
+                with contextlib.suppress(InputError):
+                    file.commit(target)
+                    kept.append(str(target))
+                    break
+            else:
+                file.discard()
+        return kept
 
     def discard(self) -> None:
         for file in self._files():
@@ -103,9 +159,12 @@ class Outputs:
     def __enter__(self) -> Outputs:
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, kind, error, traceback) -> None:
         if kind is None:
             self.commit()
+        elif kind is WriteError:
+            kept = self._keep()
+            raise WriteError(f"{error}; what was recorded so far is kept in {', '.join(kept) or 'no file'}") from None
         else:
             self.discard()
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.files import AtomicFile
+from utils.files import AtomicFile, WriteError, writing
 
 GAP_SECONDS = 2.0  # longest time without a box of a person that is filled in
 
@@ -41,7 +41,8 @@ class TracksFile:
         """size: (width, height) of the frames in pixels."""
         self._width, self._height = size
         self._file = AtomicFile(target)
-        self._lines = self._file.path.open("w")
+        self._lines = self._file.path.open("wb", buffering=0)  # a full disk is noticed at once, and nothing waits
+        self._is_full = False
         self._frames = deque()  # that are not written yet
 
     def write(self, number: int, seconds: float, result) -> None:
@@ -80,7 +81,19 @@ class TracksFile:
         for person_id, row in first.rows.items():
             top, left, bottom, right = row.box * [self._height, self._width, self._height, self._width]
             numbers = ",".join(f"{number:.2f}" for number in (left + 1, top + 1, right - left, bottom - top))
-            self._lines.write(f"{first.number},{person_id},{numbers},{row.score:.4f},-1,-1,-1\n")
+            self._write_line(f"{first.number},{person_id},{numbers},{row.score:.4f},-1,-1,-1\n".encode())
+
+    def _write_line(self, line: bytes) -> None:
+        """Writes the whole line; WriteError, and nothing of it is left, if there is no room."""
+        end = self._lines.tell()
+        try:
+            with writing(self.target):
+                while line:
+                    line = line[self._lines.write(line) :]
+        except WriteError:
+            self._is_full = True
+            self._lines.truncate(end)
+            raise
 
     @staticmethod
     def _resolve(frame: Frame) -> None:
@@ -93,11 +106,16 @@ class TracksFile:
                 frame.rows.setdefault(person.person_id, row)
         frame.sightings.clear()
 
-    def commit(self) -> None:
-        while self._frames:
+    @property
+    def target(self):
+        return self._file.target
+
+    def commit(self, target=None) -> None:
+        """target: another name for the file. Frames for which there is no room are left out."""
+        while self._frames and not self._is_full:
             self._write_first()
         self._lines.close()
-        self._file.commit()
+        self._file.commit(target)
 
     def discard(self) -> None:
         self._lines.close()

@@ -52,14 +52,14 @@ BY_HAND = {
 }
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("parts", nargs="+", choices=sorted(BY_HAND), metavar="PART", help="any of detector, footage, imagenet")
-    add("--folder", type=Path, default=Path("models/downloads"), help="folder for detector and footage")
+    add("--folder", default="models/downloads", help="folder for detector and footage")
     add("--timeout", type=positive_float, default=10.0, help="seconds to wait for the answer of a source")
     add("--strict", action="store_true", help="exit code 1 if a part is unreachable")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 class Unreachable(InputError):
@@ -259,7 +259,7 @@ def main(args) -> None:
     unreachable = 0
     for part in args.parts:
         try:
-            result = FETCH[part](args.folder, args.timeout)
+            result = FETCH[part](Path(args.folder), args.timeout)
         except Exception as error:  # a part that fails in any way must not stop the others
             unreachable += 1
             by_hand = BY_HAND[part].format(folder=args.folder, cache=keras_cache())

@@ -11,7 +11,7 @@ import queue
 import numpy as np
 import tensorflow as tf
 
-from utils.dataset import augmented, image_batches, load_image
+from utils.dataset import as_tensor, augmented, image_batches, load_image
 from utils.embed import BATCH, embed_batches, embed_paths
 from utils.progress import Progress
 
@@ -30,7 +30,7 @@ class TrainingImages:
         """paths: N files; image_size: [H, W]."""
         self.paths = np.asarray(paths)
         self.image_size = tuple(image_size)
-        self._files = tf.constant(self.paths)
+        self._files = as_tensor(self.paths)
         height, width = self.image_size
         self.is_cached = len(self.paths) * height * width * 3 <= cache_bytes
         self._decoded = self._decode() if self.is_cached else None  # (N, H, W, 3) uint8

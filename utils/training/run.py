@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from utils import checkpoint
 from utils.errors import InputError
-from utils.files import write_json
+from utils.files import write_json, writing
 from utils.training.steps import step_table
 
 OF_A_STEP = ("step", "validation")  # keys of <prefix>.json that args.json does not have
@@ -104,16 +104,18 @@ class Run:
 
     def log(self, part: str, step: int, figures: dict) -> None:
         """Writes {tag: number} to the TensorBoard run `part`, 'train' or 'val'."""
-        with self._writer(part).as_default(step=step):
-            for tag, value in figures.items():
-                tf.summary.scalar(tag, value)
-        self._writer(part).flush()
+        with writing(self.folder):
+            with self._writer(part).as_default(step=step):
+                for tag, value in figures.items():
+                    tf.summary.scalar(tag, value)
+            self._writer(part).flush()
 
     def log_image(self, part: str, tag: str, step: int, image) -> None:
         """Writes an image (H, W, 3) uint8 RGB to the TensorBoard run `part`, 'train' or 'val'."""
-        with self._writer(part).as_default(step=step):
-            tf.summary.image(tag, image[None])
-        self._writer(part).flush()
+        with writing(self.folder):
+            with self._writer(part).as_default(step=step):
+                tf.summary.image(tag, image[None])
+            self._writer(part).flush()
 
     # ---- checkpoints ----
 
