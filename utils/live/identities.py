@@ -5,6 +5,7 @@ A person has an id from 1 up that is never reused. Which box shows which person 
 
 from __future__ import annotations
 
+import heapq
 import time
 import unicodedata
 from collections import deque
@@ -289,7 +290,7 @@ class Identities:
         excess = len(self.people) - MAX_MEMORY // max(4 * self._rows.shape[1], 1)
         if excess > 0 and self.people:
             unnamed = [person for person in self.people if person.name is None]
-            for person in sorted(unnamed, key=lambda person: person.last_seen or 0)[:excess]:
+            for person in heapq.nsmallest(excess, unnamed, key=lambda person: person.last_seen or 0):
                 self.forget(person.person_id)
 
 

@@ -74,7 +74,8 @@ def nearness(track: Track, last: Track) -> float:
     Someone can be half a box height off, as boxes jitter, and move by one height a second.
     """
     age = max(track.first - last.last, 0.0)
-    down, across = np.abs(center_of(track.first_box) - center_of(last.box))[:2] / center_of(last.box)[2:]
+    size = np.maximum(center_of(last.box)[2:], 1e-6)
+    down, across = np.abs(center_of(track.first_box) - center_of(last.box))[:2] / size
     distance = np.hypot(down, ASPECT * across)
     reach = 0.5 + age
     return max(-1.0, 1.0 - distance / reach)
