@@ -28,6 +28,7 @@ FIELDS = {
     "precision": str,
     "built_for": dict,
 }
+SMALL_BATCHES = (1, 2)  # most frames of most cameras show one or two people
 PREPARE = "run python3 pipeline.py here"
 
 
@@ -63,6 +64,11 @@ def batch_sizes(manifest: dict) -> list:
     """The numbers of images that the model takes at once, ascending. Older manifests name one or two of them."""
     sizes = manifest.get("batches") or [manifest.get("batch", 1), manifest.get("small_batch")]
     return sorted({int(size) for size in sizes if size})
+
+
+def usual_batches(largest: int) -> list:
+    """The batch sizes of a re-id net, ascending: one and two people, and the largest."""
+    return sorted({largest, *(size for size in SMALL_BATCHES if size < largest)})
 
 
 def write_manifest(folder, manifest: dict) -> None:
