@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs and downloads what the other scripts need, if it is missing. It is safe to run again at any time.
 #
-#   bash setup.sh                      all parts except dev; on a Jetson also without imagenet
+#   bash setup.sh                      all parts except dev and reid; on a Jetson also without imagenet
 #   bash setup.sh python detector      only these parts
 #
 # python    .venv with requirements.txt (about 2 GB; with CUDA if nvidia-smi works). On a Jetson nothing is installed:
@@ -10,6 +10,7 @@
 # detector  the SSD person detector             -> models/downloads/detector
 # footage   a video of people, 80 seconds       -> models/downloads/vtest.avi
 # imagenet  ImageNet weights of ResNet-50       -> the cache of Keras
+# reid      a published re-id net, 107 MB       -> models/downloads/reid; only where it is named
 #
 # Prints one line per part. A part that cannot be downloaded is not an error: its line says what to do by hand. If Python
 # packages cannot be installed, the other parts are still set up, and the exit code is 2.
@@ -128,9 +129,9 @@ status=0
 for part in "${parts[@]}"; do
     case $part in
         python | dev) ;;
-        detector | footage | imagenet) downloads+=("$part") ;;
+        detector | footage | imagenet | reid) downloads+=("$part") ;;
         -h | --help) usage && exit ;;
-        *) fail "unknown part '$part': give any of python dev detector footage imagenet" ;;
+        *) fail "unknown part '$part': give any of python dev detector footage imagenet reid" ;;
     esac
 done
 for part in python dev; do

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT, refusal, run
+from utils.deploy import manifest
 from utils.setup import fetch_parts
 from utils.setup.fetch_parts import Unreachable
 
@@ -135,11 +136,11 @@ def test_fetch_detector_from_the_zoo(served, tmp_path):
     packed = archive(**{"ssd_net/saved_model/saved_model.pb": b"graph", "ssd_net/saved_model/variables/v": b"weights"})
     files["/ssd.tar.gz"] = packed
     message = fetch_parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
-    assert message == f"fetched from {address}/ssd.tar.gz" and names(tmp_path) == ["detector"]
+    digest = hashlib.sha256(packed).hexdigest()
+    assert message == f"fetched from {address}/ssd.tar.gz, sha256 {digest}" and names(tmp_path) == ["detector"]
     assert (tmp_path / "detector" / "saved_model" / "saved_model.pb").read_bytes() == b"graph"
     assert (tmp_path / "detector" / "saved_model" / "variables" / "v").read_bytes() == b"weights"
     source = json.loads((tmp_path / "detector" / "source.json").read_text())
-    digest = hashlib.sha256(packed).hexdigest()
     assert source == {"name": "ssd_net", "from": f"{address}/ssd.tar.gz", "sha256": digest}
     assert fetch_parts.fetch_detector(tmp_path, 5, NOWHERE) == "there already"
 
@@ -193,6 +194,21 @@ def test_fetch_imagenet_once(served, tmp_path, monkeypatch):
     assert (tmp_path / "models" / fetch_parts.IMAGENET_FILE).read_bytes() == VIDEO
     assert names(tmp_path / "models") == [fetch_parts.IMAGENET_FILE]
     assert fetch_parts.fetch_imagenet(Path("unused"), 5, NOWHERE) == "there already"
+
+
+def test_fetch_reid_once(served, tmp_path, monkeypatch):
+    address, files = served
+    files["/net.onnx"] = VIDEO
+    with pytest.raises(Unreachable, match=f"{fetch_parts.REID_FILE} is not the file expected .sha256"):
+        fetch_parts.fetch_reid(tmp_path, 5, f"{address}/net.onnx")
+    assert names(tmp_path) == []
+    monkeypatch.setattr(fetch_parts, "REID_SHA256", hashlib.sha256(VIDEO).hexdigest())
+    said = fetch_parts.fetch_reid(tmp_path, 5, f"{address}/net.onnx")
+    path = tmp_path / "reid" / fetch_parts.REID_FILE
+    assert said == f"fetched from {address}/net.onnx; next: python3 pipeline.py --reid_onnx {path}"
+    assert path.read_bytes() == VIDEO and names(tmp_path) == ["reid"]
+    assert fetch_parts.fetch_reid(tmp_path, 5, NOWHERE) == "there already"
+    assert manifest.PUBLISHED == f"models/downloads/reid/{fetch_parts.REID_FILE}"
 
 
 def test_imagenet_weights_are_those_of_keras():

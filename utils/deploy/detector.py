@@ -42,9 +42,7 @@ class Detector:
         threshold: replaces that of the detector.
         """
         boxes, scores = self.find(frame, self.threshold if threshold is None else threshold)
-        high, wide = ((boxes[:, 2:] - boxes[:, :2]) * frame.shape[:2]).T  # (N,) pixels
-        plausible = (high > 0) & (wide > 0) & (wide <= MAX_ASPECT * high)
-        return boxes[plausible], scores[plausible]
+        return drop_implausible(boxes, scores, frame.shape)
 
     def find(self, frame: np.ndarray, threshold: float):
         """As detect, with any threshold and with boxes of every shape."""
@@ -66,6 +64,13 @@ class Detector:
             else:
                 frame = cv2.resize(frame, self._size[::-1])
         return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)[np.newaxis]
+
+
+def drop_implausible(boxes: np.ndarray, scores: np.ndarray, shape):
+    """The boxes (N, 4) and scores (N,) without those that are empty or too wide; shape: (H, W, ...) of the frame."""
+    high, wide = ((boxes[:, 2:] - boxes[:, :2]) * shape[:2]).T  # (N,) pixels
+    plausible = (high > 0) & (wide > 0) & (wide <= MAX_ASPECT * high)
+    return boxes[plausible], scores[plausible]
 
 
 def covered_size(frame: np.ndarray, size) -> tuple:
