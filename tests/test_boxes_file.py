@@ -52,7 +52,7 @@ def test_a_file_without_scores(text, tmp_path):
         ("1,1,10,20,30,40,1\n1,2,10,20", "line 2 is not frame, id, left, top, width, height, score: 1,2,10,20"),
         ("frame,id,left,top,width,height", "line 1 is not frame"),
         ("1,1,10,20,nan,40", "line 1 is not frame"),
-        (None, "cannot be read .*: name a text file in MOTChallenge's form"),
+        (None, "cannot be read .*: name a file in MOTChallenge's form"),
     ],
 )
 def test_another_file_is_refused(text, words, tmp_path):

@@ -142,16 +142,10 @@ def test_boxes_of_a_file_take_the_place_of_the_detector(run_demo, refused, tmp_p
         for frame, (top, left, bottom, right) in enumerate(map(walking, range(WALK)))
     ]
     (tmp_path / "det.txt").write_text("\n".join(rows))
-    words = [
-        "--source",
-        tmp_path / "walk.avi",
-        "--detections",
-        tmp_path / "det.txt",
-        "--tracks",
-        tmp_path / "tracks.txt",
-    ]
+    tracks = tmp_path / "tracks.txt"
+    words = ["--source", tmp_path / "walk.avi", "--detections", tmp_path / "det.txt", "--tracks", tracks]
     run_demo(*words, "--summary", tmp_path / "summary.json", detector=tmp_path / "none")
-    found = read_tracks(tmp_path / "tracks.txt")
+    found = read_tracks(tracks)
     wanted = np.array([[float(word) for word in row.split(",")] for row in rows])
     np.testing.assert_allclose(found[:, [0, 2, 3, 4, 5, 6]], wanted[:, [0, 2, 3, 4, 5, 6]], atol=0.02)
     assert json.loads((tmp_path / "summary.json").read_text())["detector"] == "boxes of det.txt"

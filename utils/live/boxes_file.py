@@ -20,7 +20,7 @@ class BoxesFile:
     """
 
     def __init__(self, path, camera, threshold: float):
-        """camera: the Camera whose frames the boxes belong to. threshold: as of Detector. InputError for other files."""
+        """camera: the Camera of the frames. threshold: as of Detector. InputError for another file or a live source."""
         self.threshold = threshold
         self.manifest = {"engine": "boxes of", "precision": Path(path).name}
         self._camera = camera
@@ -52,9 +52,7 @@ def read_table(path) -> np.ndarray:
     try:
         lines = Path(path).read_text().splitlines()
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read ({first_line(error)}): name a text file in MOTChallenge's form"
-        ) from None
+        raise InputError(f"{path} cannot be read ({first_line(error)}): name a file in MOTChallenge's form") from None
     rows = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -67,5 +65,5 @@ def read_table(path) -> np.ndarray:
             raise InputError(f"{path}: line {number} is not frame, id, left, top, width, height, score: {line[:60]}")
         rows.append(row)
     if not rows:
-        raise InputError(f"{path} holds no boxes: name a text file in MOTChallenge's form")
+        raise InputError(f"{path} holds no boxes: name a file in MOTChallenge's form")
     return np.array(rows)
