@@ -281,7 +281,7 @@ def run(args, cameras, recogniser, view, outputs, stop) -> RunStats:
                 if request.action == "quit":
                     stop.asked = True
                     continue
-                line = execute(request, recogniser, args.save_gallery)
+                line = execute(request, recogniser, args.save_gallery, args.gallery)
                 if line:
                     print(line, flush=True)
             timer.lap("draw")

@@ -19,6 +19,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 tegra_release=${TEGRA_RELEASE:-/etc/nv_tegra_release}
+device_tree=${DEVICE_TREE:-/proc/device-tree}
 
 fail() {
     echo "error: $*" >&2
@@ -70,15 +71,16 @@ make_venv() {
 }
 
 check_jetson() {
-    python3 - <<'END' || fail "on a Jetson this project uses the system's TensorFlow and OpenCV: install what is missing, then run setup.sh again"
-import os, sys
+    python3 - <<'END' || fail "on a Jetson this project uses the system's TensorFlow or TensorRT, and its OpenCV: install what is missing, then run setup.sh again"
+import importlib.util, os, sys
 if sys.version_info < (3, 8):
     print("python: Python %d.%d is too old, this project needs 3.8: install JetPack 5 or 6" % sys.version_info[:2])
     sys.exit(1)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from utils.device import describe_jetpack
 remedies = {
-    "tensorflow": "install NVIDIA's wheel for this JetPack (%s)" % (describe_jetpack() or "see the table in README.md"),
+    "tensorflow": "install NVIDIA's wheel for this JetPack (%s)" % (describe_jetpack() or "see docs/jetson.md"),
+    "tensorrt": "sudo apt install python3-libnvinfer",
     "cv2": "sudo apt install python3-opencv, or JetPack's nvidia-opencv; not pip's, which has no GStreamer and cannot open CSI cameras",
     "numpy": "sudo apt install python3-numpy",
 }
@@ -91,13 +93,24 @@ for name, remedy in remedies.items():
         if name == "cv2" and "GStreamer:                   YES" not in module.getBuildInformation():
             found.append("without GStreamer, so CSI cameras cannot be opened: " + remedy)
     except Exception as error:
+        if name == "tensorflow" and importlib.util.find_spec("tensorrt"):
+            found.append("no TensorFlow, so models come as ONNX: see docs/jetson.md")
+            continue
+        if name == "tensorrt" and "tensorflow" in sys.modules:
+            continue
         missing.append("%s is missing (%s): %s" % (name, str(error).splitlines()[0], remedy))
 print("python: the Jetson's own Python %d.%d" % sys.version_info[:2] + "".join(", " + text for text in found + missing))
 sys.exit(bool(missing))
 END
 }
 
-on_jetson() { [ -f "$tegra_release" ]; }
+# Containers may lack the release file, but not the name of the chip.
+on_jetson() {
+    local -a chips=()
+    [ -f "$tegra_release" ] && return
+    [ -r "$device_tree/compatible" ] && mapfile -d '' -t chips <"$device_tree/compatible"
+    [[ " ${chips[*]} " == *nvidia,tegra* ]]
+}
 
 set_up_python() {
     if on_jetson; then

@@ -237,10 +237,24 @@ def test_setup_on_a_jetson_installs_nothing(tmp_path):
     environment = {"TEGRA_RELEASE": str(tmp_path / "release")}
     path = fake_python(tmp_path / "bin", f'exec {sys.executable} -S "$@"')  # -S: without site-packages
     done = run("bash", "setup.sh", "python", PATH=path, **environment)
-    assert "uses the system's TensorFlow and OpenCV" in refusal(done)
+    assert "uses the system's TensorFlow or TensorRT, and its OpenCV" in refusal(done)
     assert "tensorflow is missing" in done.stdout and "not pip's, which has no GStreamer" in done.stdout
+    (tmp_path / "tree").mkdir()  # a container: no release, but the chip's name
+    (tmp_path / "tree/compatible").write_bytes(b"nvidia,p3768\0nvidia,tegra234\0")
+    environment = {"TEGRA_RELEASE": "/nowhere", "DEVICE_TREE": str(tmp_path / "tree")}
     done = run("bash", "setup.sh", "dev", PATH=path, **environment)
     assert (done.returncode, done.stdout) == (0, "dev: not installed on a Jetson\n")
+
+
+def test_setup_on_a_jetson_with_tensorrt_alone(tmp_path):
+    for name in ("cv2", "numpy", "tensorrt"):
+        (tmp_path / f"{name}.py").write_text("__version__ = '1.0'\ndef getBuildInformation(): return ''\n")
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('none')")
+    (tmp_path / "release").touch()
+    path = fake_python(tmp_path / "bin", f'exec {sys.executable} -S "$@"')
+    environment = {"PYTHONPATH": str(tmp_path), "TEGRA_RELEASE": str(tmp_path / "release")}
+    done = run("bash", "setup.sh", "python", PATH=path, **environment)
+    assert done.returncode == 0 and "no TensorFlow, so models come as ONNX" in done.stdout, done.stdout
 
 
 def test_setup_on_a_jetson_with_an_old_python(tmp_path):
@@ -249,7 +263,7 @@ def test_setup_on_a_jetson_with_an_old_python(tmp_path):
     path = fake_python(tmp_path / "bin", f"exec {sys.executable} -c '{code}'")
     done = run("bash", "setup.sh", "python", PATH=path, TEGRA_RELEASE=str(tmp_path / "release"))
     assert done.stdout == "python: Python 3.6 is too old, this project needs 3.8: install JetPack 5 or 6\n"
-    assert "uses the system's TensorFlow and OpenCV" in refusal(done)
+    assert "uses the system's TensorFlow or TensorRT, and its OpenCV" in refusal(done)
 
 
 def test_setup_needs_a_python_that_tensorflow_has_packages_for(tmp_path):

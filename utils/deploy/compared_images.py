@@ -12,7 +12,7 @@ import numpy as np
 
 from utils.deploy.reid_net import read_person
 from utils.errors import InputError
-from utils.files import IMAGE_SUFFIXES
+from utils.folders import list_images
 
 QUERIES_AND_GALLERY = ("bounding_box_query", "query", "bounding_box_test")  # as in dataset.FOLDERS, without TensorFlow
 COMPARED = 48  # images of people to compare the frozen re-id net on
@@ -41,9 +41,7 @@ class PersonImages:
         folders = [inside for inside in folders if inside.is_dir()] or [Path(folder)]
         if not folders[0].is_dir():
             raise InputError(f"there is no folder {folder}: name one that holds images of people")
-        found = sorted(
-            str(path) for inside in folders for path in inside.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES
-        )
+        found = sorted(path for inside in folders for path in list_images(inside))
         if not found:
             raise InputError(f"there is no .jpg or .png image in {folder}: name a folder that holds images of people")
         order = np.random.default_rng(seed).permutation(len(found))
