@@ -48,6 +48,8 @@ def parse_args(argv=None):
     add("--max_frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the source's end")
     add = parser.add_argument_group("people").add_argument
     add("--detector", default="models/frozen/obj", help="folder of the frozen detector")
+    add("--detections", default=None, metavar="FILE",
+        help="boxes in MOTChallenge's text form instead of a detector, for one video or folder of images")
     add("--reid", default="models/frozen/reid", help="folder of the frozen re-id net")
     add("--detection_threshold", type=fraction, default=0.5,
         help="minimum score of a person who appears, 0 to 1; lower finds more people and more false detections; "
@@ -102,6 +104,7 @@ with explained_imports():
     from utils.device import device_name, power_mode
     from utils.files import write_json
     from utils.live import window
+    from utils.live.boxes_file import BoxesFile
     from utils.live.camera import Camera, default_source
     from utils.live.gallery import check_writable, enrol, save_people
     from utils.live.identities import DEFAULT_THRESHOLD, Identities
@@ -150,7 +153,7 @@ def main(args) -> None:
         check_writable(args.save_gallery)
     with ExitStack() as stack:
         cameras = [stack.enter_context(camera) for camera in open_cameras(args)]
-        detector = Detector(args.detector, args.detection_threshold)
+        detector = open_detector(args, cameras)
         embedder = Embedder(args.reid)
         identities = make_identities(args, embedder.manifest)
         if args.gallery:
@@ -202,6 +205,15 @@ def open_cameras(args):
             flip_method=args.flip_method,
             loop=args.loop or args.benchmark > 0,
         )
+
+
+def open_detector(args, cameras):
+    """The detector, or the boxes of --detections."""
+    if args.detections is None:
+        return Detector(args.detector, args.detection_threshold)
+    if len(cameras) > 1:
+        raise InputError("--detections holds the boxes of one source: name one --source")
+    return BoxesFile(args.detections, cameras[0], args.detection_threshold)
 
 
 def make_identities(args, manifest) -> Identities:
@@ -269,7 +281,7 @@ def run(args, cameras, recogniser, view, outputs, stop) -> RunStats:
                 if request.action == "quit":
                     stop.asked = True
                     continue
-                line = execute(request, recogniser, args.save_gallery)
+                line = execute(request, recogniser, args.save_gallery, args.gallery)
                 if line:
                     print(line, flush=True)
             timer.lap("draw")

@@ -10,6 +10,10 @@ For a board without TensorFlow (JetPack 6.1 and later), the first line on the de
     python3 pipeline.py --onnx obj reid_model-200.ckpt      also writes both as ONNX to models/frozen/onnx
     python3 pipeline.py models/frozen/onnx                  builds plans of TensorRT, or uses onnxruntime
 
+Published networks in ONNX instead of one's own, with onnxruntime for reading them:
+
+    python3 pipeline.py --reid_onnx osnet.onnx --detector_onnx yolox_tiny.onnx
+
 Writes models/frozen/obj and models/frozen/reid, each a model with a manifest.json that describes it and its agreement
 with the original. demo.py reads them from there. It takes a minute on a desktop, and several minutes on a Jetson with
 TensorRT.
@@ -19,6 +23,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from utils.deploy.pixels import FORMS, REID_PIXELS, as_pixels
 from utils.deploy.trt import PRECISIONS, WORKSPACE
 from utils.device import describe_machine, enable_memory_growth
 from utils.errors import InputError, explained_imports, run_main
@@ -44,13 +49,22 @@ def parse_args(argv=None):
     add("--output", default="models/frozen", help="folder for obj/ and reid/, which are replaced")
     add("--batch", type=positive_int, default=8,
         help="largest number of people that the re-id net takes at once; it also takes one and two")
-    add("--person_class", type=non_negative_int, default=1,
-        help="number of a person among the detector's classes; 1 in the detection zoo")
+    add("--person_class", type=non_negative_int, default=None,
+        help="number of a person among the detector's classes; default: 1 in the detection zoo, else that of COCO")
     add("--image_size", type=as_image_size, default=None, metavar="HxW",
         help="pixels; only for a checkpoint that was copied without its .json")
     add("--onnx", action="store_true",
         help="also write the models as ONNX to onnx/, for boards without TensorFlow; a step for the desktop, which "
              "needs pip install tf2onnx onnxruntime")
+    add = parser.add_argument_group("published networks").add_argument
+    add("--reid_onnx", default=None, metavar="FILE",
+        help="re-id net in ONNX with a fixed height and width: OpenCV Zoo's, of Torchreid, BoxMOT or fast-reid")
+    add("--reid_pixels", type=as_pixels, default=None, metavar="PIXELS",
+        help=f"what it takes: {FORMS}; default: {REID_PIXELS}; of fast-reid: rgb")
+    add("--detector_onnx", default=None, metavar="FILE",
+        help="detector in ONNX that returns boxes as YOLOX, or as RF-DETR and D-FINE")
+    add("--detector_pixels", type=as_pixels, default=None, metavar="PIXELS",
+        help="as --reid_pixels; default: bgr for YOLOX, imagenet for RF-DETR; of D-FINE: unit")
     add = parser.add_argument_group("images").add_argument
     add("--images", default=None, metavar="FOLDER",
         help="images of people to compare the original and the frozen re-id net on, and to calibrate INT8 with: a data "
@@ -79,11 +93,14 @@ def parse_args(argv=None):
     args.checkpoints = [word for word in args.what if word != "obj"]
     if len(args.checkpoints) > 1 or len(args.what) > len(args.checkpoints) + 1:
         parser.error("name 'obj', one re-id checkpoint, or both")
-    foreign = ("tensorflow", "tf-trt") if args.onnx_folder else ("tensorrt", "onnxruntime")
-    if args.engine in foreign:
-        parser.error(f"--engine {args.engine} is not for {' '.join(args.what) or 'a checkpoint'}: see --help")
-    if args.onnx_folder and args.precision == "INT8":
-        parser.error("--precision INT8 needs TF-TRT and a checkpoint: an ONNX folder gets FP16 or FP32")
+    args.published = {kind: path for kind, path in (("obj", args.detector_onnx), ("reid", args.reid_onnx)) if path}
+    if args.published and (args.what or args.onnx):
+        parser.error("--reid_onnx and --detector_onnx need a command of their own, without other models")
+    args.from_onnx = bool(args.onnx_folder or args.published)  # needs no TensorFlow
+    if args.engine in (("tensorflow", "tf-trt") if args.from_onnx else ("tensorrt", "onnxruntime")):
+        parser.error(f"--engine {args.engine} is not for {' '.join(args.what) or 'these models'}: see --help")
+    if args.from_onnx and args.precision == "INT8":
+        parser.error("--precision INT8 needs TF-TRT and a checkpoint: a model in ONNX gets FP16 or FP32")
     return args
 
 
@@ -99,10 +116,11 @@ import time
 from typing import NamedTuple
 
 with explained_imports():
-    from utils.deploy import board
+    from utils.deploy import board, foreign
     from utils.deploy.compared_images import PersonImages, footage_frames
+    from utils.deploy.detections import PERSON
 
-    if ARGS is None or ARGS.onnx_folder is None:  # a board may have no TensorFlow
+    if ARGS is None or not ARGS.from_onnx:  # a board may have no TensorFlow
         from utils.checkpoint import read_args, read_shape, require_reid, stored_threshold
         from utils.checkpoint_paths import find_checkpoint, newest_checkpoint, suggest_checkpoints
         from utils.deploy import onnx_export
@@ -125,8 +143,8 @@ def main(args) -> None:
     if args.onnx:
         onnx_export.check_extras()
     print("\n".join(describe_machine()), flush=True)
-    if args.onnx_folder:
-        prepare_onnx_folder(args)
+    if args.from_onnx:
+        prepare_from_onnx(args)
         return
     enable_memory_growth()
     with_detector = "obj" in args.what or not args.what
@@ -211,8 +229,12 @@ def find_people(args, checkpoint) -> PersonImages:
 
 def freeze_options(args, images_from: str) -> FreezeOptions:
     return FreezeOptions(
-        args.precision or "FP16", args.engine, args.min_parity, args.workspace, images_from, args.person_class
+        args.precision or "FP16", args.engine, args.min_parity, args.workspace, images_from, person_class(args)
     )
+
+
+def person_class(args) -> int:
+    return PERSON if args.person_class is None else args.person_class
 
 
 # ---- the parts ----
@@ -245,7 +267,7 @@ def export_detector(args) -> None:
     target = Path(args.output) / "onnx" / "obj"
     print(f"onnx: converting {args.detector} ...", flush=True)
     frames, source = footage_frames(FOOTAGE)
-    report_onnx(target, onnx_export.export_detector(args.detector, target, frames, source, args.person_class))
+    report_onnx(target, onnx_export.export_detector(args.detector, target, frames, source, person_class(args)))
 
 
 def export_reid(args, reid: ReidSource) -> None:
@@ -258,20 +280,34 @@ def export_reid(args, reid: ReidSource) -> None:
     )
 
 
-def prepare_onnx_folder(args) -> None:
-    """Prepares what --onnx wrote for this machine; a part that fails does not stop the other."""
-    models = board.find_models(args.onnx_folder)
+def prepare_from_onnx(args) -> None:
+    """Prepares what --onnx wrote, or published networks; a part that fails does not stop the other."""
+    models = board.find_models(args.onnx_folder) if args.onnx_folder else args.published
     if not models:
         raise InputError(f"{args.onnx_folder} was not written by pipeline.py --onnx: its manifest.json is missing")
-    options = board.BoardOptions(args.engine, args.precision or "FP16", args.min_parity, args.workspace)
     failures = []
     for kind, source in models.items():
-        attempt(failures, prepare_onnx_model, source, kind, Path(args.output) / kind, options)
+        attempt(failures, prepare_onnx_model if args.onnx_folder else prepare_published, args, source, kind)
     raise_failures(failures)
 
 
-def prepare_onnx_model(source, kind: str, target: Path, options) -> None:
+def prepare_published(args, path, kind: str) -> None:
+    """Reads a published network into <output>/onnx/<kind>, and prepares it from there."""
+    source = Path(args.output) / "onnx" / kind
+    print(f"{kind}: reading {path} ...", flush=True)
+    if kind == "reid":
+        people = PersonImages(args.images, args.seed, draw_people)
+        foreign.take_reid(path, source, args.reid_pixels, people.compared, people.source, args.batch)
+    else:
+        frames, images_from = footage_frames(FOOTAGE)
+        foreign.take_detector(path, source, args.detector_pixels, args.person_class, frames, images_from)
+    prepare_onnx_model(args, source, kind)
+
+
+def prepare_onnx_model(args, source, kind: str) -> None:
     begun = time.monotonic()
+    target = Path(args.output) / kind
+    options = board.BoardOptions(args.engine, args.precision or "FP16", args.min_parity, args.workspace)
     print(f"{kind}: preparing {source} ...", flush=True)
     manifest = board.prepare(source, kind, target, options)
     report(kind, target, manifest, None, time.monotonic() - begun)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs and downloads what the other scripts need, if it is missing. It is safe to run again at any time.
 #
-#   bash setup.sh                      all parts except dev; on a Jetson also without imagenet
+#   bash setup.sh                      all parts except dev and reid; on a Jetson also without imagenet
 #   bash setup.sh python detector      only these parts
 #
 # python    .venv with requirements.txt (about 2 GB; with CUDA if nvidia-smi works). On a Jetson nothing is installed:
@@ -10,6 +10,7 @@
 # detector  the SSD person detector             -> models/downloads/detector
 # footage   a video of people, 80 seconds       -> models/downloads/vtest.avi
 # imagenet  ImageNet weights of ResNet-50       -> the cache of Keras
+# reid      a published re-id net, 107 MB       -> models/downloads/reid; only where it is named
 #
 # Prints one line per part. A part that cannot be downloaded is not an error: its line says what to do by hand. If Python
 # packages cannot be installed, the other parts are still set up, and the exit code is 2.
@@ -18,6 +19,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 tegra_release=${TEGRA_RELEASE:-/etc/nv_tegra_release}
+device_tree=${DEVICE_TREE:-/proc/device-tree}
 
 fail() {
     echo "error: $*" >&2
@@ -69,15 +71,16 @@ make_venv() {
 }
 
 check_jetson() {
-    python3 - <<'END' || fail "on a Jetson this project uses the system's TensorFlow and OpenCV: install what is missing, then run setup.sh again"
-import os, sys
+    python3 - <<'END' || fail "on a Jetson this project uses the system's TensorFlow or TensorRT, and its OpenCV: install what is missing, then run setup.sh again"
+import importlib.util, os, sys
 if sys.version_info < (3, 8):
     print("python: Python %d.%d is too old, this project needs 3.8: install JetPack 5 or 6" % sys.version_info[:2])
     sys.exit(1)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from utils.device import describe_jetpack
 remedies = {
-    "tensorflow": "install NVIDIA's wheel for this JetPack (%s)" % (describe_jetpack() or "see the table in README.md"),
+    "tensorflow": "install NVIDIA's wheel for this JetPack (%s)" % (describe_jetpack() or "see docs/jetson.md"),
+    "tensorrt": "sudo apt install python3-libnvinfer",
     "cv2": "sudo apt install python3-opencv, or JetPack's nvidia-opencv; not pip's, which has no GStreamer and cannot open CSI cameras",
     "numpy": "sudo apt install python3-numpy",
 }
@@ -90,13 +93,24 @@ for name, remedy in remedies.items():
         if name == "cv2" and "GStreamer:                   YES" not in module.getBuildInformation():
             found.append("without GStreamer, so CSI cameras cannot be opened: " + remedy)
     except Exception as error:
+        if name == "tensorflow" and importlib.util.find_spec("tensorrt"):
+            found.append("no TensorFlow, so models come as ONNX: see docs/jetson.md")
+            continue
+        if name == "tensorrt" and "tensorflow" in sys.modules:
+            continue
         missing.append("%s is missing (%s): %s" % (name, str(error).splitlines()[0], remedy))
 print("python: the Jetson's own Python %d.%d" % sys.version_info[:2] + "".join(", " + text for text in found + missing))
 sys.exit(bool(missing))
 END
 }
 
-on_jetson() { [ -f "$tegra_release" ]; }
+# Containers may lack the release file, but not the name of the chip.
+on_jetson() {
+    local -a chips=()
+    [ -f "$tegra_release" ] && return
+    [ -r "$device_tree/compatible" ] && mapfile -d '' -t chips <"$device_tree/compatible"
+    [[ " ${chips[*]} " == *nvidia,tegra* ]]
+}
 
 set_up_python() {
     if on_jetson; then
@@ -128,9 +142,9 @@ status=0
 for part in "${parts[@]}"; do
     case $part in
         python | dev) ;;
-        detector | footage | imagenet) downloads+=("$part") ;;
+        detector | footage | imagenet | reid) downloads+=("$part") ;;
         -h | --help) usage && exit ;;
-        *) fail "unknown part '$part': give any of python dev detector footage imagenet" ;;
+        *) fail "unknown part '$part': give any of python dev detector footage imagenet reid" ;;
     esac
 done
 for part in python dev; do

@@ -135,6 +135,23 @@ def test_video_tracks_and_summary(run_demo, tmp_path):
     assert [path.name for path in out.parent.iterdir()] == ["people.mp4"]
 
 
+def test_boxes_of_a_file_take_the_place_of_the_detector(run_demo, refused, tmp_path):
+    write_video(tmp_path / "walk.avi", [picture([walking(frame)]) for frame in range(WALK)])
+    rows = [
+        f"{frame + 1},-1,{left + 1},{top + 1},{right - left},{bottom - top},0.8,-1,-1,-1"
+        for frame, (top, left, bottom, right) in enumerate(map(walking, range(WALK)))
+    ]
+    (tmp_path / "det.txt").write_text("\n".join(rows))
+    tracks = tmp_path / "tracks.txt"
+    words = ["--source", tmp_path / "walk.avi", "--detections", tmp_path / "det.txt", "--tracks", tracks]
+    run_demo(*words, "--summary", tmp_path / "summary.json", detector=tmp_path / "none")
+    found = read_tracks(tracks)
+    wanted = np.array([[float(word) for word in row.split(",")] for row in rows])
+    np.testing.assert_allclose(found[:, [0, 2, 3, 4, 5, 6]], wanted[:, [0, 2, 3, 4, 5, 6]], atol=0.02)
+    assert json.loads((tmp_path / "summary.json").read_text())["detector"] == "boxes of det.txt"
+    assert "holds the boxes of one source" in refused(*words, "--source", tmp_path / "walk.avi")
+
+
 def test_two_cameras_share_their_people(run_demo, tmp_path):
     """One of them ends early; both see the same person, one after the other."""
     write_video(tmp_path / "front.avi", [picture([walking(frame)]) for frame in range(WALK)])
@@ -270,6 +287,9 @@ def test_refusals_leave_no_files(frozen, refused, tmp_path):
     assert "there is no source" in refused("--source", tmp_path / "gone.mp4", "--output", out)
     outputs = ["--source", video, "--output", out, "--tracks", tracks]
     assert f"{frozen / 'gone'} does not hold a frozen detector" in refused(*outputs, detector=frozen / "gone")
+    sentence = refused(*outputs, reid=frozen / "gone")
+    assert "does not hold a frozen re-id net: run python3 pipeline.py here, or without a model of your own" in sentence
+    assert "bash setup.sh reid, then python3 pipeline.py --reid_onnx models/downloads/reid/person_reid" in sentence
     assert "is a frozen detector, not a re-id net" in refused(*outputs, reid=frozen / "obj")
     assert "name a video that ends in .mp4 or .avi" in refused("--source", video, "--output", tmp_path / "o.gif")
     assert "is a folder: name a file" in refused("--source", video, "--output", out, "--tracks", tmp_path)

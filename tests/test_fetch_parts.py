@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import ROOT, refusal, run
+from utils.deploy import manifest
 from utils.setup import fetch_parts
 from utils.setup.fetch_parts import Unreachable
 
@@ -135,11 +136,11 @@ def test_fetch_detector_from_the_zoo(served, tmp_path):
     packed = archive(**{"ssd_net/saved_model/saved_model.pb": b"graph", "ssd_net/saved_model/variables/v": b"weights"})
     files["/ssd.tar.gz"] = packed
     message = fetch_parts.fetch_detector(tmp_path, 5, f"{address}/ssd.tar.gz")
-    assert message == f"fetched from {address}/ssd.tar.gz" and names(tmp_path) == ["detector"]
+    digest = hashlib.sha256(packed).hexdigest()
+    assert message == f"fetched from {address}/ssd.tar.gz, sha256 {digest}" and names(tmp_path) == ["detector"]
     assert (tmp_path / "detector" / "saved_model" / "saved_model.pb").read_bytes() == b"graph"
     assert (tmp_path / "detector" / "saved_model" / "variables" / "v").read_bytes() == b"weights"
     source = json.loads((tmp_path / "detector" / "source.json").read_text())
-    digest = hashlib.sha256(packed).hexdigest()
     assert source == {"name": "ssd_net", "from": f"{address}/ssd.tar.gz", "sha256": digest}
     assert fetch_parts.fetch_detector(tmp_path, 5, NOWHERE) == "there already"
 
@@ -195,6 +196,21 @@ def test_fetch_imagenet_once(served, tmp_path, monkeypatch):
     assert fetch_parts.fetch_imagenet(Path("unused"), 5, NOWHERE) == "there already"
 
 
+def test_fetch_reid_once(served, tmp_path, monkeypatch):
+    address, files = served
+    files["/net.onnx"] = VIDEO
+    with pytest.raises(Unreachable, match=f"{fetch_parts.REID_FILE} is not the file expected .sha256"):
+        fetch_parts.fetch_reid(tmp_path, 5, f"{address}/net.onnx")
+    assert names(tmp_path) == []
+    monkeypatch.setattr(fetch_parts, "REID_SHA256", hashlib.sha256(VIDEO).hexdigest())
+    said = fetch_parts.fetch_reid(tmp_path, 5, f"{address}/net.onnx")
+    path = tmp_path / "reid" / fetch_parts.REID_FILE
+    assert said == f"fetched from {address}/net.onnx; next: python3 pipeline.py --reid_onnx {path}"
+    assert path.read_bytes() == VIDEO and names(tmp_path) == ["reid"]
+    assert fetch_parts.fetch_reid(tmp_path, 5, NOWHERE) == "there already"
+    assert manifest.PUBLISHED == f"models/downloads/reid/{fetch_parts.REID_FILE}"
+
+
 def test_imagenet_weights_are_those_of_keras():
     import tensorflow as tf
 
@@ -221,10 +237,24 @@ def test_setup_on_a_jetson_installs_nothing(tmp_path):
     environment = {"TEGRA_RELEASE": str(tmp_path / "release")}
     path = fake_python(tmp_path / "bin", f'exec {sys.executable} -S "$@"')  # -S: without site-packages
     done = run("bash", "setup.sh", "python", PATH=path, **environment)
-    assert "uses the system's TensorFlow and OpenCV" in refusal(done)
+    assert "uses the system's TensorFlow or TensorRT, and its OpenCV" in refusal(done)
     assert "tensorflow is missing" in done.stdout and "not pip's, which has no GStreamer" in done.stdout
+    (tmp_path / "tree").mkdir()  # a container: no release, but the chip's name
+    (tmp_path / "tree/compatible").write_bytes(b"nvidia,p3768\0nvidia,tegra234\0")
+    environment = {"TEGRA_RELEASE": "/nowhere", "DEVICE_TREE": str(tmp_path / "tree")}
     done = run("bash", "setup.sh", "dev", PATH=path, **environment)
     assert (done.returncode, done.stdout) == (0, "dev: not installed on a Jetson\n")
+
+
+def test_setup_on_a_jetson_with_tensorrt_alone(tmp_path):
+    for name in ("cv2", "numpy", "tensorrt"):
+        (tmp_path / f"{name}.py").write_text("__version__ = '1.0'\ndef getBuildInformation(): return ''\n")
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('none')")
+    (tmp_path / "release").touch()
+    path = fake_python(tmp_path / "bin", f'exec {sys.executable} -S "$@"')
+    environment = {"PYTHONPATH": str(tmp_path), "TEGRA_RELEASE": str(tmp_path / "release")}
+    done = run("bash", "setup.sh", "python", PATH=path, **environment)
+    assert done.returncode == 0 and "no TensorFlow, so models come as ONNX" in done.stdout, done.stdout
 
 
 def test_setup_on_a_jetson_with_an_old_python(tmp_path):
@@ -233,7 +263,7 @@ def test_setup_on_a_jetson_with_an_old_python(tmp_path):
     path = fake_python(tmp_path / "bin", f"exec {sys.executable} -c '{code}'")
     done = run("bash", "setup.sh", "python", PATH=path, TEGRA_RELEASE=str(tmp_path / "release"))
     assert done.stdout == "python: Python 3.6 is too old, this project needs 3.8: install JetPack 5 or 6\n"
-    assert "uses the system's TensorFlow and OpenCV" in refusal(done)
+    assert "uses the system's TensorFlow or TensorRT, and its OpenCV" in refusal(done)
 
 
 def test_setup_needs_a_python_that_tensorflow_has_packages_for(tmp_path):

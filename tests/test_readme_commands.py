@@ -35,6 +35,7 @@ NOT_RUN = (  # what has its own tests, or needs what is not here
     "bash quick_run.sh",
     "bash run_tests.sh",
     "bash tests/versions.sh",
+    "python3 pipeline.py --reid_onnx",
     "python3 -m benchmarks.",
     "python3 -m assets.",
 )

@@ -138,10 +138,25 @@ def test_outputs_write_a_video_and_a_tracks_file_per_camera(tmp_path):
     assert tracks_paths("t.txt", 1)[0].name == "t.txt"
 
 
-def test_outputs_leave_nothing_after_an_exception(tmp_path):
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("the camera is gone"), RuntimeError("a mistake")])
+@pytest.mark.parametrize("older", [False, True])
+def test_a_recording_outlives_an_error_and_a_second_ctrl_c(error, older, tmp_path, capsys):
+    if older:
+        (tmp_path / "v.avi").write_bytes(b"an older video")
+    kept = tmp_path / ("v-unfinished.avi" if older else "v.avi")
+    with pytest.raises(type(error)) as raised, Outputs(CAMERAS[:1], tmp_path / "v.avi", tmp_path / "t.txt") as outputs:
+        outputs.write_video(gray(40), 0.0)
+        outputs.write_tracks([sighting([[0, 0, 1, 1]], [track_of(4)])])
+        raise error
+    said = f"what was recorded so far is kept in {kept}, {tmp_path / 't.txt'}"
+    assert said in (str(raised.value) if isinstance(error, InputError) else capsys.readouterr().err)
+    assert brightness_of(kept) == [40] and len(read_rows(tmp_path / "t.txt")) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({"v.avi", kept.name, "t.txt"})
+
+
+def test_outputs_leave_nothing_before_the_first_frame(tmp_path):
     (tmp_path / "v.avi").write_bytes(b"an older video")
-    with pytest.raises(KeyboardInterrupt), Outputs(CAMERAS, tmp_path / "v.avi", tmp_path / "t.txt") as outputs:
-        outputs.write_video(np.zeros((24, 64, 3), np.uint8), 0.0)
+    with pytest.raises(KeyboardInterrupt), Outputs(CAMERAS, tmp_path / "v.avi", tmp_path / "t.txt"):
         raise KeyboardInterrupt
     (tmp_path / "t-1.txt").mkdir()
     with pytest.raises(InputError, match="t-1.txt is a folder"):

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from utils.live.identities import Identities, Request
 from utils.live.requests import execute
@@ -28,6 +29,21 @@ def test_execute_names_merges_and_forgets(tmp_path):
     assert execute(Request("forget", 2), recogniser, tmp_path) == ""  # who is Anna now
     assert execute(Request("forget", 1), recogniser, tmp_path) == "forgot Anna and 1 saved images"
     assert not recogniser.identities.people and not (tmp_path / "Anna").exists()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_execute_says_which_images_of_a_forgotten_person_remain(tmp_path, same):
+    recogniser = make_recogniser()
+    gallery = tmp_path / "people"
+    saved = gallery if same else tmp_path / "saved"
+    (gallery / "Anna").mkdir(parents=True)
+    for name in ("1.jpg", "2.png", "notes.txt"):
+        (gallery / "Anna" / name).touch()
+    execute(Request("name", 1, "Anna"), recogniser, saved, gallery)
+    line = execute(Request("forget", 1), recogniser, saved, gallery)
+    remain = f"note: {gallery / 'Anna'} still holds 2 images; Anna is known by them at the next start"
+    assert line == f"forgot Anna and 1 saved images\n{remain}"
+    assert execute(Request("forget", 2), recogniser, saved, gallery) == "forgot 2"
 
 
 def test_execute_does_not_merge_two_people_in_one_image():

@@ -57,7 +57,7 @@ def test_pipelines():
     assert "flip-method=3 ! video/x-raw, width=720, height=1280, format=BGRx" in quarter
     assert gstreamer.rtsp_pipeline("rtsp://me:p%40w@camera/live") == (
         'rtspsrc location="rtsp://me:p%40w@camera/live" latency=200 ! rtph264depay ! h264parse ! '
-        "nvv4l2decoder enable-max-performance=1 ! nvvidconv ! video/x-raw, format=BGRx ! "
+        "nvv4l2decoder ! nvvidconv ! video/x-raw, format=BGRx ! "
         "videoconvert ! video/x-raw, format=BGR ! appsink drop=true max-buffers=1 sync=false"
     )
     assert "! rtph265depay ! h265parse ! nvv4l2decoder" in gstreamer.rtsp_pipeline("rtsp://camera/live", "h265")
@@ -139,6 +139,14 @@ def test_rtsp_on_a_jetson_tries_h265_after_h264(captures):
         (line, cv2.CAP_GSTREAMER) for line in pipelines
     ]
     assert all(capture.released.is_set() for capture in captures)
+
+
+def test_rtsp_on_a_jetson_falls_back_to_ffmpeg(captures, capsys):
+    captures.works = lambda what, backend: backend == cv2.CAP_FFMPEG
+    Camera("rtsp://me:secret@camera/live").release()
+    assert [capture.backend for capture in captures] == [cv2.CAP_GSTREAMER, cv2.CAP_GSTREAMER, cv2.CAP_FFMPEG]
+    note = capsys.readouterr().err
+    assert note.count("the hardware decoder does not open rtsp://me:***@camera/live, so the CPU decodes it") == 1
 
 
 def test_rtsp_without_gstreamer_uses_ffmpeg(captures, monkeypatch, capsys):

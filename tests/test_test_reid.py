@@ -59,7 +59,7 @@ def measure(people, tmp_path, *options):
 def read_both_ways(paths, size):
     """The files as a checkpoint reads them and as a frozen model does, (N, H, W, 3) uint8 each."""
     training = np.concatenate([batch.numpy() for batch in models_module.image_batches(paths, size, 8)])
-    return training, np.concatenate([models_module.read_as_demo(path, size) for path in paths])
+    return training, np.stack([models_module.read_person(path, size) for path in paths])
 
 
 def least_cosine(embed, some, others) -> float:

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 ROOT = Path("/")
 TEGRA_RELEASE = "etc/nv_tegra_release"  # below the root; only NVIDIA's Linux for Tegra has it
+COMPATIBLE = "proc/device-tree/compatible"  # names the chip, in containers too, which may lack the file above
+POWER_MODES = "etc/nvpmodel.conf"
 COMMAND_SECONDS = 5  # time limit of a command that should answer at once
 LOW_MEMORY = 2.0  # GB of memory and swap together; with less, building engines is often killed
 
@@ -42,9 +44,9 @@ class JetPack(NamedTuple):
 MATRIX = (
     JetPack((32, 6), "4.6", "3.6", "8.0", "2.7.0+nv22.1", "yes"),
     JetPack((32, 7), "4.6.1 to 4.6.6", "3.6", "8.2", "2.7.0+nv22.1", "yes"),
-    JetPack((35, 1), "5.0.2", "3.8", "8.4", "2.8.0+nv22.4", "yes"),
-    JetPack((35, 2), "5.1", "3.8", "8.5", "2.12.0+nv23.06", "yes"),
-    JetPack((36, 2), "6.0", "3.10", "8.6", "2.16.1+nv24.07", "yes"),
+    JetPack((35, 1), "5.0.2", "3.8", "8.4", "unknown", "no, update to JetPack 5.1"),
+    JetPack((35, 2), "5.1", "3.8", "8.5", "2.12.0+nv23.06", "expected, not tested"),
+    JetPack((36, 2), "6.0", "3.10", "8.6", "2.16.1+nv24.07", "perhaps, not tested"),
     JetPack((36, 4), "6.1 or 6.2", "3.10", "10.3", "2.16.1+nv24.08", "perhaps, not tested"),
     JetPack((38, 2), "7.0 or 7.1", "3.12", "10.13", "none", "no"),
     JetPack((39, 0), "7.2", "3.12", "10.16", "none", "no"),
@@ -55,8 +57,8 @@ MATRIX = (
 
 
 def is_jetson(root: Path = ROOT) -> bool:
-    """Returns whether this machine runs NVIDIA's Linux for Tegra."""
-    return (root / TEGRA_RELEASE).exists()
+    """Returns whether this machine is a Jetson: it runs NVIDIA's Linux for Tegra, also in a container."""
+    return (root / TEGRA_RELEASE).exists() or "nvidia,tegra" in _read(root / COMPATIBLE)
 
 
 def l4t_release(root: Path = ROOT):
@@ -88,7 +90,7 @@ def describe_jetpack(root: Path = ROOT) -> str:
         f" NVIDIA's last TensorFlow {row.tensorflow}, TensorRT through TensorFlow: {row.tf_trt}"
     )
     if row.tf_trt != "yes":
-        sentence += " (pipeline.py --onnx writes a model that TensorRT itself reads)"
+        sentence += " (without TensorFlow, pipeline.py takes the folder that --onnx wrote on a desktop)"
     return sentence
 
 
@@ -100,6 +102,19 @@ def power_mode(command=("nvpmodel", "-q")):
         return None
     found = re.search(r"NV Power Mode:\s*(?:MODE_)?(\S+)", done.stdout)
     return found.group(1) if found else None
+
+
+def full_speed(mode, root: Path = ROOT) -> str:
+    """The command for the unlimited power mode, as /etc/nvpmodel.conf numbers it; "" if `mode` is that or none exists.
+
+    The number differs from module to module: 0 is MAXN on one, 15 W on another.
+    """
+    found = re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(?:MODE_)?(\S+)\s*>", _read(root / POWER_MODES))
+    unlimited = [(name, number) for number, name in found if name.startswith("MAXN")]
+    if not unlimited:
+        return ""
+    name, number = max(unlimited)  # MAXN_SUPER before MAXN
+    return "" if name == mode else f"sudo nvpmodel -m {number} ({name})"
 
 
 # ---- any machine ----
@@ -196,10 +211,11 @@ def describe_protobuf() -> str:
 def describe_machine(root: Path = ROOT) -> list:
     """Returns lines for the start of a script that converts models: the machine, and what may go wrong on it."""
     mode = power_mode()
+    faster = full_speed(mode, root)
     parts = [
         device_name(root),
         describe_jetpack(root),
-        f"power mode {mode}" if mode else "",
+        (f"power mode {mode}" if mode else "") + (f", full speed: {faster}" if mode and faster else ""),
         describe_memory(root),
     ]
     lines = ["device: " + "; ".join(part for part in parts if part)]

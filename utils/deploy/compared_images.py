@@ -10,8 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from utils.deploy.reid_net import read_person
 from utils.errors import InputError
+from utils.folders import list_images
 
+QUERIES_AND_GALLERY = ("bounding_box_query", "query", "bounding_box_test")  # as in dataset.FOLDERS, without TensorFlow
 COMPARED = 48  # images of people to compare the frozen re-id net on
 FRAMES = 6  # frames to compare the frozen detector on
 
@@ -34,13 +37,11 @@ class PersonImages:
         if not self.real:
             self.source = "drawn people" if draw_people else "smooth noise"
             return
-        from utils.dataset import FOLDERS, SUFFIXES  # needs TensorFlow, which a board may not have
-
-        folders = [Path(folder) / name for split in ("query", "test") for name in FOLDERS[split]]
+        folders = [Path(folder) / name for name in QUERIES_AND_GALLERY]
         folders = [inside for inside in folders if inside.is_dir()] or [Path(folder)]
         if not folders[0].is_dir():
             raise InputError(f"there is no folder {folder}: name one that holds images of people")
-        found = sorted(str(path) for inside in folders for path in inside.iterdir() if path.suffix.lower() in SUFFIXES)
+        found = sorted(path for inside in folders for path in list_images(inside))
         if not found:
             raise InputError(f"there is no .jpg or .png image in {folder}: name a folder that holds images of people")
         order = np.random.default_rng(seed).permutation(len(found))
@@ -50,21 +51,15 @@ class PersonImages:
     def compared(self, size) -> np.ndarray:
         """(N, H, W, 3) uint8 RGB of the given (H, W), N up to COMPARED: the images to compare a frozen net on."""
         if self.real:
-            return _read(self._paths[:COMPARED], size)
+            return np.stack([read_person(path, size) for path in self._paths[:COMPARED]])
         if self._draw_people is None:
             return np.stack([smooth_noise(size, seed) for seed in range(COMPARED)])
         return np.stack([image for _, _, image in self._draw_people(COMPARED // 2, 2, image_size=size)])
 
     def calibration(self, size, count: int) -> np.ndarray:
         """(N, H, W, 3) uint8 RGB, N up to `count`: other images than those of `compared` if the folder has more."""
-        return _read((self._paths[COMPARED:] or self._paths)[:count], size)
-
-
-def _read(paths, size) -> np.ndarray:
-    from utils.dataset import decode_errors_named, image_batches
-
-    with decode_errors_named(paths):
-        return np.concatenate([images.numpy() for images in image_batches(paths, tuple(size), 64)])
+        paths = (self._paths[COMPARED:] or self._paths)[:count]
+        return np.stack([read_person(path, size) for path in paths])
 
 
 def footage_frames(path):

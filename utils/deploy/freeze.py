@@ -24,7 +24,7 @@ from utils.deploy import trt
 from utils.deploy.cut import NotCut, cut_detector
 from utils.deploy.detections import PERSON
 from utils.deploy.detector import Detector
-from utils.deploy.manifest import FORMAT, write_manifest
+from utils.deploy.manifest import FORMAT, usual_batches, write_manifest
 from utils.deploy.parity import (
     CERTAIN,
     OVERLAP_BOUND,
@@ -40,7 +40,6 @@ from utils.errors import InputError
 from utils.files import replace_folder, temporary_folder
 
 PLAIN = "plain"
-SMALL_BATCHES = (1, 2)  # most frames of most cameras show one or two people
 
 
 class FreezeOptions(NamedTuple):
@@ -75,7 +74,7 @@ def freeze_reid(prefix, target, images, options=DEFAULTS, batch=8, image_size=No
     size = [int(side) for side in args["image_size"]]
     compared = images(tuple(size))  # (N, H, W, 3)
     wanted = in_batches(lambda some: net(some, training=False).numpy(), compared, batch)  # (N, E)
-    batches = sorted({batch, *(size for size in SMALL_BATCHES if size < batch)})
+    batches = usual_batches(batch)
     about = {
         "kind": "reid",
         "source": {

@@ -28,7 +28,14 @@ FIELDS = {
     "precision": str,
     "built_for": dict,
 }
+SMALL_BATCHES = (1, 2)  # most frames of most cameras show one or two people
 PREPARE = "run python3 pipeline.py here"
+PUBLISHED = "models/downloads/reid/person_reid_youtu_2021nov.onnx"
+# What else helps if there is no model at all.
+WITHOUT_OWN = {
+    "obj": "",
+    "reid": f", or without a model of your own: bash setup.sh reid, then python3 pipeline.py --reid_onnx {PUBLISHED}",
+}
 
 
 def read_manifest(folder, kind: str) -> dict:
@@ -39,7 +46,7 @@ def read_manifest(folder, kind: str) -> dict:
     folder = Path(folder)
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(f"{folder} does not hold a frozen {KINDS[kind]}: {PREPARE}")
+        raise InputError(f"{folder} does not hold a frozen {KINDS[kind]}: {PREPARE}{WITHOUT_OWN[kind]}")
     try:
         manifest = json.loads(path.read_text())
         wrong = [name for name, kind_of in FIELDS.items() if not isinstance(manifest[name], kind_of)]
@@ -63,6 +70,11 @@ def batch_sizes(manifest: dict) -> list:
     """The numbers of images that the model takes at once, ascending. Older manifests name one or two of them."""
     sizes = manifest.get("batches") or [manifest.get("batch", 1), manifest.get("small_batch")]
     return sorted({int(size) for size in sizes if size})
+
+
+def usual_batches(largest: int) -> list:
+    """The batch sizes of a re-id net, ascending: one and two people, and the largest."""
+    return sorted({largest, *(size for size in SMALL_BATCHES if size < largest)})
 
 
 def write_manifest(folder, manifest: dict) -> None:

@@ -19,8 +19,8 @@ from utils.deploy import check
 from utils.deploy.board import HALF
 from utils.deploy.cut import NotCut, cut_detector
 from utils.deploy.detector import Detector, resize_as_zoo
-from utils.deploy.freeze import SMALL_BATCHES, in_batches, rgb_net, source_note
-from utils.deploy.manifest import FORMAT, MODEL_FILES, write_manifest
+from utils.deploy.freeze import in_batches, rgb_net, source_note
+from utils.deploy.manifest import FORMAT, MODEL_FILES, usual_batches, write_manifest
 from utils.deploy.parity import CERTAIN
 from utils.device import is_jetson
 from utils.errors import InputError, first_line
@@ -66,7 +66,7 @@ def export_reid(prefix, target, images, images_from, batch=8, image_size=None) -
         "kind": "reid",
         "source": {"checkpoint": strip_suffix(prefix)},
         "image_size": size,
-        "batches": sorted({batch, *(some for some in SMALL_BATCHES if some < batch)}),
+        "batches": usual_batches(batch),
         "inputs": {"images": {"shape": [-1, *size, 3], "dtype": "float32"}},
         "outputs": {"embeddings": {"shape": [-1, int(wanted.shape[1])], "dtype": "float32"}},
         **stored_threshold(strip_suffix(prefix), args),

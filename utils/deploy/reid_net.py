@@ -10,6 +10,9 @@ import numpy as np
 from utils.deploy.manifest import MANIFEST, PREPARE
 from utils.deploy.runtime import load
 from utils.errors import InputError
+from utils.image_files import read_bgr
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)  # a box around the whole image
 
 
 class Embedder:
@@ -24,14 +27,15 @@ class Embedder:
         self.batches = self._net.batches
         outputs = self.manifest["outputs"]
         size = self.manifest.get("image_size")
-        if "embeddings" not in outputs or len(outputs["embeddings"]["shape"]) != 2:
-            raise InputError(f"{folder} does not return 'embeddings': {PREPARE}")
+        self._output = self.manifest.get("embedding_output", "embeddings")  # a published net has a name of its own
+        if self._output not in outputs or len(outputs[self._output]["shape"]) < 2:
+            raise InputError(f"{folder} does not return '{self._output}': {PREPARE}")
         [spec] = self.manifest["inputs"].values()
         channels_first = self.manifest.get("preprocessing", {}).get("layout") == "NCHW"
         if size is None or spec["shape"][1:] != ([3, *size] if channels_first else [*size, 3]):
             raise InputError(f"{folder} does not have the fixed input that its {MANIFEST} describes: {PREPARE}")
         self.image_size = tuple(size)
-        self.embedding_size = outputs["embeddings"]["shape"][1]
+        self.embedding_size = outputs[self._output]["shape"][1]  # (B, E) or (B, E, 1, 1)
         # Seconds of a run by batch size. Until warm_up has measured them: the fewest runs, then the smallest batches.
         self._seconds = {batch: 1 + batch / 1000 for batch in self.batches}
 
@@ -61,7 +65,7 @@ class Embedder:
         if len(images) < batch:
             full = np.zeros((batch, *self.image_size, 3), np.uint8)
             full[: len(images)] = images
-        found = self._net.run(full)["embeddings"][: len(images)].astype(np.float32)
+        found = self._net.run(full)[self._output].reshape(batch, self.embedding_size)[: len(images)].astype(np.float32)
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
     def warm_up(self) -> None:
@@ -118,6 +122,14 @@ def crop_person(frame: np.ndarray, box: np.ndarray, image_size=None) -> np.ndarr
     if image_size is not None:
         person = cv2.resize(person, (image_size[1], image_size[0]), interpolation=cv2.INTER_LINEAR)
     return cv2.cvtColor(person, cv2.COLOR_BGR2RGB)
+
+
+def read_person(path, image_size) -> np.ndarray:
+    """The whole image of a file, resized as a box of the demo is: (h, w, 3) uint8 RGB. InputError if it is damaged."""
+    frame = read_bgr(path)
+    if frame is None:
+        raise InputError(f"{path} cannot be decoded: copy it again or remove it")
+    return crop_person(frame, WHOLE, image_size)
 
 
 def _pixels(start: float, end: float, size: int) -> slice:

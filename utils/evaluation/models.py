@@ -16,12 +16,9 @@ from utils import checkpoint
 from utils.checkpoint_paths import find_checkpoint, newest_checkpoint
 from utils.dataset import image_batches
 from utils.deploy.manifest import MANIFEST, read_manifest
-from utils.deploy.reid_net import Embedder, crop_person
+from utils.deploy.reid_net import Embedder, read_person
 from utils.embed import BATCH, compile_embed, embed_batches
 from utils.errors import InputError
-from utils.image_files import read_bgr
-
-WHOLE = np.array([0.0, 0.0, 1.0, 1.0])  # a box around the whole image
 
 
 class Model(NamedTuple):
@@ -137,8 +134,7 @@ def open_frozen(folder) -> Model:
 
     def read(paths):
         for start in range(0, len(paths), BATCH):
-            crops = (read_as_demo(path, frozen.image_size) for path in paths[start : start + BATCH])
-            yield np.concatenate(list(crops))
+            yield np.stack([read_person(path, frozen.image_size) for path in paths[start : start + BATCH]])
 
     about = {
         "kind": "frozen",
@@ -147,11 +143,3 @@ def open_frozen(folder) -> Model:
         "image_size": list(frozen.image_size),
     }
     return Model(str(folder), about, find_original(folder), frozen.embed, read)
-
-
-def read_as_demo(path, image_size) -> np.ndarray:
-    """The whole image of a file, cropped and resized as demo.py does: (1, H, W, 3) uint8 RGB."""
-    frame = read_bgr(path)
-    if frame is None:
-        raise InputError(f"{path} cannot be decoded: copy it again or remove it")
-    return crop_person(frame, WHOLE, image_size)[np.newaxis]

