@@ -14,8 +14,10 @@
 # Prints one line per part. A part that cannot be downloaded is not an error: its line says what to do by hand. If Python
 # packages cannot be installed, the other parts are still set up, and the exit code is 2.
 # PYTHON=/path/to/python3.x selects the interpreter for .venv.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh setup.sh
+! grep -q $'\r' "$0" || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd "$(dirname "$(readlink -f "$0")")"  # also if it is called through a link
 
 tegra_release=${TEGRA_RELEASE:-/etc/nv_tegra_release}
 
@@ -116,7 +118,7 @@ set_up_dev() {
     fi
 }
 
-usage() { sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' setup.sh; }
 
 parts=("$@")
 if [ $# -eq 0 ]; then
@@ -134,12 +136,16 @@ for part in "${parts[@]}"; do
     esac
 done
 for part in python dev; do
-    # In a subshell, so that a failure ends this part only.
     if [[ " ${parts[*]} " == *" $part "* ]]; then
+        # In a subshell, so that a failure ends this part only; before || a step that fails would not end it.
+        set +e
         case $part in
-            python) (set_up_python) || status=2 ;;
-            dev) (set_up_dev) || status=2 ;;
+            python) (set -e; set_up_python) ;;
+            dev) (set -e; set_up_dev) ;;
         esac
+        code=$?
+        set -e
+        [ "$code" -eq 0 ] || status=2
     fi
 done
 if [ ${#downloads[@]} -gt 0 ]; then

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from utils.errors import InputError
+from utils.folders import list_images
 
 COMPARED = 48  # images of people to compare the frozen re-id net on
 FRAMES = 6  # frames to compare the frozen detector on
@@ -34,13 +35,13 @@ class PersonImages:
         if not self.real:
             self.source = "drawn people" if draw_people else "smooth noise"
             return
-        from utils.dataset import FOLDERS, SUFFIXES  # needs TensorFlow, which a board may not have
+        from utils.dataset import FOLDERS  # needs TensorFlow, which a board may not have
 
         folders = [Path(folder) / name for split in ("query", "test") for name in FOLDERS[split]]
         folders = [inside for inside in folders if inside.is_dir()] or [Path(folder)]
         if not folders[0].is_dir():
             raise InputError(f"there is no folder {folder}: name one that holds images of people")
-        found = sorted(str(path) for inside in folders for path in inside.iterdir() if path.suffix.lower() in SUFFIXES)
+        found = sorted(path for inside in folders for path in list_images(inside))
         if not found:
             raise InputError(f"there is no .jpg or .png image in {folder}: name a folder that holds images of people")
         order = np.random.default_rng(seed).permutation(len(found))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from utils.checkpoint import read_args, stored_threshold
@@ -14,6 +13,7 @@ from utils.deploy.reid_net import crop_person
 from utils.errors import InputError
 from utils.evaluation.models import is_frozen
 from utils.files import IMAGE_SUFFIXES
+from utils.image_files import read_bgr
 
 
 def threshold_of(path):
@@ -58,7 +58,7 @@ def embed_files(model, paths, detector=None) -> np.ndarray:
 
 def _most_certain_person(detector, path, image_size) -> np.ndarray:
     """(H, W, 3) uint8 RGB of image_size."""
-    frame = cv2.imread(str(path))
+    frame = read_bgr(path)
     if frame is None:
         raise InputError(f"{path} cannot be decoded: copy it again, or convert it to .jpg or .png")
     boxes, _ = detector.detect(frame)
