@@ -8,9 +8,10 @@
 # models/quick_run.json: rank-1 is about 5 % untrained, 60 % after ID and 75 % after re-id training (README.md).
 # All other files are written to data/quick_run and models/quick_run; other models are left unchanged.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh quick_run.sh
-! grep -q $'\r' "$0" || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[[ $(<"$0") != *$'\r'* ]] || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[ ! -L "$0" ] || exec bash "$(readlink -f "$0")" "$@"  # called through a link
 set -euo pipefail
-cd "$(dirname "$(readlink -f "$0")")"  # also if it is called through a link
+cd "$(dirname "$0")"
 
 identities=700                            # identities drawn for training; 60 others are drawn for testing
 single_camera_share=0.65                  # share of those that a single camera sees

@@ -15,9 +15,10 @@
 # packages cannot be installed, the other parts are still set up, and the exit code is 2.
 # PYTHON=/path/to/python3.x selects the interpreter for .venv.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh setup.sh
-! grep -q $'\r' "$0" || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[[ $(<"$0") != *$'\r'* ]] || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[ ! -L "$0" ] || exec bash "$(readlink -f "$0")" "$@"  # called through a link
 set -euo pipefail
-cd "$(dirname "$(readlink -f "$0")")"  # also if it is called through a link
+cd "$(dirname "$0")"
 
 tegra_release=${TEGRA_RELEASE:-/etc/nv_tegra_release}
 

@@ -6,9 +6,10 @@
 #   bash test_reid.sh --ranked=worst.png  draws the worst queries with their ranked results
 #   bash test_reid.sh --model models/frozen/reid       a frozen model beside its checkpoint
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh test_reid.sh
-! grep -q $'\r' "$0" || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[[ $(<"$0") != *$'\r'* ]] || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[ ! -L "$0" ] || exec bash "$(readlink -f "$0")" "$@"  # called through a link
 set -euo pipefail
-cd "$(dirname "$(readlink -f "$0")")"  # also if it is called through a link
+cd "$(dirname "$0")"
 
 model=newest                              # newest in models/reid, a run folder (its suggested step), a checkpoint,
                                           # or the folder of a frozen re-id model

@@ -8,9 +8,10 @@
 # The values are meant for Market-1501 on one GPU; the duration and the result there have not been measured.
 # Image size, width and the held-out identities (val_identities) are those of the ID model.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh train_reid.sh
-! grep -q $'\r' "$0" || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[[ $(<"$0") != *$'\r'* ]] || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[ ! -L "$0" ] || exec bash "$(readlink -f "$0")" "$@"  # called through a link
 set -euo pipefail
-cd "$(dirname "$(readlink -f "$0")")"  # also if it is called through a link
+cd "$(dirname "$0")"
 
 restore=False                             # True resumes models/reid/m$id; False starts a new run in the next free m<N>
 id=0                                      # number of the run to resume
