@@ -7,6 +7,9 @@
 # Takes less than 10 minutes on two CPU cores after the downloads. Prints a table at the end and writes its figures to
 # models/quick_run.json: rank-1 is about 5 % untrained, 60 % after ID and 75 % after re-id training (README.md).
 # All other files are written to data/quick_run and models/quick_run; other models are left unchanged.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh quick_run.sh
+[[ $(<"$0") != *$'\r'* ]] || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[ ! -L "$0" ] || exec bash "$(readlink -f "$0")" "$@"  # called through a link
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -42,7 +45,7 @@ SECONDS=0
 case ${1:-} in
   "") seed=0 ;;
   --seed=*) seed=${1#--seed=} ;;
-  -h | --help) sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "$0" && exit ;;
+  -h | --help) sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' quick_run.sh && exit ;;
   *)
     echo "error: quick_run.sh has no option $1: use --seed=NUMBER, or edit the values at the top of the file" >&2
     exit 2

@@ -4,6 +4,9 @@
 #   bash run_tests.sh                     about four minutes on two CPU cores; longer the first time, for the installation
 #   bash run_tests.sh -k mining           some tests: options go to pytest
 #   bash run_tests.sh -n 0 -x             in one process, up to the first failure
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh run_tests.sh
+[[ $(<"$0") != *$'\r'* ]] || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[ ! -L "$0" ] || exec bash "$(readlink -f "$0")" "$@"  # called through a link
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -15,8 +15,11 @@
 # Prints one line per part. A part that cannot be downloaded is not an error: its line says what to do by hand. If Python
 # packages cannot be installed, the other parts are still set up, and the exit code is 2.
 # PYTHON=/path/to/python3.x selects the interpreter for .venv.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh setup.sh
+[[ $(<"$0") != *$'\r'* ]] || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[ ! -L "$0" ] || exec bash "$(readlink -f "$0")" "$@"  # called through a link
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd "$(dirname "$0")"
 
 tegra_release=${TEGRA_RELEASE:-/etc/nv_tegra_release}
 device_tree=${DEVICE_TREE:-/proc/device-tree}
@@ -130,7 +133,7 @@ set_up_dev() {
     fi
 }
 
-usage() { sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' setup.sh; }
 
 parts=("$@")
 if [ $# -eq 0 ]; then
@@ -148,12 +151,16 @@ for part in "${parts[@]}"; do
     esac
 done
 for part in python dev; do
-    # In a subshell, so that a failure ends this part only.
     if [[ " ${parts[*]} " == *" $part "* ]]; then
+        # In a subshell, so that a failure ends this part only; before || a step that fails would not end it.
+        set +e
         case $part in
-            python) (set_up_python) || status=2 ;;
-            dev) (set_up_dev) || status=2 ;;
+            python) (set -e; set_up_python) ;;
+            dev) (set -e; set_up_dev) ;;
         esac
+        code=$?
+        set -e
+        [ "$code" -eq 0 ] || status=2
     fi
 done
 if [ ${#downloads[@]} -gt 0 ]; then

@@ -5,6 +5,9 @@
 #   bash test_reid.sh --model=models/reid/m1/reid_model-200.ckpt
 #   bash test_reid.sh --ranked=worst.png  draws the worst queries with their ranked results
 #   bash test_reid.sh --model models/frozen/reid       a frozen model beside its checkpoint
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh test_reid.sh
+[[ $(<"$0") != *$'\r'* ]] || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[ ! -L "$0" ] || exec bash "$(readlink -f "$0")" "$@"  # called through a link
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -7,6 +7,9 @@
 # Writes models/reid/m<N>/reid_model-<step>.ckpt. To watch it: cd models; tensorboard --logdir=.
 # The values are meant for Market-1501 on one GPU; the duration and the result there have not been measured.
 # Image size, width and the held-out identities (val_identities) are those of the ID model.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh train_reid.sh
+[[ $(<"$0") != *$'\r'* ]] || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
+[ ! -L "$0" ] || exec bash "$(readlink -f "$0")" "$@"  # called through a link
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
 from utils.dataset_checks import count_noun
+from utils.json_files import each, one_of, read_json, several, text
 from utils.options import VAL_IDENTITIES
 
 PREPARED = "prepared.json"  # the source and the options of a layout
 NAMES = "names.json"  # the new numbers and file names of a custom data set, with the original ones
 # Keys in files of older versions, and their names today.
 OLD_KEYS = {"kind found": "detected_kind", "pictures are": "placed_as", "pictures": "images"}
+NOTE_FIELDS = {  # of both files; see utils/json_files.py
+    "source": text,
+    "stamp": text,
+    "detected_kind": text,
+    "kind found": text,
+    "placed_as": text,
+    "pictures are": text,
+    "problems": several(text),
+    "single_camera": one_of(True, False),
+    "identities": each(text),
+    "cameras": each(text),
+    "images": each(text),
+    "pictures": each(text),
+}
 UNPACKED = "unpacked from the archive"
 ENOUGH_IDENTITIES = 3 * VAL_IDENTITIES  # for training, with the usual number held out
 
 
 def read_note(data_dir: Path, name: str) -> dict:
-    """The content of PREPARED or NAMES; {} if data/prepare.py did not make the folder."""
+    """The content of PREPARED or NAMES; {} if data/prepare.py did not make the folder. InputError if it is damaged."""
+    remedy = f"remove it to use {data_dir} without it, or remove {data_dir} and prepare it again"
     try:
-        note = json.loads((data_dir / name).read_text())
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(note, dict):
+        note = read_json(data_dir / name, NOTE_FIELDS, remedy, wrong="is damaged")
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     return {OLD_KEYS.get(key, key): value for key, value in note.items()}
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import multiprocessing
 import os
 import sys
@@ -78,6 +77,7 @@ with explained_imports():
 
     from data.drawn import people as drawing
     from utils.files import atomic_folder, write_json
+    from utils.json_files import read_json
     from utils.progress import Progress
 
 TRAIN = "bounding_box_train"
@@ -188,8 +188,8 @@ def is_there(output: Path, wanted: dict) -> bool:
     if not output.is_dir():
         raise InputError(f"--output {output} is a file: name a folder")
     try:
-        return json.loads((output / "sample.json").read_text()) == wanted
-    except (OSError, ValueError):
+        return read_json(output / "sample.json", {}, "") == wanted
+    except (OSError, InputError):
         if any(output.iterdir()):
             raise InputError(
                 f"--output {output} holds files that this script did not draw: name an empty or new folder"

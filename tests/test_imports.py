@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers import ROOT
 
-GROUND = ("errors", "options", "files", "folders", "image_files", "progress", "device", "boxes", "unpack")
+GROUND = ("errors", "options", "files", "json_files", "folders", "image_files", "progress", "device", "boxes", "unpack")
 RECIPE = ("dataset", "resnet", "losses", "mining", "metrics")
 MIDDLE = ("checkpoint", "checkpoint_paths", "dataset_checks", "embed", "image_grid")
 # What each room may import besides itself; scripts, benchmarks and tests may import everything.

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import subprocess
 import sys
 
 import numpy as np
@@ -10,9 +11,14 @@ import tensorflow as tf
 
 import train_id
 import train_reid
-from utils import checkpoint
+from tests.helpers import ROOT
+from tests.helpers import run as call
+from utils import checkpoint, device
+from utils.device import compute_device
 from utils.errors import InputError
+from utils.training import hardware
 from utils.training import run as module
+from utils.training.hardware import prepare
 from utils.training.run import Run, best_map, check_unchanged, find_resume_point, first_plateau, resume_advice
 
 OPTIONS = {"seed": 0, "num_steps": 9}
@@ -51,6 +57,42 @@ def test_new_takes_the_next_number_and_writes_args(tmp_path):
     args = checkpoint.read_args(runs[0].prefix(1))
     assert args["num_steps"] == 9 and args["started_from"] == "random weights"
     assert args["tensorflow"] == tf.__version__ and args["git"]
+
+
+def test_a_run_has_one_process_at_a_time(tmp_path):
+    """Another process that trains in a folder is told from one that has ended, or was killed."""
+    (tmp_path / "id" / "m0").mkdir(parents=True)
+    for name in ("model.ckpt-3.index", "training_state-3.index"):
+        (tmp_path / "id" / "m0" / name).touch()
+    script = "import sys; from utils.files import lock_folder; lock_folder(sys.argv[1]); print(1, flush=True); input()"
+    command = [sys.executable, "-c", script, str(tmp_path / "id" / "m0")]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    with pytest.raises(InputError, match="id/m0 is being written by another process: wait for its end, or stop it"):
+        resume_point(tmp_path)
+    assert new_run(tmp_path).folder.name == "m1"
+    process.kill()
+    process.communicate()
+    assert resume_point(tmp_path).step == 3
+    assert "is being written" in call(*command).stderr  # by this process now
+    assert sorted(path.name for path in (tmp_path / "id" / "m0").iterdir()) == [
+        "model.ckpt-3.index",
+        "training_state-3.index",
+    ]
+
+
+def test_a_run_says_what_it_runs_on(tmp_path, monkeypatch, capsys):
+    prepare(0, "float32", False)
+    assert capsys.readouterr().out.splitlines()[0].startswith("training on: ")
+    run_here = new_run(tmp_path)
+    assert checkpoint.read_args(run_here.prefix(1))["device"] == compute_device()
+    monkeypatch.setattr(device, "gpu_name", lambda: "NVIDIA Orin")
+    assert compute_device() == "GPU NVIDIA Orin"
+    monkeypatch.setattr(device, "gpu_name", lambda: None)
+    monkeypatch.setattr(hardware, "has_nvidia_gpu", lambda: True)
+    prepare(0, "float32", False)
+    printed = capsys.readouterr().out
+    assert "training on: CPU, " in printed and "(TensorFlow sees no GPU)\nnote: there is an NVIDIA GPU" in printed
 
 
 def test_new_names_a_place_that_cannot_be_written(tmp_path):

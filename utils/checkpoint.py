@@ -9,7 +9,6 @@ test_reid.py writes.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ import tensorflow as tf
 from utils import resnet
 from utils.errors import InputError, first_line
 from utils.files import WriteError, write_json, writing
+from utils.json_files import mapping, number, one_of, optional, read_json, several, text, whole
 
 ID_PATTERN = "model.ckpt-{step}"
 REID_PATTERN = "reid_model-{step}.ckpt"
@@ -36,6 +36,29 @@ SUFFIXES = (".index", ".json", THRESHOLD_SUFFIX, THRESHOLD_IMAGE_SUFFIX)  # of w
 VARIANT = ("last_stride", "pooling", "neck")  # options of a network, beside image size and width
 LAST_STRIDE = "variant/last_stride"
 POOLING = "variant/pooling"  # index into resnet.POOLINGS
+
+# What is read of the JSON files beside a checkpoint; see utils/json_files.py.
+ARGS_FIELDS = {
+    "image_size": optional(several(whole(32, 2**16), lengths=(2,))),
+    "width": optional(number(0, 2**20)),
+    "data_dir": optional(text),
+    "val_identities": optional(whole(0)),
+    "num_classes": optional(whole(1)),
+    "seed": optional(whole(0)),
+    "split_seed": optional(whole(0)),
+    "step": whole(0, 2**40),
+    "validation": mapping({"threshold": optional(number(-1, 1))}),
+}
+ROW = mapping({"step": whole(0, 2**40), "loss": number(-1e30, 1e30), "mAP": optional(number(0, 100))}, ("step", "loss"))
+VALIDATION_FIELDS = {
+    "suggested": optional(mapping({"step": whole(0, 2**40), "checkpoint": text, "why": text}, ("step", "checkpoint"))),
+    "history": several(ROW),
+}
+THRESHOLD_FIELDS = {
+    "threshold": number(-1, 1),
+    "suggested_at": one_of("far1", "far0.1", "eer"),
+    "data_dir": text,
+}
 
 # Options that had another name when a checkpoint of an earlier version was written.
 OLD_OPTIONS = {"pad_crop": "pad", "erase": "random_erasing", "jitter": "color_jitter"}
@@ -207,11 +230,9 @@ def read_args(prefix) -> dict:
     """
     for path in (Path(f"{prefix}.json"), Path(prefix).parent / ARGS_FILE):
         try:
-            args = json.loads(path.read_text())
+            args = read_json(path, ARGS_FIELDS, "copy it again", wrong="is not valid JSON of a checkpoint")
         except FileNotFoundError:
             continue
-        except ValueError as error:
-            raise InputError(f"{path} is not valid JSON ({error}): copy it again") from None
         return {OLD_OPTIONS.get(name, name): value for name, value in args.items()}
     return {}
 
@@ -297,11 +318,14 @@ def require_reid(prefix, args: dict) -> None:
 def read_validation(folder) -> dict:
     """validation.json of a run folder.
 
-    {'suggested': {'step', 'checkpoint', 'why'} or None, 'history': [{'step', 'loss', ...}]}
+    {'suggested': {'step', 'checkpoint', 'why'} or None, 'history': [{'step', 'loss', ...}]}; nothing is suggested if
+    there is no such file. InputError if it is damaged.
     """
+    path = Path(folder) / VALIDATION_FILE
+    remedy = "copy it again, or remove it, and then the newest checkpoint counts"
     try:
-        return json.loads((Path(folder) / VALIDATION_FILE).read_text())
-    except (FileNotFoundError, ValueError):
+        return read_json(path, VALIDATION_FIELDS, remedy, tuple(VALIDATION_FIELDS), "is damaged")
+    except (FileNotFoundError, NotADirectoryError):
         return {"suggested": None, "history": []}
 
 
@@ -312,16 +336,13 @@ def stored_threshold(prefix, args: dict) -> dict:
     read_args returns them). InputError if <prefix>.threshold.json is damaged.
     """
     path = Path(f"{prefix}{THRESHOLD_SUFFIX}")
+    remedy = "measure it again with test_reid.py --threshold, or remove it"
     try:
-        measured = json.loads(path.read_text())
-        origin = f"measured: {describe_rate(measured['suggested_at'])} on {measured['data_dir']}"
-        return {"threshold": float(measured["threshold"]), "threshold_from": origin}
+        measured = read_json(path, THRESHOLD_FIELDS, remedy, tuple(THRESHOLD_FIELDS))
     except FileNotFoundError:
         return {"threshold": args.get("validation", {}).get("threshold"), "threshold_from": "measured in training"}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{path} cannot be read: measure it again with test_reid.py --threshold, or remove it"
-        ) from None
+    origin = f"measured: {describe_rate(measured['suggested_at'])} on {measured['data_dir']}"
+    return {"threshold": float(measured["threshold"]), "threshold_from": origin}
 
 
 def describe_rate(suggested_at: str) -> str:

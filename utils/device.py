@@ -139,6 +139,17 @@ def gpu_name():
     return tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
 
 
+def compute_device() -> str:
+    """Returns what TensorFlow computes on: 'GPU NVIDIA A100', or 'CPU, 8 cores (TensorFlow sees no GPU)'."""
+    gpu = gpu_name()
+    return f"GPU {gpu}" if gpu else f"CPU, {os.cpu_count()} cores (TensorFlow sees no GPU)"
+
+
+def has_nvidia_gpu(root: Path = ROOT) -> bool:
+    """Returns whether this machine has a GPU of NVIDIA, whether or not TensorFlow can use it."""
+    return any((root / name).exists() for name in ("dev/nvidia0", "proc/driver/nvidia/version", TEGRA_RELEASE))
+
+
 def enable_memory_growth() -> None:
     """Lets TensorFlow allocate GPU memory as needed instead of all at once. Call it before the GPU is first used.
 

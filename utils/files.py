@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -129,6 +130,28 @@ def replace_folder(folder, target) -> None:
             os.replace(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+_locks = {}  # {folder: its open descriptor}: a lock lasts as long as the descriptor is open
+
+
+def lock_folder(folder) -> None:
+    """Makes this process the only one that may write into a folder, until it ends; InputError if another one may."""
+    path = Path(folder).resolve()
+    if path in _locks:
+        return
+    with writing(folder):
+        opened = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(opened)
+        raise InputError(
+            f"{folder} is being written by another process: wait for its end, or stop it, or name another folder"
+        ) from None
+    except OSError:  # a network disk without locks
+        pass
+    _locks[path] = opened
 
 
 def room_for(path) -> int:

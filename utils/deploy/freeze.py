@@ -8,7 +8,6 @@ temporary folder, and replaces the old one when it is complete.
 from __future__ import annotations
 
 import gc
-import json
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +37,7 @@ from utils.deploy.saved_model import SERVING, describe_signature, detector_input
 from utils.device import device_name, gpu_name
 from utils.errors import InputError
 from utils.files import replace_folder, temporary_folder
+from utils.json_files import read_json
 
 PLAIN = "plain"
 
@@ -278,6 +278,6 @@ def in_batches(function, images, batch) -> np.ndarray:
 def source_note(source) -> dict:
     """The origin of a detector that setup.sh fetched, {} for others."""
     try:
-        return {"note": json.loads((Path(source).parent / "source.json").read_text())}
-    except (OSError, ValueError):
+        return {"note": read_json(Path(source).parent / "source.json", {}, "")}
+    except (OSError, InputError):
         return {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from utils.errors import InputError
 from utils.files import write_json
+from utils.json_files import each, mapping, number, one_of, optional, read_json, several, text, whole
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -18,15 +18,35 @@ MODEL_FILES = {
     "tensorrt": "model.plan",
     "onnxruntime": "model.onnx",
 }
-# The keys that a manifest must have, and their types.
+TENSORS = each(mapping({"shape": several(whole(-1)), "dtype": text}, needed=("shape", "dtype")))
+NEEDED = ("format", "kind", "inputs", "outputs", "colour_order", "engine", "precision", "built_for")
+# What a manifest may hold, as far as it is read; see utils/json_files.py.
 FIELDS = {
-    "kind": str,
-    "inputs": dict,
-    "outputs": dict,
-    "colour_order": str,
-    "engine": str,
-    "precision": str,
-    "built_for": dict,
+    "format": one_of(FORMAT),
+    "kind": text,
+    "inputs": TENSORS,
+    "outputs": TENSORS,
+    "colour_order": text,
+    "engine": one_of(*MODEL_FILES),
+    "precision": text,
+    "built_for": each(optional(text)),
+    "image_size": optional(several(whole(1, 2**16), lengths=(2,))),
+    "batches": several(whole(1, 2**16), lengths=range(1, 100)),
+    "batch": optional(whole(1, 2**16)),
+    "small_batch": optional(whole(1, 2**16)),
+    "person_class": whole(0),
+    "form": text,
+    "threshold": optional(number(-1, 1)),
+    "threshold_from": text,
+    "source": mapping({"checkpoint": text, "saved_model": text}),
+    "preprocessing": mapping(
+        {
+            "layout": one_of("NHWC", "NCHW"),
+            "channels": one_of("RGB", "BGR"),
+            "mean": several(number(-1e6, 1e6), lengths=(3,)),
+            "scale": several(number(-1e6, 1e6), lengths=(3,)),
+        }
+    ),
 }
 SMALL_BATCHES = (1, 2)  # most frames of most cameras show one or two people
 PREPARE = "run python3 pipeline.py here"
@@ -47,13 +67,11 @@ def read_manifest(folder, kind: str) -> dict:
     path = folder / MANIFEST
     if not path.is_file():
         raise InputError(f"{folder} does not hold a frozen {KINDS[kind]}: {PREPARE}{WITHOUT_OWN[kind]}")
-    try:
-        manifest = json.loads(path.read_text())
-        wrong = [name for name, kind_of in FIELDS.items() if not isinstance(manifest[name], kind_of)]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a manifest of this version ({error}): {PREPARE}") from None
-    if wrong or manifest.get("format") != FORMAT or manifest["engine"] not in MODEL_FILES:
-        raise InputError(f"{path} is not a manifest of this version: {PREPARE}")
+    manifest = read_json(path, FIELDS, PREPARE, NEEDED, "is not a manifest of this version")
+    if len(manifest["inputs"]) != 1 or not manifest["outputs"]:
+        raise InputError(
+            f"{path} is not a manifest of this version (a model has one input and some outputs): {PREPARE}"
+        )
     if manifest["kind"] != kind:
         raise InputError(
             f"{folder} is a frozen {KINDS.get(manifest['kind'], manifest['kind'])}, not a {KINDS[kind]}: {PREPARE}"

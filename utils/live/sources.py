@@ -43,7 +43,7 @@ def live_source(source: str, width, height, fps, flip_method: int):
     """
     if source.startswith("csi://"):
         return _csi(source, width or CSI_WIDTH, height or CSI_HEIGHT, fps or CSI_FPS, flip_method)
-    if source.isdigit() or source.startswith("/dev/video") or _device(source):
+    if source.isdecimal() or source.startswith("/dev/video") or _device(source):
         return _usb(source, width, height, fps)
     scheme, _, rest = source.partition("://")
     if not rest or scheme == "file" or re.split(r"[?#]", rest)[0].lower().endswith(VIDEO_SUFFIXES):
@@ -91,7 +91,7 @@ def _usb(source: str, width, height, fps) -> LiveSource:
 
 def _device(source: str) -> str:
     """0 -> /dev/video0; a link such as /dev/v4l/by-id/... -> the device it points to now; "" if it is not a camera."""
-    device = f"/dev/video{source}" if source.isdigit() else os.path.realpath(source)
+    device = f"/dev/video{source}" if source.isdecimal() else os.path.realpath(source)
     return device if re.fullmatch(r"/dev/video\d+", device) else ""
 
 

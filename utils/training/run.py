@@ -18,8 +18,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from utils import checkpoint
+from utils.device import compute_device
 from utils.errors import InputError
-from utils.files import write_json, writing
+from utils.files import lock_folder, write_json, writing
 from utils.training.steps import step_table
 
 OF_A_STEP = ("step", "validation")  # keys of <prefix>.json that args.json does not have
@@ -45,6 +46,7 @@ class Run:
         self.history = list(history)
         self.state = {}  # {name: array} that was saved beside the optimizer's variables, after a resume
         versions = {"tensorflow": tf.__version__, "python": platform.python_version(), "git": git_state()}
+        versions["device"] = compute_device()
         self.about = {**about, **versions}
         self._writers = {}
         write_json(folder / checkpoint.ARGS_FILE, self.about)
@@ -63,11 +65,12 @@ class Run:
         parent = Path(models_dir) / kind
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            taken = [int(path.name[1:]) for path in parent.glob("m*") if path.name[1:].isdigit()]
+            taken = [int(path.name[1:]) for path in parent.glob("m*") if path.name[1:].isdecimal()]
             folder = parent / f"m{max(taken, default=-1) + 1}"
             folder.mkdir()  # fails if another run takes the same number at this moment
         except OSError as error:
             raise InputError(f"{parent} cannot hold a new run ({error.strerror}): name another models_dir") from None
+        lock_folder(folder)
         return cls(folder, pattern, about, keep)
 
     @classmethod
@@ -195,8 +198,8 @@ def best_map(history: list, saved: list) -> tuple:
 
     Rank-1 depends on one image per query and is noisy with few queries; mAP depends on whole rankings.
     """
-    row = max((row for row in history if row["step"] in saved), key=lambda row: (row["mAP"], -row["loss"]))
-    return row, f"highest validation mAP, {row['mAP']:.1f} %"
+    row = max((row for row in history if row["step"] in saved), key=lambda row: (row.get("mAP") or 0.0, -row["loss"]))
+    return row, f"highest validation mAP, {row.get('mAP') or 0.0:.1f} %"
 
 
 # ---- resuming ----
@@ -236,6 +239,7 @@ def find_resume_point(models_dir, kind: str, pattern: str, number: int, asked: d
     steps = [step for step in checkpoint.steps_in(folder, pattern) if step in with_state]
     if not steps:
         raise InputError(f"{folder} has no checkpoint to resume from: start a new run with restore=False")
+    lock_folder(folder)  # a run that is still training deletes what would be read here
     step = steps[-1]
     about = checkpoint.read_args(folder / pattern.format(step=step))
     history = checkpoint.read_validation(folder)["history"]
