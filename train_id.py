@@ -69,8 +69,8 @@ def parse_args(argv=None):
     add("--last_stride", type=int, choices=(1, 2), default=2,
         help="stride of the last stage; 1 keeps finer features and needs 1.57 times the multiplications, here and on "
              "a device")
-    add("--pooling", choices=("max", "average", "gem"), default="max",
-        help="how the features of all places become one vector; gem is the generalised mean")
+    add("--pooling", choices=("max", "average"), default="max",
+        help="how the features of all places become one vector (original page: max; Bag of Tricks: average)")
     add("--neck", type=boolean, default=True,
         help="batch normalisation before the classifier (BNNeck of Bag of Tricks); a device does not pay for it, "
              "because it becomes part of the embedding layer; False is the network of the original page")

@@ -201,7 +201,7 @@ def test_watch_warns_once_of_a_collapse_and_once_of_starvation(capsys):
 
 @pytest.mark.parametrize("held_out, taken", [(7, 7), (2, 2), (1, 50), (0, 50)])
 def test_inherit_options_takes_the_held_out_identities_of_the_id_model_or_fifty(held_out, taken):
-    before = {"image_size": [64, 32], "width": 0.125, "last_stride": 1, "pooling": "gem", "neck": True}
+    before = {"image_size": [64, 32], "width": 0.125, "last_stride": 1, "pooling": "average", "neck": True}
     before.update(val_identities=held_out, seed=3)
     args = train_reid.inherit_options(train_reid.parse_args([]), before)
     assert (args.val_identities, args.split_seed, args.image_size) == (taken, 3, [64, 32])

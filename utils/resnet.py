@@ -22,8 +22,8 @@ POOL_LAYER = "pool"
 EMBEDDING_LAYER = "embedding"
 NECK_LAYER = "neck"
 ID_LAYER = "logits"
-HEADS = (POOL_LAYER, EMBEDDING_LAYER, NECK_LAYER, ID_LAYER)  # all layers with weights after the convolutions
-POOLINGS = ("max", "average", "gem")
+HEADS = (EMBEDDING_LAYER, NECK_LAYER, ID_LAYER)  # all layers with weights after the convolutions
+POOLINGS = ("max", "average")
 
 # Epsilon is that of Keras for this network. Its momentum of 0.99 is too slow: after a few hundred steps the moving
 # statistics would still be far behind the weights, and embeddings in inference mode would look untrained.
@@ -81,26 +81,6 @@ class UnitLength(tf.keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-
-class GeneralizedMean(tf.keras.layers.Layer):
-    """(B, H, W, C) of 0 or more -> (B, C) float32: the mean of x^p to the power of 1/p, with one trained p.
-
-    p = 1 is average pooling, a large p is maximum pooling (Radenovic et al. 2018, arXiv 1711.02512; p starts at 3).
-    """
-
-    def __init__(self, **options):
-        super().__init__(dtype="float32", **options)
-
-    def build(self, input_shape):
-        self.p = self.add_weight(shape=(), initializer=tf.keras.initializers.Constant(3.0), name="p")
-
-    def call(self, features):
-        powers = tf.pow(tf.maximum(features, 1e-6), self.p)
-        return tf.pow(tf.reduce_mean(powers, axis=[1, 2]), 1 / self.p)
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], input_shape[-1])
 
 
 def build_id_net(
@@ -185,7 +165,7 @@ def variant_of(net: tf.keras.Model) -> dict:
     classes = {tf.keras.layers.GlobalMaxPooling2D: "max", tf.keras.layers.GlobalAveragePooling2D: "average"}
     return {
         "last_stride": net.get_layer(f"{LAST_BLOCK}_1_conv").strides[0],
-        "pooling": classes.get(type(net.get_layer(POOL_LAYER)), "gem"),
+        "pooling": classes[type(net.get_layer(POOL_LAYER))],
         "neck": any(layer.name == NECK_LAYER for layer in net.layers),
     }
 
@@ -273,8 +253,6 @@ def _backbone(image_size, width, batchnorm, last_stride, pooling):
 
 
 def _pool(features, pooling):
-    if pooling == "gem":
-        return GeneralizedMean(name=POOL_LAYER)(features)
     layers = {"max": tf.keras.layers.GlobalMaxPooling2D, "average": tf.keras.layers.GlobalAveragePooling2D}
     return layers[pooling](name=POOL_LAYER, dtype="float32")(features)
 

@@ -18,7 +18,7 @@ def start_from(net, id_model: str, with_head: bool, images, sample) -> str:
     An embedding layer of the size of the pooled features starts as the identity, so that the neck and the classifier of
     the ID model still fit: such a network starts with the embeddings of the ID model.
     """
-    heads = [resnet.POOL_LAYER]
+    heads = []
     same_size = net.get_layer(resnet.EMBEDDING_LAYER).units == net.get_layer(resnet.POOL_LAYER).output.shape[-1]
     has_neck = resnet.variant_of(net)["neck"]
     if same_size and has_neck:
@@ -28,7 +28,7 @@ def start_from(net, id_model: str, with_head: bool, images, sample) -> str:
     checkpoint.load_backbone(net, id_model, heads)
     if not (same_size and has_neck):
         _centre(net, images, sample, resnet.ID_LAYER in heads)
-    return " and ".join(["the convolutions", *(f"the {layer}" for layer in heads[1:])])
+    return " and ".join(["the convolutions", *(f"the {layer}" for layer in heads)])
 
 
 def _centre(net, images, sample, has_trained_head) -> None:
