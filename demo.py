@@ -67,7 +67,8 @@ def parse_args(argv=None):
     add("--save_gallery", default=None, metavar="FOLDER",
         help="save crops of people with a name to this folder, in the layout of --gallery; default: save none")
     add = parser.add_argument_group("output").add_argument
-    add("--output", default=None, metavar="FILE", help="video to write, .mp4 or .avi")
+    add("--output", default=None, metavar="FILE",
+        help="video to write, .mp4 or .avi; browsers play it after ffmpeg -i people.mp4 -c:v libx264 web.mp4")
     add("--tracks", default=None, metavar="FILE",
         help="text file to write in MOTChallenge's format: frame, number, left, top, width, height, score, -1, -1, -1; "
              "without unknown people, gaps of up to 2 s filled; several cameras get tracks-0.txt, tracks-1.txt, ...")

@@ -317,8 +317,8 @@ def _is_unfinished(source: str) -> bool:
 
 
 def _plausible_fps(fps: float, default: float) -> float:
-    """fps, or the default for 0, nan or 90000, which captures report if they do not know."""
-    return fps if 1 <= fps <= 240 else default
+    """fps, or the default for 0, nan or 90000, which captures report if they do not know; a video may have 0.5."""
+    return fps if 0.01 <= fps <= 240 else default
 
 
 def _three_channels(frame: np.ndarray) -> np.ndarray:
