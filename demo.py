@@ -67,7 +67,8 @@ def parse_args(argv=None):
     add("--save_gallery", default=None, metavar="FOLDER",
         help="save crops of people with a name to this folder, in the layout of --gallery; default: save none")
     add = parser.add_argument_group("output").add_argument
-    add("--output", default=None, metavar="FILE", help="video to write, .mp4 or .avi")
+    add("--output", default=None, metavar="FILE",
+        help="video to write, .mp4 or .avi; browsers play it after ffmpeg -i people.mp4 -c:v libx264 web.mp4")
     add("--tracks", default=None, metavar="FILE",
         help="text file to write in MOTChallenge's format: frame, number, left, top, width, height, score, -1, -1, -1; "
              "without unknown people, gaps of up to 2 s filled; several cameras get tracks-0.txt, tracks-1.txt, ...")
@@ -180,31 +181,39 @@ def check_outputs(args) -> None:
     """Raises InputError if an output would replace a recording that is read, or another output."""
     if args.benchmark and args.tracks:
         raise InputError("--benchmark repeats frames and leaves some out, so --tracks cannot be written: leave one out")
+    inputs = {"the --source": args.source or [], "--detections": [args.detections] if args.detections else []}
     outputs = [("--output", args.output), ("--summary", args.summary)]
     if args.tracks:
         outputs += [("--tracks", path) for path in tracks_paths(args.tracks, len(args.source or [0]))]
-    taken = {Path(source).resolve(): "the --source" for source in args.source or [] if Path(source).is_file()}
+    taken = {Path(path).resolve(): name for name, paths in inputs.items() for path in paths if Path(path).is_file()}
     for option, path in outputs:
         if path is None:
             continue
         other = taken.setdefault(Path(path).resolve(), option)
-        if other == "the --source":
-            raise InputError(f"{option} {path} is also the --source and would be lost: name another file")
+        if other in inputs:
+            raise InputError(f"{option} {path} is also {other} and would be lost: name another file")
         if other != option:
             raise InputError(f"{option} and {other} are the same file {path}: name two")
 
 
 def open_cameras(args):
-    """Yields the cameras in the order of the options; a benchmark repeats files."""
-    for source in args.source or [default_source()]:
-        yield Camera(
+    """Yields the cameras in the order of the options; a benchmark repeats files. One of several may be off for now."""
+    names = args.source or [default_source()]
+    waiting = 0
+    for source in names:
+        camera = Camera(
             source,
             width=args.camera_width,
             height=args.camera_height,
             fps=args.fps,
             flip_method=args.flip_method,
             loop=args.loop or args.benchmark > 0,
+            patient=len(names) > 1,
         )
+        waiting += camera.waiting
+        yield camera
+    if waiting == len(names):
+        raise InputError("none of the cameras gives a frame (see above): switch one on, or name another --source")
 
 
 def open_detector(args, cameras):

@@ -12,6 +12,7 @@ import pytest
 from tests.helpers import write_video
 from utils.errors import InputError
 from utils.live.camera import Camera
+from utils.live.recorder import Outputs
 
 
 def frame(number, size=(48, 64)):
@@ -211,3 +212,13 @@ def test_a_video_that_gives_no_frame_says_why(tmp_path):
     ):
         with pytest.raises(InputError, match=reason):
             Camera(str(tmp_path / name))
+
+
+def test_a_video_of_half_a_frame_a_second_keeps_its_time(tmp_path):
+    write_video(tmp_path / "slow.avi", [frame(number) for number in range(3)], rate=0.5)
+    with Camera(str(tmp_path / "slow.avi")) as camera:
+        assert camera.fps == pytest.approx(0.5) and camera.read() is not None and camera.seconds == pytest.approx(2.0)
+        with Outputs([camera], tmp_path / "out.mp4") as outputs:
+            outputs.write_video(camera.read(), 0.0)
+    with Camera(str(tmp_path / "out.mp4")) as camera:
+        assert camera.fps == pytest.approx(0.5)

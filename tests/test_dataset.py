@@ -1,5 +1,7 @@
 """File names, splits and the tf.data input."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ import tensorflow as tf
 
 from utils import dataset
 from utils.errors import InputError
+from utils.training.images import TrainingImages
+from utils.training.projector import write_projector
 
 
 @pytest.mark.parametrize("name, identity, camera", [
@@ -184,3 +188,25 @@ def test_decode_errors_named_names_the_file(tmp_path):
     with pytest.raises(InputError, match="0001_c1_1.png"):
         with dataset.decode_errors_named(paths):
             list(dataset.image_batches(paths, (32, 32), 2))
+
+
+def test_names_that_are_no_utf8_are_read(tmp_path):
+    """As an old Windows or a Mac wrote them: in training, in its projector, and in messages."""
+    for number in range(3):
+        name = b"%04d_c1s1_caf\xe9_%d.png" % (number + 1, number)
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            file.write(cv2.imencode(".png", np.full((64, 32, 3), 80 * number, np.uint8))[1].tobytes())
+    found = dataset.ImageDataset(tmp_path)
+    assert found.identities.tolist() == [1, 2, 3]
+    dataset.check_images(found.paths)
+    [images] = dataset.image_batches(np.array(found.paths), (64, 32), 8)
+    assert images.numpy().mean(axis=(1, 2, 3)).tolist() == [0, 80, 160]
+    for cache in (0, 10**9):
+        assert TrainingImages(found.paths, (64, 32), cache).read(tf.constant(2, tf.int64)).numpy().mean() == 160
+    write_projector(tmp_path / "val", np.eye(3), found.paths, found.identities, found.cameras)
+    assert b"caf\\udce9_2.png" in (tmp_path / "val" / "metadata.tsv").read_bytes()
+    with open(found.paths[1], "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n cut short IEND")
+    with pytest.raises(InputError, match="0002_c1s1_caf.* cannot be decoded"):
+        with dataset.decode_errors_named(found.paths):
+            list(dataset.image_batches(found.paths, (64, 32), 8))

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import demo
 import test_reid
 import train_id
 import train_reid
@@ -141,3 +142,18 @@ def test_an_error_comes_behind_what_was_printed_before_it():
     script = f"from utils.errors import InputError, run_main\n{main}run_main(main, None)"
     done = run("bash", "-c", f"{shlex.quote(sys.executable)} -c {shlex.quote(script)} 2>&1 | cat", PYTHONUNBUFFERED="")
     assert done.stdout == "a note\nerror: a mistake\n"
+
+
+def test_a_pattern_that_a_shell_wrote_out_is_named(tmp_path, capsys, monkeypatch):
+    for name in ("1.png", "2.png", "3.png"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    for words, sentence in (
+        (["--source", "1.png", "2.png", "3.png"], "put it in quotes"),
+        (["--sorce", "1.png"], "--sorce"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            demo.parse_args(words)
+        printed = capsys.readouterr().err
+        assert stop.value.code == 2 and printed.count("\n") == 1 and sentence in printed
+        assert ("quotes" in printed) == (sentence == "put it in quotes")

@@ -4,6 +4,7 @@ Cameras that this machine does not have are stand-ins, which record what is requ
 """
 
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
@@ -208,3 +209,41 @@ def test_a_stuck_argus_daemon_is_not_waited_for(captures, monkeypatch, tmp_path,
     let_go.set()
     for capture in captures:
         assert capture.released.wait(20)
+
+
+def test_the_second_node_of_a_camera_names_the_first(captures, monkeypatch, tmp_path):
+    """As Linux shows two cameras: nodes 2 and 3 are one, node 0 is another."""
+    for number, (index, camera) in {0: (0, "usb-a"), 2: (0, "usb-b"), 3: (1, "usb-b")}.items():
+        node = tmp_path / "nodes" / f"video{number}"
+        node.mkdir(parents=True)
+        (tmp_path / camera).mkdir(exist_ok=True)
+        (node / "index").write_text(f"{index}\n")
+        (node / "device").symlink_to(tmp_path / camera)
+    monkeypatch.setattr(sources, "VIDEO_NODES", tmp_path / "nodes")
+    assert "gives data about images and no images: name /dev/video2" in sources._explain_no_usb_frame("/dev/video3")
+    for device_name in ("/dev/video2", "/dev/video9"):
+        assert f"the camera {device_name} gives no frame" in sources._explain_no_usb_frame(device_name)
+
+
+@pytest.mark.parametrize("source", ["http://h/a.mpg", "https://h/b.TS?x=1", "http://h/c.wmv#t", "rtsp://h/d.vob"])
+def test_a_video_at_an_address_is_a_file(source):
+    assert sources.live_source(source, None, None, None, 0) is None
+
+
+def test_a_web_page_is_no_video():
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8" if "watch" in self.path else "video/mp4")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        page = sources.explain_no_stream(f"{address}/watch?v=1")
+        assert "this is a web page and no video: give the address of the video itself, or save" in page
+        assert "answers, so check the path" in sources.explain_no_stream(f"{address}/stream")
+        server.shutdown()

@@ -1,5 +1,6 @@
 """Live streams from a real MJPEG camera on loopback that stalls, dies and comes back."""
 
+import contextlib
 import functools
 import signal
 import subprocess
@@ -7,10 +8,12 @@ import sys
 import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
 
-from tests.helpers import ROOT, wait_until
+import demo
+from tests.helpers import ROOT, wait_until, write_video
 from tests.mjpeg_camera import FPS, Feed, camera_threads, number_of, numbered
 from utils.errors import InputError
 from utils.live import latest_frame, sources
@@ -234,3 +237,34 @@ def test_a_script_that_forgets_to_release_ends_cleanly(feed):
         [sys.executable, "-c", script, feed.url], cwd=ROOT, capture_output=True, text=True, timeout=20
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "(32, 64, 3)\n", "")
+
+
+def test_a_camera_that_is_off_at_the_start_is_waited_for(feed, capsys):
+    """Its frames, once they come, keep their proportions in the size that was assumed."""
+    feed.die()
+    with Camera(feed.url, width=128, height=128, patient=True) as camera:
+        assert camera.waiting and not camera.ended and (camera.width, camera.height) == (128, 128)
+        assert camera.read(timeout=0.1) is None
+        printed = capsys.readouterr().err
+        assert printed.count("\n") == 1 and "does not answer" in printed and "the other cameras run" in printed
+        feed.revive()
+        frame = wait_until(lambda: [found for found in [camera.read(timeout=0.2)] if found is not None])[0]
+        assert not camera.waiting and frame.shape == (128, 128, 3)
+        assert not frame[:30].any() and not frame[98:].any()
+        assert number_of(cv2.resize(frame[32:96], (64, 32), interpolation=cv2.INTER_AREA)) <= feed.number
+        printed = capsys.readouterr().err
+        assert printed.count("\n") == 1 and "frames are back" in printed
+    assert camera.ended
+
+
+def test_one_camera_of_several_may_be_off_but_not_all(feed, tmp_path):
+    write_video(tmp_path / "v.avi", [np.zeros((48, 64, 3), np.uint8)] * 2)
+    feed.die()
+    with contextlib.ExitStack() as stack:
+        args = demo.parse_args(["--source", feed.url, "--source", str(tmp_path / "v.avi")])
+        first, second = [stack.enter_context(camera) for camera in demo.open_cameras(args)]
+        assert first.waiting and not second.waiting
+    for words in (["--source", feed.url], ["--source", feed.url] * 2):
+        with pytest.raises(InputError, match="does not answer|none of the cameras gives a frame"):
+            for camera in demo.open_cameras(demo.parse_args(words)):
+                camera.release()

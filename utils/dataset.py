@@ -165,8 +165,8 @@ def decode(content):
     """The image in the bytes of a JPEG or PNG file, turned upright as its EXIF says: (H, W, 3) uint8 RGB."""
     image = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")  # reads PNG as well
     head = tf.strings.substr(content, 0, image_files.HEAD)
-    orientation = tf.numpy_function(_orientation, [head], tf.int64, stateful=False)
-    return tf.cond(orientation > 1, lambda: _upright(image, orientation), lambda: image)
+    has_exif = tf.strings.regex_full_match(head, r"\C*(Exif|eXIf)\C*")  # \C is any byte: most images need no Python
+    return tf.cond(has_exif, lambda: _upright(image, head), lambda: image)
 
 
 def _orientation(head) -> np.int64:
@@ -174,8 +174,9 @@ def _orientation(head) -> np.int64:
     return np.int64(image_files.orientation(head if isinstance(head, bytes) else head.item()))
 
 
-def _upright(image, orientation):
-    """An image (H, W, 3) of an EXIF orientation, a scalar int64, turned as image_files.turns says."""
+def _upright(image, head):
+    """An image (H, W, 3) turned as the EXIF in the head of its file says."""
+    orientation = tf.numpy_function(_orientation, [head], tf.int64, stateful=False)
     transposed, left_right, top_bottom = zip(*(image_files.turns(value) for value in range(9)))
     image = tf.cond(tf.gather(transposed, orientation), lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
     image = tf.cond(tf.gather(left_right, orientation), lambda: image[:, ::-1], lambda: image)

@@ -50,8 +50,10 @@ def put_text(sheet, text: str, place, size=SMALL, colour=INK, align=0.0, within=
     """Draws a line of text into an image (H, W, 3) uint8.
 
     place: (x, y) in pixels of the left end (align 0), the middle (0.5) or the right end (1) of the baseline.
-    size: OpenCV's font scale; the text is made smaller if it is wider than `within` pixels.
+    size: OpenCV's font scale; the text is made smaller if it is wider than `within` pixels. Letters that OpenCV's fonts
+    lack become question marks.
     """
+    text = text.encode("ascii", "replace").decode()
     width = text_width(text, size, font, thickness)
     if within and width > within:
         size *= within / width

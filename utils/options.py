@@ -108,7 +108,15 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
         def _get_help_string(self, action):
             return action.help if action.default is None else super()._get_help_string(action)
 
-    parser = argparse.ArgumentParser(description=docstring, formatter_class=Formatter, allow_abbrev=False)
+    class Parser(argparse.ArgumentParser):
+        def error(self, message):
+            """One sentence instead of the usage, which takes twenty lines."""
+            extra = message.partition("unrecognized arguments: ")[2].split()
+            if extra and all(map(os.path.exists, extra)):
+                message += ': if they come from a pattern, put it in quotes, as in --source "walk/*.jpg"'
+            self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+    parser = Parser(description=docstring, formatter_class=Formatter, allow_abbrev=False)
     parser.register("type", None, as_path)
     return parser
 

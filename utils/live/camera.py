@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import re
-import struct
 import sys
 import time
 from pathlib import Path
@@ -14,15 +11,14 @@ import numpy as np
 
 from utils.device import is_jetson
 from utils.errors import InputError
-from utils.files import IMAGE_SUFFIXES
-from utils.folders import list_images
 from utils.image_files import read_bgr
 from utils.live import sources
 from utils.live.latest_frame import LatestFrame
+from utils.live.recordings import and_others, explain_no_video, find_images
 
 FOLDER_FPS = 10.0  # assumed for a folder of images
-OTHER_SUFFIXES = (".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".avif")  # of images that are not read
 MOST_MISSED = 1000  # frames of a video in a row that cannot be decoded, after which it counts as ended
+GUESSED_SIZE = (1280, 720)  # width and height assumed for a camera that gives no frame yet
 LIVE_FPS = 30.0  # assumed for a camera or video that does not report its own
 # nvvidconv's flip methods in OpenCV's terms. The comments on the diagonal ones name the corners that stay in place.
 FLIPS = {
@@ -52,10 +48,11 @@ class Camera:
         live: whether frames that are not read in time are lost; ended: whether no frame will ever come again.
         frame_number: of the newest frame that was read, from 1; of a file its place there, of a live source the count.
         repeats: how often a file has started again; seconds: time of that frame, in a file at its fps.
+        waiting: whether a live source has not given a frame yet.
         unreadable: number of frames of a file that could not be decoded and were stepped over.
     """
 
-    def __init__(self, source, width=None, height=None, fps=None, flip_method: int = 0, loop: bool = False):
+    def __init__(self, source, width=None, height=None, fps=None, flip_method: int = 0, loop=False, patient=False):
         """Opens the source and waits for its first frame; InputError with the remedy if there is none.
 
         source: csi://0, 0, /dev/video0, rtsp://..., http(s)://..., a video, a folder or a pattern of images.
@@ -64,6 +61,8 @@ class Camera:
         flip_method: nvvidconv's: 0 none, 1 a quarter turn counterclockwise, 2 half a turn, 3 a quarter turn clockwise,
             4 left-right, 6 top-bottom, 5 and 7 over the diagonals through the upper right and the upper left corner.
         loop: whether a file or folder starts again at its end; it then has no length.
+        patient: whether a live source that gives no frame is tried again, while others run. Its frames are then fitted
+            into the size that was requested, or into GUESSED_SIZE, with black sides.
         """
         if (width is None) != (height is None):
             raise InputError("give both a width and a height in pixels, or neither")
@@ -75,6 +74,9 @@ class Camera:
         self.frame_number = 0
         self.repeats = 0
         self.unreadable = 0
+        self.waiting = False
+        self._patient = patient
+        self._sides = False  # whether frames of another shape get black sides
         self.seconds = 0.0
         self._latest = None  # the LatestFrame of a live source
         self._frames = None  # the iterator of a file
@@ -99,8 +101,10 @@ class Camera:
 
     def _open_live(self, live: sources.LiveSource, fps) -> np.ndarray:
         """Starts the reading thread; returns the first frame, without taking it."""
-        self._latest = LatestFrame(self.name, live.openings)
+        self._latest = LatestFrame(self.name, live.openings, self._patient)
         frame = self._latest.first()
+        if frame is None and self._patient:
+            return self._wait_for(live, fps)
         if frame is None:
             self.release()  # before the explanation, which may look for other users of the device
             raise InputError(live.explain())
@@ -115,6 +119,18 @@ class Camera:
         self.fps = _plausible_fps(self._latest.fps, fps or LIVE_FPS)
         return frame
 
+    def _wait_for(self, live: sources.LiveSource, fps) -> np.ndarray:
+        """Says once that there is no frame yet; returns a black one of the size to expect."""
+        print(
+            f"note: {live.explain()}; the other cameras run, and this one is tried again", file=sys.stderr, flush=True
+        )
+        self.waiting = True
+        self._sides = True
+        width, height = self._size or GUESSED_SIZE
+        self._size = None
+        self.fps = fps or LIVE_FPS
+        return np.zeros((height, width, 3), np.uint8)
+
     def _open_file(self, fps, loop: bool) -> np.ndarray:
         """Opens a video, a URL of a video, or images; returns the first frame and keeps it for `read`."""
         paths = None if "://" in self.source else find_images(self.source)
@@ -127,8 +143,8 @@ class Camera:
             if "://" in self.source:
                 raise InputError(sources.explain_no_stream(self.source))
             if paths is not None:
-                raise InputError(f"{paths[0]} cannot be read as an image{_and_others(paths)}: copy it again")
-            raise InputError(_explain_no_video(self.source))
+                raise InputError(f"{paths[0]} cannot be read as an image{and_others(paths)}: copy it again")
+            raise InputError(explain_no_video(self.source))
         return self._first
 
     def _read_file(self, paths, loop: bool):
@@ -182,6 +198,7 @@ class Camera:
             frame = self._latest.take(timeout)
             if frame is None:
                 return None
+            self.waiting = False
             self.frame_number += 1
             self.seconds = time.monotonic()
             return self._fitted(frame)
@@ -232,6 +249,8 @@ class Camera:
     def _fitted(self, frame: np.ndarray) -> np.ndarray:
         """Transformed, and resized to the size of the first frame."""
         frame = self._transformed(frame)
+        if self._sides:
+            frame = _with_sides(frame, self.height, self.width)
         if frame.shape[:2] != (self.height, self.width):
             frame = cv2.resize(frame, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
         return frame
@@ -254,71 +273,17 @@ class Camera:
         self.release()
 
 
-def find_images(source: str):
-    """The images of a folder or pattern, or a single one, 2.jpg before 10.jpg; None for a video file.
-
-    A pattern is "walk/*.jpg", or walk/%04d.jpg as FFmpeg writes it. InputError if there is no image.
-    """
-    place = Path(source)
-    suffixes = ", ".join(IMAGE_SUFFIXES)
-    if place.is_file():
-        return [place] if place.suffix.lower() in IMAGE_SUFFIXES else None
-    if place.is_dir():
-        found = map(Path, list_images(place))
-        others = sorted({path.suffix.lower() for path in place.iterdir()} & set(OTHER_SUFFIXES))
-        problem = f"{place} holds no images ({suffixes}): name another folder or a video"
-        if others:
-            problem = f"{place} holds {', '.join(others)}, and only {suffixes} are read: convert them"
-    else:
-        pattern = re.sub(r"%0(\d+)d", lambda digits: "[0-9]" * int(digits[1]), source).replace("%d", "[0-9]*")
-        if not glob.has_magic(pattern):
-            raise InputError(f"there is no source {source}: name a camera (0, csi://0), a URL, a video or a folder")
-        found = map(Path, glob.glob(pattern, recursive=True))
-        problem = f'no image ({suffixes}) matches {source}: put a pattern in quotes, "walk/*.jpg"'
-    images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not images:
-        raise InputError(problem)
-    return sorted(images, key=_natural_order)
-
-
-def _natural_order(path: Path) -> list:
-    parts = re.split(r"(\d+)", str(path))  # text and numbers in turn
-    return [int(part) if place % 2 else part.lower() for place, part in enumerate(parts)] + [str(path)]
-
-
-def _and_others(paths) -> str:
-    return f" (nor can the {len(paths) - 1} others)" if len(paths) > 1 else ""
-
-
-def _explain_no_video(source: str) -> str:
-    """Why a file gives no frame."""
-    if _is_unfinished(source):
-        return f"{source} is a recording that was never ended, so its index is missing: record it again, or repair it"
-    return f"{source} cannot be decoded as a video: convert it to mp4, or copy it again"
-
-
-def _is_unfinished(source: str) -> bool:
-    """Whether a file is an mp4 without its index (moov), which is written when a recording ends."""
-    try:
-        with open(source, "rb") as file:
-            size = file.seek(0, 2)
-            place = 0
-            kinds = set()
-            while place + 8 <= size and len(kinds) < 100:
-                file.seek(place)
-                length, kind = struct.unpack(">I4s", file.read(8))
-                if length == 1:
-                    (length,) = struct.unpack(">Q", file.read(8))
-                kinds.add(kind)
-                place += length if length >= 8 else size
-    except (OSError, struct.error):
-        return False
-    return b"ftyp" in kinds and b"moov" not in kinds
+def _with_sides(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A frame with black sides, so that it has the proportions of (height, width)."""
+    across = max(round(frame.shape[0] * width / height) - frame.shape[1], 0)
+    down = max(round(frame.shape[1] * height / width) - frame.shape[0], 0)
+    edges = (down // 2, down - down // 2, across // 2, across - across // 2)
+    return cv2.copyMakeBorder(frame, *edges, cv2.BORDER_CONSTANT)
 
 
 def _plausible_fps(fps: float, default: float) -> float:
-    """fps, or the default for 0, nan or 90000, which captures report if they do not know."""
-    return fps if 1 <= fps <= 240 else default
+    """fps, or the default for 0, nan or 90000, which captures report if they do not know; a video may have 0.5."""
+    return fps if 0.01 <= fps <= 240 else default
 
 
 def _three_channels(frame: np.ndarray) -> np.ndarray:

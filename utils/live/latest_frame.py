@@ -28,11 +28,15 @@ class LatestFrame:
     A call of OpenCV cannot be interrupted. While one hangs, `take` returns None and `release` gives up waiting.
     """
 
-    def __init__(self, name: str, openings):
-        """name: for lines on stderr; openings: functions that return a cv2.VideoCapture, tried in this order."""
+    def __init__(self, name: str, openings, patient: bool = False):
+        """name: for lines on stderr; openings: functions that return a cv2.VideoCapture, tried in this order.
+
+        patient: go on trying if none of them gives a frame.
+        """
         self.name = name
         self.fps = 0.0  # as the capture reports it
         self._openings = list(openings)
+        self._patient = patient
         self._changed = threading.Condition()  # guards all that follows
         self._stop = threading.Event()
         self._frame = None
@@ -101,15 +105,14 @@ class LatestFrame:
 
     def _run(self) -> None:
         """Reads while the source gives frames, pauses, and opens it again."""
-        for opening in self._openings:
-            steady = self._read(opening)
-            if self._number:  # this way of opening works
-                break
-        else:
+        steady = self._try_all()
+        if not self._number:
             with self._changed:
                 self._failed = True
+                self._noted = True  # by whoever waited for the first frame
                 self._changed.notify_all()
-            return
+            if not self._patient:
+                return
         pause = FIRST_PAUSE
         while not self._stop.is_set():
             with self._changed:
@@ -118,7 +121,16 @@ class LatestFrame:
                 pause = FIRST_PAUSE
             self._stop.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+            steady = self._try_all()
+
+    def _try_all(self) -> float:
+        """As _read, by the first way of opening that gives a frame; that one alone is used from then on."""
+        for opening in self._openings:
             steady = self._read(opening)
+            if self._number:
+                self._openings = [opening]
+                return steady
+        return 0.0
 
     def _read(self, opening) -> float:
         """Opens the source and reads until it gives no frame; returns for how many seconds it gave some."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import socket
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Callable, NamedTuple
 from urllib.parse import urlsplit
@@ -24,7 +26,12 @@ CSI_HEIGHT = 720
 CSI_FPS = 30
 RAW_PIXELS = 640 * 480  # USB 2 carries about this much at 30 fps uncompressed; more needs Motion JPEG
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm")  # a URL that ends so is a file, not a live source
+# A URL that ends so is a file, not a live source.
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv"),
+    *(".3gp", ".ogv", ".vob"),
+)
+VIDEO_NODES = Path("/sys/class/video4linux")  # what Linux tells about each /dev/video
 
 
 class LiveSource(NamedTuple):
@@ -121,10 +128,27 @@ def _open_usb(source: str, width, height, fps) -> cv2.VideoCapture:
 
 
 def _explain_no_usb_frame(device: str) -> str:
+    node = VIDEO_NODES / Path(device).name
+    if _node_index(node) > 0:  # a camera's second node gives data about its images
+        others = [other for other in VIDEO_NODES.glob("video*") if _same_camera(node, other) and not _node_index(other)]
+        if others:
+            return f"{device} gives data about images and no images: name /dev/{others[0].name}, of the same camera"
     return (
         f"the camera {device} gives no frame: end any program that uses it (sudo fuser -v {device} names it), or plug"
         " the camera in again; a Jetson's CSI camera is csi://0 instead"
     )
+
+
+def _node_index(node: Path) -> int:
+    """The number of a node among those of its camera; 0 if unknown."""
+    try:
+        return int((node / "index").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _same_camera(node: Path, other: Path) -> bool:
+    return os.path.realpath(node / "device") == os.path.realpath(other / "device")
 
 
 # ---- network streams -------------------------------------------------------------------------------------------------
@@ -186,4 +210,17 @@ def explain_no_stream(source: str) -> str:
     except OSError as error:
         reason = error.strerror or "no answer"
         return f"no frame from {shown}: {host}:{port} does not answer ({reason}): check that it is on, and its address"
+    if parts.scheme in ("http", "https") and _is_page(source):
+        return (
+            f"no frame from {shown}: this is a web page and no video: give the address of the video itself, or save "
+            "the video as a file first"
+        )
     return f"no frame from {shown}: {host}:{port} answers, so check the path, the user and the password"
+
+
+def _is_page(source: str) -> bool:
+    try:
+        with urllib.request.urlopen(source, timeout=PROBE_SECONDS) as answer:
+            return answer.headers.get_content_type() in ("text/html", "application/xhtml+xml")
+    except (OSError, ValueError, http.client.HTTPException):
+        return False

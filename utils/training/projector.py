@@ -76,7 +76,7 @@ def sprite(paths) -> np.ndarray:
 
 
 def _lines(lines: list) -> bytes:
-    return ("\n".join(lines) + "\n").encode()
+    return ("\n".join(lines) + "\n").encode(errors="backslashreplace")  # a name may be no UTF-8
 
 
 def _one_line(text: str) -> str:
