@@ -57,15 +57,29 @@ def test_freeze_reid_with_tensorrt_in_int8(checkpoint, tmp_path, tensorrt):
     assert manifest["calibration"] == {"images": 7, "images_from": images.source}
     [(kind, precision, workspace, arrays)] = tensorrt["asked"]
     assert (kind, precision, workspace) == ("reid", "INT8", 64)
-    np.testing.assert_array_equal(arrays["example"], images.compared(SIZE)[:4])
+    np.testing.assert_array_equal(arrays["example_4"], images.compared(SIZE)[:4])
     wanted = images.calibration(SIZE, 7)
     assert arrays["calibration"].shape == (2, 4, *SIZE, 3)  # batches of one size, so the first image fills the last
     np.testing.assert_array_equal(arrays["calibration"].reshape(8, *SIZE, 3), np.concatenate([wanted, wanted[:1]]))
-    # The converter keeps the main signature only; the plain graph stays beside, complete.
+    # It is calibrated on one shape; the plain graph stays beside, complete.
     assert Embedder(tmp_path / "reid").batches == [4]
     plain = read_manifest(tmp_path / "reid" / "plain", "reid")
     assert (plain["engine"], plain["precision"]) == ("tensorflow", "FP32")
     assert Embedder(tmp_path / "reid" / "plain").batches == [1, 2, 4]
+
+
+def test_freeze_reid_with_tensorrt_has_an_engine_for_each_batch(checkpoint, tmp_path, tensorrt):
+    manifest = freeze_reid(checkpoint[0], tmp_path / "reid", noise, batch=4)
+    assert (manifest["engine"], manifest["precision"], manifest["batches"]) == ("tf-trt", "FP16", [1, 2, 4])
+    assert manifest["inputs"] == {"images": {"shape": [-1, *SIZE, 3], "dtype": "uint8"}}
+    [(_, _, _, arrays)] = tensorrt["asked"]
+    assert {name: array.shape for name, array in arrays.items()} == {f"example_{n}": (n, *SIZE, 3) for n in (1, 2, 4)}
+    images = noise(SIZE)
+    embedder = Embedder(tmp_path / "reid")
+    wanted = checkpoint[1](images, training=False)
+    for batch in (1, 2, 4):
+        np.testing.assert_allclose(embedder.embed_by(batch, images), wanted, atol=1e-5)
+    assert read_manifest(tmp_path / "reid" / "plain", "reid")["inputs"]["images"]["shape"][0] == 4
 
 
 def test_freeze_reid_refuses_int8_without_images(checkpoint, tmp_path, tensorrt):
@@ -97,8 +111,8 @@ def test_freeze_detector_in_int8_gets_fp16(tmp_path, tensorrt):
     assert (manifest["engine"], manifest["precision"]) == ("tf-trt", "FP16")
     assert manifest["reason"].startswith("TensorRT 8.5.2; INT8 is for the re-id net")
     [(kind, precision, _, arrays)] = tensorrt["asked"]
-    assert (kind, precision, list(arrays)) == ("obj", "FP16", ["example"])
-    assert arrays["example"].shape == (1, 120, 240, 3)
+    assert (kind, precision, list(arrays)) == ("obj", "FP16", ["example_1"])
+    assert arrays["example_1"].shape == (1, 120, 240, 3)
 
 
 def test_freeze_detector_keeps_the_plain_graph_if_the_conversion_fails(tmp_path, tensorrt):
@@ -128,24 +142,24 @@ def test_freeze_detector_refuses_an_inaccurate_conversion_and_keeps_the_plain_gr
 # ---- the call ----
 
 
-def arguments_for(precision, major, converter, params):
-    return trt.converter_arguments(converter, params, "saved_model", precision, 64, 3, major)
+def arguments_for(precision, major, converter, params, shapes=1):
+    return trt.converter_arguments(converter, params, "saved_model", precision, 64, 3, major, shapes)
 
 
 @pytest.mark.parametrize("precision", trt.PRECISIONS)
-@pytest.mark.parametrize("major", [8, 10])
-def test_converter_arguments_fit_the_real_converter(major, precision):
+@pytest.mark.parametrize("major, shapes", [(8, 1), (8, 3), (10, 1)])
+def test_converter_arguments_fit_the_real_converter(major, shapes, precision):
     """TensorFlow still ships the class in 2.21, long after it was built with TensorRT: the signature can be bound."""
     from tensorflow.python.compiler.tensorrt import trt_convert
 
     converter = trt_convert.TrtGraphConverterV2
-    arguments = arguments_for(precision, major, converter, trt_convert.TrtConversionParams)
+    arguments = arguments_for(precision, major, converter, trt_convert.TrtConversionParams, shapes)
     bound = inspect.signature(converter).bind(**arguments).arguments
     params = bound["conversion_params"]
     trt_convert._check_conversion_params(params, is_v2=True)  # what the constructor itself checks
     assert (params.precision_mode, params.use_calibration) == (precision, precision == "INT8")
     assert params.max_workspace_size_bytes == 64 * 1024 * 1024 and params.allow_build_at_runtime is False
-    if major == 10:
+    if major == 10 or shapes > 1:
         assert bound["use_dynamic_shape"] is True
         converter._verify_profile_strategy(None, bound["dynamic_shape_profile_strategy"])
     else:
@@ -188,11 +202,13 @@ def test_run_converter_takes_the_steps_in_order(tmp_path, int8):
 
             return step
 
-    example, calibration = np.zeros(2, np.uint8), [np.ones(2, np.uint8), np.full(2, 2, np.uint8)]
-    answer = trt.run_converter(Converter(), example, calibration if int8 else None, str(tmp_path))
+    examples = [np.zeros(2, np.uint8), np.zeros(3, np.uint8)][: 1 if int8 else 2]
+    calibration = [np.ones(2, np.uint8), np.full(2, 2, np.uint8)]
+    answer = trt.run_converter(Converter(), examples, calibration if int8 else None, str(tmp_path))
     assert [name for name, _ in steps] == ["convert", "build", "save"]
     assert steps[0][1] == ([(calibration[0],), (calibration[1],)] if int8 else None)
-    assert len(steps[1][1]) == 1 and steps[1][1][0][0] is example
+    assert [len(fed) for fed in steps[1][1]] == [1] * len(examples)
+    assert all(fed[0] is example for fed, example in zip(steps[1][1], examples))
     assert answer == {"engines": 1, "tensorflow_ops": {"AddV2": 1, "Cast": 1, "Square": 1}}
 
 

@@ -73,11 +73,21 @@ def cut_detector(signature, frames: list, wanted: list, person_class: int) -> Cu
 
 def _without_control(graph_def, returned):
     """The nodes that the returned tensors are computed from; control edges would tie them to a loop of TensorFlow 1."""
-    for node in graph_def.node:
-        kept = [source for source in node.input if not source.startswith("^")]
-        del node.input[:]
-        node.input.extend(kept)
-    return tf.compat.v1.graph_util.extract_sub_graph(graph_def, [name.split(":")[0] for name in returned])
+    nodes = {node.name: node for node in graph_def.node}
+    needed = set()
+    waiting = [name.split(":")[0] for name in returned]
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        kept = [source for source in nodes[name].input if not source.startswith("^")]
+        del nodes[name].input[:]
+        nodes[name].input.extend(kept)
+        waiting += [source.split(":")[0] for source in kept]
+    result = tf.compat.v1.GraphDef(versions=graph_def.versions)
+    result.node.extend(node for node in graph_def.node if node.name in needed)
+    return result
 
 
 def _raw_tensors(whole, signature):

@@ -87,13 +87,13 @@ def freeze_reid(prefix, target, images, options=DEFAULTS, batch=8, image_size=No
         **stored_threshold(strip_suffix(prefix), args),  # a similarity; None if the checkpoint came without its .json
     }
 
-    def save(folder):
+    def save(folder, any_number=False):
         embed = rgb_net(net)
-        any_number = tf.function(lambda images: {"embeddings": embed(images)})
-        function = any_number.get_concrete_function(tf.TensorSpec([None, *size, 3], tf.uint8, name="images"))
+        some = tf.function(lambda images: {"embeddings": embed(images)})
         names = {count: SERVING if count == batch else f"batch_{count}" for count in batches}
         specs = {names[count]: tf.TensorSpec([count, *size, 3], tf.uint8, name="images") for count in batches}
-        _save(_constants(function), specs, folder)
+        whole = tf.TensorSpec([None, *size, 3], tf.uint8, name="images")
+        _save(_constants(some.get_concrete_function(whole)), {SERVING: whole} if any_number else specs, folder)
 
     def calibrate():
         found = calibration(tuple(size))
@@ -165,7 +165,8 @@ def freeze_detector(source, target, frames, options=DEFAULTS) -> dict:
         size = spec.shape.as_list()[1:3]
         about.update(form="zoo", image_size=None if None in size else size, not_cut=str(error))
 
-    def save(folder):
+    def save(folder, any_number=False):
+        assert not any_number, "a detector takes one frame"
         _save(_constants(function), {SERVING: spec}, folder)
 
     def compare(folder):
@@ -180,7 +181,8 @@ def freeze_detector(source, target, frames, options=DEFAULTS) -> dict:
 def _freeze(save, target, about, example, calibrate, compare, bound, options) -> dict:
     """Saves, measures and replaces `target`; returns the manifest.
 
-    save: folder -> None. example: one input. calibrate: as in _add_tensorrt. compare: folder -> parity, for which
+    save: (folder, any_number=False) -> None, with a signature for each batch of `about`, or with one for any number.
+    example: one input, of the largest batch. calibrate: as in _add_tensorrt. compare: folder -> parity, for which
     check_parity accepts `bound`.
     """
     with temporary_folder(target) as folder:
@@ -198,7 +200,7 @@ def _freeze(save, target, about, example, calibrate, compare, bound, options) ->
         failure = None
         if found["version"] is not None:
             try:
-                return _add_tensorrt(folder, target, about, found, example, calibrate, compare, bound, options)
+                return _add_tensorrt(folder, target, about, found, save, example, calibrate, compare, bound, options)
             except (trt.NotConverted, Inaccurate) as error:
                 manifest["reason"] = f"{found['reason']} is available, but {error}"
                 failure = error
@@ -216,22 +218,30 @@ def _probe(options) -> dict:
     return trt.probe()
 
 
-def _add_tensorrt(folder, target, about, found, example, calibrate, compare, bound, options) -> dict:
-    """Converts folder/plain and replaces `target` with both; NotConverted or Inaccurate if that fails.
+def _add_tensorrt(folder, target, about, found, save, example, calibrate, compare, bound, options) -> dict:
+    """Converts the model and replaces `target` with it and folder/plain; NotConverted or Inaccurate if that fails.
 
-    calibrate: () -> ((N, batch, H, W, 3) inputs for INT8, the number of images in them).
+    The converter keeps one signature: for several batches it is one for any number, with an engine for each of them.
+    INT8 has one batch, since it is calibrated on one shape. calibrate: () -> ((N, batch, H, W, 3) inputs for INT8, the
+    number of images in them).
     """
     plain = folder / PLAIN
+    source = plain
     whole = folder / "tf-trt"
     inputs = folder / "inputs.npz"
     precision, why_not = trt.choose_precision(about["kind"], options.precision, found["capability"])
-    arrays = {"example": example}
-    about = {**about, "batches": [len(example)]}  # the converter keeps the main signature only
+    batches = [len(example)] if precision == "INT8" else about["batches"]
+    about = {**about, "batches": batches}
+    if len(batches) > 1:
+        source = folder / "any_number"
+        save(source, any_number=True)
+        about.update({key: _any_number(about[key]) for key in ("inputs", "outputs")})
+    arrays = {f"example_{batch}": np.resize(example, (batch, *example.shape[1:])) for batch in batches}
     if precision == "INT8":
         arrays["calibration"], count = calibrate()
         about["calibration"] = {"images": count, "images_from": options.images_from}
     np.savez(inputs, **arrays)
-    done = trt.convert(plain, whole, about["kind"], precision, inputs, options.workspace)
+    done = trt.convert(source, whole, about["kind"], precision, inputs, options.workspace)
     reason = "; ".join(part for part in (found["reason"], why_not) if part)
     about.update(engine="tf-trt", precision=precision, reason=reason, **done)
     manifest = _measure(whole, about, compare, bound, options, found["version"])
@@ -239,6 +249,11 @@ def _add_tensorrt(folder, target, about, found, example, calibrate, compare, bou
     os.replace(plain, whole / PLAIN)
     replace_folder(whole, target)
     return manifest
+
+
+def _any_number(described: dict) -> dict:
+    """Described tensors with a first size that is not fixed."""
+    return {name: {**spec, "shape": [-1, *spec["shape"][1:]]} for name, spec in described.items()}
 
 
 def _constants(function):

@@ -45,7 +45,7 @@ def parse_args(argv=None):
     add("source", nargs="?", help="SavedModel to convert")
     add("target", nargs="?", help="folder that the converted one is written to")
     add("--precision", choices=PRECISIONS, default="FP16", help="precision of the engines")
-    add("--inputs", help="npz with `example`, one input, and for INT8 `calibration`, many inputs of the same shape")
+    add("--inputs", help="npz with `example_<n>`, an input per shape, and for INT8 `calibration`, inputs of a shape")
     add("--workspace", type=positive_int, default=WORKSPACE, help="MB that TensorRT may use while it builds and runs")
     add("--minimum_segment", type=positive_int, default=SEGMENTS["reid"], help="fewest operations for an engine")
     # fmt: on
@@ -133,8 +133,9 @@ def _dotted(version) -> str:
     return ".".join(str(number) for number in version)
 
 
-def converter_arguments(converter, params, source: str, precision, workspace, minimum_segment, major: int) -> dict:
+def converter_arguments(converter, params, source, precision, workspace, minimum_segment, major, shapes=1) -> dict:
     """The arguments of the class `converter`; params: its TrtConversionParams; major: the major version of TensorRT.
+    shapes: how many shapes of the input there will be.
 
     precision, workspace, minimum_segment: as the options of this module. TensorFlow 2.7 to 2.17 all accept
     `conversion_params`; a build without it has the same names as separate arguments. TensorRT 10 has no implicit batch.
@@ -154,20 +155,21 @@ def converter_arguments(converter, params, source: str, precision, workspace, mi
         arguments["conversion_params"] = params(**settings)
     else:
         arguments.update(settings)
-    if major >= EXPLICIT_BATCH_ONLY:
+    if major >= EXPLICIT_BATCH_ONLY or shapes > 1:  # "Optimal": a profile for each shape, in one engine
         arguments.update(use_dynamic_shape=True, dynamic_shape_profile_strategy="Optimal")
     return arguments
 
 
-def run_converter(converter, example, calibration, target: str) -> dict:
-    """Converts, builds and saves. example: one input; calibration: a list of inputs, None unless INT8.
+def run_converter(converter, examples: list, calibration, target: str) -> dict:
+    """Converts, builds and saves. examples: an input per shape; calibration: a list of inputs, None unless INT8.
 
     Inputs are yielded as tuples, which build() accepts in every version. The converter calibrates INT8 in convert(), or
     with explicit batch in build().
     """
     feeds = {} if calibration is None else {"calibration_input_fn": lambda: iter([(some,) for some in calibration])}
     converted = converter.convert(**feeds)
-    converter.build(input_fn=lambda: iter([(example,)]))  # otherwise the first frame would wait for minutes
+    # Without it the first frame would wait for minutes.
+    converter.build(input_fn=lambda: iter([(some,) for some in examples]))
     converter.save(target)
     operations = [node.op for node in converted.graph.as_graph_def().node]
     left = {name: operations.count(name) for name in sorted(set(operations)) if name not in NOT_COUNTED}
@@ -190,10 +192,11 @@ def convert_here(source: str, target: str, precision: str, inputs: str, workspac
     major = tensorrt.get_loaded_tensorrt_version()[0]
     kind = trt_convert.TrtGraphConverterV2
     params = trt_convert.TrtConversionParams
-    arguments = converter_arguments(kind, params, source, precision, workspace, minimum_segment, major)
     with np.load(inputs) as arrays:
         calibration = list(arrays["calibration"]) if precision == "INT8" else None
-        return run_converter(kind(**arguments), arrays["example"], calibration, target)
+        examples = sorted((arrays[name] for name in arrays if name.startswith("example")), key=len)
+    arguments = converter_arguments(kind, params, source, precision, workspace, minimum_segment, major, len(examples))
+    return run_converter(kind(**arguments), examples, calibration, target)
 
 
 def main(args) -> None:
