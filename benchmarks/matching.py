@@ -106,7 +106,8 @@ def main(args) -> None:
             flush=True,
         )
     if args.json:
-        write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), "looks": args.looks, **results})
+        command = f"python3 -m benchmarks.matching {' '.join(sys.argv[1:])}"
+        write_json(args.json, {**origin(command), "looks": args.looks, **results})
 
 
 if __name__ == "__main__":

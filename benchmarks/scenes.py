@@ -170,7 +170,8 @@ def main(args) -> None:
             cells = "".join(f"{figures[key]:>13.3f} ({figures[key + '_spread']:.2f})" for key in FIGURES)
             print(f"{fps:<10g}{name:<12}{cells}")
     if args.json:
-        write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), "scenes": args.scenes, **results})
+        command = f"python3 -m benchmarks.scenes {' '.join(sys.argv[1:])}"
+        write_json(args.json, {**origin(command), "scenes": args.scenes, **results})
 
 
 if __name__ == "__main__":

@@ -120,7 +120,8 @@ def main(args) -> None:
     for name, value in figures.items():
         print(f"{name:<10}{value:>8.3f}" if isinstance(value, float) else f"{name:<10}{value:>8}")
     if args.json:
-        write_json(args.json, {**origin(f"python3 {' '.join(sys.argv)}"), **figures})
+        command = f"python3 -m benchmarks.tracking {' '.join(sys.argv[1:])}"
+        write_json(args.json, {**origin(command), **figures})
 
 
 if __name__ == "__main__":

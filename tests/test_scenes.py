@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import peers, scenes, simulation
+from benchmarks import peers, scenes, side_by_side, simulation
 from benchmarks.simulation import Looks, Scene, Wander, detect
 
 
@@ -95,3 +95,17 @@ def test_a_peer_follows_two_people_who_pass_each_other(name, module):
     assert len({number for rows in found.values() for number, _ in rows}) == 2
     numbers = sorted(found[29], key=lambda row: row[1][1])
     assert [round(top) for _, (_, top, _, _) in numbers] == [58, 288]
+
+
+def test_trackers_run_side_by_side_on_the_same_boxes():
+    """Two people who stand far apart, of whom each tenth frame has a truth."""
+    pytest.importorskip("trackeval")
+    looks = np.eye(2, 8, dtype=np.float32)
+    boxes = np.array([[0.1, 0.1, 0.5, 0.2], [0.1, 0.7, 0.5, 0.8]])
+    seen = [(number, boxes, np.array([0.9, 0.9]), looks) for number in range(1, 41)]
+    people = [(name, (100 * left, 100 * top, 10.0, 40.0)) for name, (top, left, _, _) in zip("ab", boxes)]
+    truth = {number: people for number in range(1, 41, 10)}
+    for name, share in (("ours", 0.25), ("everybody", 1.0)):
+        found = side_by_side.run(name, seen, (100, 100), 10.0, 1, 0.5, truth)
+        assert found["IDF1"] == 1 and found["numbers"] == 2 and found["merges"] == found["splits"] == 1
+        assert found["embedded"] == pytest.approx(share, abs=0.15)

@@ -5,12 +5,12 @@ import pytest
 
 from utils.live import identities as module
 from utils.live.identities import Identities
-from utils.live.tracks import DECISION_SECONDS, EMBED_SECONDS, LOST_SECONDS, LOW_SCORE, Tracker
+from utils.live.tracks import DECISION_SECONDS, EMBED_SECONDS, LOST_SECONDS, LOW_SCORE, NEARBY_SECONDS, Tracker
 
-A, B, C, D = np.eye(4, 16, dtype=np.float32)  # four people with similarity 0 to each other
+A, B, C, D, E = np.eye(5, 16, dtype=np.float32)  # five people with similarity 0 to each other
 LEFT, MIDDLE, RIGHT = [0.1, 0.1, 0.5, 0.2], [0.1, 0.4, 0.5, 0.5], [0.1, 0.8, 0.5, 0.9]
 FPS = 10.0
-NUMBERED = round(DECISION_SECONDS * FPS) + 1  # frames until a new person has a number
+NUMBERED = round(DECISION_SECONDS * FPS)  # frames until a new person has a number
 
 
 def at(left, top=0.1):
@@ -131,7 +131,7 @@ def test_a_short_track_is_nobody_new_but_may_be_somebody_known():
     for _ in range(5):
         scene.step((LEFT, A), (RIGHT, B))
     blip = scene.tracks[1]
-    scene.leave(2)
+    scene.leave(NEARBY_SECONDS + 1)
     assert blip.decided and blip.person is None and scene.identities.last_id == 1
     for _ in range(3):
         scene.step((RIGHT, A))
@@ -149,12 +149,34 @@ def test_a_number_counts_for_the_whole_track():
     assert scene.tracks[0] is track and track.decided and track.person.person_id == 1
 
 
-def test_one_frame_a_second_is_decided_by_appearance_alone():
-    scene = Scene(fps=1.0)
-    assert scene.step((LEFT, A), (RIGHT, B)) == [0, 0]  # the rate is not known yet
-    assert scene.step((LEFT, A), (RIGHT, B)) == [1, 2]
-    assert scene.step((at(0.6), towards(A, C, 0.9)), (at(0.3), towards(B, C, 0.9))) == [1, 2]
-    assert scene.step((at(0.0), C)) == [3]
+@pytest.mark.parametrize("fps", [0.5, 1.0, 2.0])
+def test_at_low_rates_appearance_alone_decides(fps):
+    """People whose boxes never overlap from frame to frame get numbers, and so do the frames before the decision."""
+    scene = Scene(fps=fps)
+    frames = max(2, round(2 * DECISION_SECONDS * fps))  # twice as long as for somebody whose boxes form one track
+    first = None
+    for frame in range(frames):
+        places = (at(0.25 * frame % 0.9), at((0.25 * frame + 0.4) % 0.9))
+        ids = scene.step((places[0], towards(A, C, 0.9)), (places[1], towards(B, C, 0.9)))
+        first = first or scene.tracks
+        assert ids == ([1, 2] if frame + 1 == frames else [0, 0]), frame
+    assert [track.person.person_id for track in first] == [1, 2]
+    assert scene.step((at(0.6, 0.55), towards(B, D, 0.9)), (at(0.2, 0.55), E)) == [2, 0]
+    scene.leave(60)
+    assert scene.step((at(0.1), A), (at(0.5), B)) == [1, 2]
+
+
+def test_pieces_of_a_track_get_one_number_together():
+    """Somebody who is seen again and again for less than the time of a decision."""
+    scene = Scene()
+    pieces = []
+    for _ in range(4):
+        for _ in range(5):
+            ids = scene.step((LEFT, A))
+        pieces.append(scene.tracks[0])
+        scene.leave(2 * LOST_SECONDS)
+    assert ids == [1] and len(set(map(id, pieces))) == 4
+    assert [track.person.person_id for track in pieces] == [1, 1, 1, 1]
 
 
 def test_after_a_pause_only_appearance_counts():

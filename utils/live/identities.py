@@ -19,7 +19,6 @@ FALSE_ACCEPTS = 0.1  # share of decisions about a new person that give the numbe
 MIN_PAIRS = 30  # similarities of people seen together before the threshold is learned from them
 PAIRS_KEPT = 2000  # newest such similarities
 CENTERING = 2  # people known from which half of what all have in common is subtracted
-LOOKS_KEPT = 50  # embeddings that the mean of a person averages over; older ones fade
 MAX_MEMORY = 2**30  # bytes for the embeddings of people; beyond that, the person who was not seen for longest goes
 COARSE_FROM = 5000  # people from which a search compares COARSE_SIZE numbers first
 COARSE_SIZE = 256  # numbers of the coarse search
@@ -141,15 +140,26 @@ class Identities:
         count = len(self.people)
         if not count or not len(embeddings):
             return np.zeros((len(embeddings), count), np.float32)
-        center = (self._sum / (count + CENTERING)).astype(np.float32)  # (E,)
-        length = float(center @ center)
-        common = (1 + 2 * CENTERING / count) * length  # share of the cosine that all people have in common
-        looks = embeddings - center
-        looks = looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-6)
+        center, common = self._common()
+        looks = centered(embeddings, center)
         products = self._products(np.vstack([looks, center]).astype(np.float32))  # (N + 1, P)
-        norms = np.sqrt(np.maximum(1 - 2 * products[-1] + length, 1e-6))  # of the centered people
+        norms = np.sqrt(np.maximum(1 - 2 * products[-1] + center @ center, 1e-6))  # of the centered people
         cosines = (products[:-1] - (looks @ center)[:, np.newaxis]) / norms
         return common + (1 - common) * cosines
+
+    def compare(self, embeddings: np.ndarray) -> np.ndarray:
+        """Embeddings (N, E) of norm 1 -> (N, N), the similarity to each other, comparable with `similarity`."""
+        if not self.people:
+            return embeddings @ embeddings.T
+        center, common = self._common()
+        looks = centered(embeddings, center)
+        return common + (1 - common) * (looks @ looks.T)
+
+    def _common(self) -> tuple:
+        """What all people have in common: the vector (E,) that is subtracted, and its share of the cosine."""
+        count = len(self.people)
+        center = (self._sum / (count + CENTERING)).astype(np.float32)
+        return center, (1 + 2 * CENTERING / count) * float(center @ center)
 
     def _products(self, vectors: np.ndarray) -> np.ndarray:
         """(N, E) -> (N, P) dot products with all people."""
@@ -187,7 +197,7 @@ class Identities:
     def learn(self, person: Person, embedding: np.ndarray, looks: int = 1) -> None:
         """The mean of the person takes in an embedding (E,), which is itself the mean of so many looks."""
         person.looks += looks
-        person.mean = person.mean + (embedding - person.mean) * (looks / min(person.looks, LOOKS_KEPT + looks))
+        person.mean = person.mean + (embedding - person.mean) * (looks / person.looks)
         self._write(person)
 
     def _grow(self, size: int) -> None:
@@ -292,6 +302,12 @@ class Identities:
             unnamed = [person for person in self.people if person.name is None]
             for person in heapq.nsmallest(excess, unnamed, key=lambda person: person.last_seen or 0):
                 self.forget(person.person_id)
+
+
+def centered(vectors: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """(N, E) minus (E,) -> (N, E) of norm 1."""
+    moved = vectors - center
+    return moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-6)
 
 
 def normalised(vector: np.ndarray) -> np.ndarray:

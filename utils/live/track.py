@@ -18,7 +18,8 @@ class Track:
         first_box, box: (4,) the first and the newest box; first, last: their seconds.
         count: boxes so far; previous: the Track that this one continues after an ambiguous link, else None.
         person: the Person, None before the decision and for unknown people; guess: the most similar one until then.
-        decided: whether the person is final.
+        decided: whether the person is final; waits: whether the track is over and shows nobody known, but perhaps a new
+            person together with others.
         similarity: of the last embeddings to the person, nan if there are none.
         embeddings: (E,) each, until the decision; clear: whether they show this person only.
         last_embedded: (seconds, frame) of the last embedding, None before the first.
@@ -35,6 +36,7 @@ class Track:
         self.person = None
         self.guess = None
         self.decided = False
+        self.waits = False
         self.similarity = np.nan
         self.embeddings = []
         self.clear = False
@@ -58,6 +60,10 @@ class Track:
     def mean_embedding(self) -> np.ndarray:
         """(E,) of norm 1."""
         return normalised(np.mean(self.embeddings, axis=0))
+
+    def is_apart(self, other) -> bool:
+        """Whether the two tracks are never in one frame, so that they can show one person."""
+        return self.last < other.first or other.last < self.first
 
     def shown_person(self):
         """The person to show now: before the decision the most similar one, or that of the track it continues."""

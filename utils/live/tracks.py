@@ -18,20 +18,18 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.boxes import assign, iou, overlaps_of
-from utils.live.identities import Identities
+from utils.live.identities import Identities, normalised
 from utils.live.track import Track, nearness
 
 LOW_SCORE = 0.1  # detections below are ignored (ByteTrack)
 MIN_IOU_HIGH = 0.2  # to continue a track by a box of high score (ByteTrack)
 MIN_IOU_LOW = 0.5  # the same for a box of low score (ByteTrack)
-RIVAL_SHARE = 0.2  # IoU of another pair, relative to the link's IoU, that makes the link ambiguous
+CROWDED = 0.2  # overlap with another box that makes a link, relative to its IoU, or a crop ambiguous
 LOST_SECONDS = 0.3  # without a box, after which a track ends
 DECISION_SECONDS = 1.5  # of a track, after which its person is decided; shorter tracks are nobody new
 EMBED_SECONDS = 0.3  # between two embeddings of a track without a person, as neighboring frames look alike
-CROWDED_IOU = 0.1  # IoU with another box from which a crop may show another person
 NEARBY_SECONDS = 5.0  # after the last sighting, for which the place tells something about who appears there
 NEARBY_BONUS = 1.0  # for the place where a person is expected, in standard deviations of the similarity
-MARGIN = 0.5  # lead of another person that contradicts a track's, in the same unit
 TINY = 1e-6  # seconds that sums of times may be off
 
 
@@ -68,9 +66,10 @@ class Tracker:
         self.high_score = high_score
         self.frame = 0
         self.now = None  # seconds of the newest frame
+        self._previous = None  # seconds of the one before
         self._intervals = deque(maxlen=9)  # seconds between the newest frames
         self.tracks = []  # those that can be continued
-        self._ended = []  # those that ended in the last DECISION_SECONDS; a person can have only one at a time
+        self._ended = []  # undecided, or seen with one that is; a person can have only one at a time
         self._visible = []  # the tracks of the newest frame's boxes
         self._last_seen = {}  # person_id -> the last track of the person, for NEARBY_SECONDS
 
@@ -93,21 +92,21 @@ class Tracker:
             self._intervals.append(seconds - self.now)
             for track in self.tracks:
                 track.motion.predict(seconds - self.now)
-        previous = self.now
+        self._previous = self.now
         self.now = seconds
         self._end_tracks()
         tracks = [None] * len(boxes)
         high = [index for index, score in enumerate(scores) if score >= self.high_score]
         low = [index for index, score in enumerate(scores) if LOW_SCORE <= score < self.high_score]
         self._link(high, boxes, tracks, self.tracks, MIN_IOU_HIGH)
-        free = [track for track in self.tracks if track.last == previous]
+        free = [track for track in self.tracks if track.last == self._previous]
         self._link(low, boxes, tracks, free, MIN_IOU_LOW)
         for index in high:
             if tracks[index] is None:
                 tracks[index] = Track(boxes[index], seconds)
                 self.tracks.append(tracks[index])
         kept = np.array([index for index, track in enumerate(tracks) if track is not None], int)
-        crowded = np.max(overlaps_of(boxes[kept]), axis=1, initial=0) > CROWDED_IOU
+        crowded = np.max(overlaps_of(boxes[kept]), axis=1, initial=0) > CROWDED
         self._visible = [tracks[index] for index in kept]
         due = np.array([self._is_due(track, crowd) for track, crowd in zip(self._visible, crowded)], bool)
         return Association(self._visible, kept, boxes[kept], np.asarray(scores)[kept], due, crowded)
@@ -132,7 +131,8 @@ class Tracker:
         patience = max(LOST_SECONDS, 1.5 * self._interval()) + TINY
         for track in [track for track in self.tracks if self.now - track.last > patience]:
             self._end(track)
-        oldest = self.now - DECISION_SECONDS
+        begins = [track.first for track in [*self.tracks, *self._ended] if not track.decided]
+        oldest = min(begins, default=self.now)
         self._ended = [track for track in self._ended if track.last >= oldest or not track.decided]
 
     def _interval(self) -> float:
@@ -159,7 +159,7 @@ class Tracker:
             index = indices[row]
             track = candidates[column]
             rivals = np.append(np.delete(overlap[row], column), np.delete(overlap[:, column], row))
-            if rivals.max(initial=0) > RIVAL_SHARE * overlap[row, column]:
+            if rivals.max(initial=0) > CROWDED * overlap[row, column]:
                 successor = Track(boxes[index], self.now, track.motion, track)
                 successor.motion.update(boxes[index])
                 self._end(track, successor)
@@ -195,13 +195,15 @@ class Tracker:
         due = np.flatnonzero(association.due)
         if len(embeddings) != len(due):
             raise ValueError(f"{len(embeddings)} embeddings for {len(due)} boxes that are due")
+        known = []  # (track, embedding) of people who were decided before
         for index, embedding in zip(due, np.asarray(embeddings, np.float32)):
             track = association.tracks[index]
             track.last_embedded = self.now, self.frame
             if not track.decided:
                 track.add_embedding(embedding, not association.crowded[index])
             elif not association.crowded[index] and track.person is not None:
-                self._confirm(track, embedding)
+                known.append((track, embedding))
+        self._confirm([track for track, _ in known], [embedding for _, embedding in known])
         self._decide()
         for track in association.tracks:
             if track.person is not None:
@@ -220,44 +222,90 @@ class Tracker:
                 ids[index] = person.person_id
         return ids, np.array([track.similarity for track in tracks], float)
 
-    def _confirm(self, track: Track, embedding: np.ndarray) -> None:
-        """Checks a decided track: its person learns the embedding (E,), or the track ends and is decided anew."""
-        similarity = self.identities.similarity(embedding[np.newaxis])[0]  # (P,)
-        own = track.person.row
-        track.similarity = float(similarity[own])
-        if track.similarity >= self.identities.threshold:
-            self.identities.learn(track.person, embedding)
-        elif similarity.max() > track.similarity + MARGIN * self.identities.deviation:
-            successor = Track(track.box, self.now, track.motion, track)
-            successor.last_embedded = track.last_embedded
-            successor.add_embedding(embedding, True)
-            self._end(track, successor)
-            self._visible[self._visible.index(track)] = successor
+    def _confirm(self, tracks, embeddings) -> None:
+        """Checks decided tracks: their people learn the embeddings (E,), or a track ends and is decided anew."""
+        if not tracks:
+            return
+        for track, embedding, similarity in zip(tracks, embeddings, self.identities.similarity(np.stack(embeddings))):
+            track.similarity = float(similarity[track.person.row])
+            if track.similarity >= self.identities.threshold:
+                self.identities.learn(track.person, embedding)
+            elif similarity.max() >= self.identities.threshold:  # somebody else is recognised
+                successor = Track(track.box, self.now, track.motion, track)
+                successor.last_embedded = track.last_embedded
+                successor.add_embedding(embedding, True)
+                track.last = self._previous  # the box of this frame is the successor's
+                self._end(track, successor)
+                self._visible[self._visible.index(track)] = successor
 
     def _decide(self) -> None:
         """Decides who the tracks are that ended or were seen for long enough, and guesses who the others are."""
-        open_tracks = [track for track in [*self.tracks, *self._ended] if not track.decided and track.embeddings]
         for track in self._ended:
             track.decided = track.decided or not track.embeddings
-        if not open_tracks:
-            return
-        similarity = self.identities.similarity(np.stack([track.mean_embedding() for track in open_tracks]))  # (T, P)
-        score = self._scores(open_tracks, similarity)
-        self._learn_threshold(open_tracks, similarity, score)
+        open_tracks = [track for track in [*self.tracks, *self._ended] if not track.decided and track.embeddings]
+        fresh = [track for track in open_tracks if not track.waits]
+        if fresh:
+            self._recognise(fresh)
+            self._find_new_people([track for track in open_tracks if not track.decided and track.guess is None])
+        for track in open_tracks:
+            if track in self._ended and self.now - track.last > self._reach():
+                self._settle(track, None, np.nan)
+
+    def _recognise(self, tracks) -> None:
+        """Assigns the known people to the tracks that are similar enough; final for those whose time is over."""
+        similarity = self.identities.similarity(np.stack([track.mean_embedding() for track in tracks]))  # (T, P)
+        score = self._scores(tracks, similarity)
+        self._learn_threshold(tracks, similarity, score)
         threshold = self.identities.threshold
         chosen = np.flatnonzero((score >= threshold).any(axis=0))  # the people whom any track is similar enough to
         candidates = score[:, chosen]
         for row, column in enumerate(assign(np.where(candidates >= threshold, candidates, -np.inf))):
-            track = open_tracks[row]
+            track = tracks[row]
             track.guess = self.identities.people[chosen[column]] if column >= 0 else None
-            if not self._is_over(track):
-                continue
-            if track.guess is not None and not self._is_taken(track.guess, track):
+            over = track in self._ended or self.now - track.first >= DECISION_SECONDS - TINY
+            over = over or self._interval() >= EMBED_SECONDS  # at low rates each box decides on its own
+            if over and track.guess is not None and not self._is_taken(track.guess, track):
                 self._settle(track, track.guess, float(similarity[row, chosen[column]]))
-            elif track.last - track.first >= DECISION_SECONDS - TINY or self._interval() >= EMBED_SECONDS:
-                self._settle(track, self.identities.add_unnamed(np.stack(track.embeddings)), np.nan)
-            else:
-                self._settle(track, None, np.nan)
+            elif over:
+                track.guess = None
+                track.waits = True
+
+    def _find_new_people(self, tracks) -> None:
+        """Gives numbers to new people: tracks that look alike, are never in one frame and last for long enough."""
+        tracks = [track for track in tracks if track.clear]
+        if not tracks:
+            return
+        similar = self.identities.compare(np.stack([track.mean_embedding() for track in tracks]))  # (T, T)
+        for row, track in enumerate(tracks):
+            group = [track]
+            for column in np.argsort(-similar[row]):
+                if similar[row, column] < self.identities.threshold or track.decided:
+                    break
+                other = tracks[column]
+                if not other.decided and all(other.is_apart(member) for member in group):
+                    group.append(other)
+            if track.decided or not self._is_long(group):
+                continue
+            looks = np.concatenate([member.embeddings for member in group])
+            if len(group) == 1 or not self._is_known(looks):
+                person = self.identities.add_unnamed(looks)
+                for member in group:
+                    self._settle(member, person, np.nan)
+
+    def _is_long(self, group) -> bool:
+        """Whether somebody was seen for long enough to be new: twice as long in several tracks as in one.
+
+        Each frame counts for the time until the next.
+        """
+        first = min(track.first for track in group)
+        last = max(track.last for track in group)
+        needed = DECISION_SECONDS * min(len(group), 2)
+        return last > first and last - first + self._interval() >= needed - TINY
+
+    def _is_known(self, looks: np.ndarray) -> bool:
+        """Whether looks (K, E) are together similar enough to anybody, who was not free for one of them."""
+        mean = normalised(looks.mean(axis=0))
+        return self.identities.similarity(mean[np.newaxis]).max(initial=-1) >= self.identities.threshold
 
     def _scores(self, tracks, similarity: np.ndarray) -> np.ndarray:
         """(T, P): the similarity with the bonus of the place, -inf for people whom another track shows meanwhile."""
@@ -276,11 +324,9 @@ class Tracker:
     def _is_taken(self, person, track: Track) -> bool:
         return any(other.person is person and other.last >= track.first for other in [*self.tracks, *self._ended])
 
-    def _is_over(self, track: Track) -> bool:
-        """Whether the time to decide on a track is over. At low frame rates every box decides on its own."""
-        if track in self._ended or self._interval() >= EMBED_SECONDS:
-            return True
-        return self.now - track.first >= DECISION_SECONDS - TINY
+    def _reach(self) -> float:
+        """Seconds for which a track that ended waits for others of the same new person."""
+        return max(NEARBY_SECONDS, 3 * self._interval())
 
     def _settle(self, track: Track, person, similarity: float) -> None:
         track.decided = True
