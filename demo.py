@@ -17,6 +17,7 @@ from __future__ import annotations
 import signal
 
 from utils.errors import STOP_SIGNALS, InputError, explained_imports, run_main
+from utils.live.places import as_line, as_zone, check_places
 from utils.options import (
     add_old_name,
     file_to_write,
@@ -66,6 +67,12 @@ def parse_args(argv=None):
         help="people to recognise from the start: a folder of image folders, one per person: people/Anna/1.jpg")
     add("--save_gallery", default=None, metavar="FOLDER",
         help="save crops of people with a name to this folder, in the layout of --gallery; default: save none")
+    add = parser.add_argument_group("counting").add_argument
+    add("--line", type=as_line, action="append", default=[], metavar="NAME:x0,y0,x1,y1",
+        help="count who crosses this line, from 0,0 (upper left) to 1,1 (lower right); in is to the right hand of "
+             "someone who looks from the first point to the second; NAME@1 lies in the second --source; repeatable")
+    add("--zone", type=as_zone, action="append", default=[], metavar="NAME:x,y,x,y,...",
+        help="count who is inside this polygon and for how long; two points are corners of a rectangle; repeatable")
     add = parser.add_argument_group("output").add_argument
     add("--output", default=None, metavar="FILE",
         help="video to write, .mp4 or .avi; browsers play it after ffmpeg -i people.mp4 -c:v libx264 web.mp4")
@@ -116,6 +123,7 @@ with explained_imports():
     from utils.live.requests import execute
     from utils.live.timing import RunStats, format_table
     from utils.live.view import View
+    from utils.live.walks import Counts
 
 WAIT_SECONDS = 0.5  # to wait for a frame of the only camera; Ctrl-C is noticed after that
 GLANCE_SECONDS = 0.02  # to wait for a frame of each of several cameras, so that a silent one does not delay the others
@@ -167,14 +175,16 @@ def main(args) -> None:
             page = Page()
             server = stack.enter_context(PageServer(page, args.serve, args.host, args.token))
             print(f"page: {server.url}", flush=True)
-        view = View(cameras, identities, show_window, page)
+        counts = Counts(cameras, args.line, args.zone)
+        view = View(cameras, identities, show_window, page, counts)
         with Outputs(cameras, args.output, args.tracks) as outputs:
             stats = run(args, cameras, recogniser, view, outputs, stop)
         if args.save_gallery:
             save_people(args.save_gallery, identities.people)
         if show_window:
             window.close()
-        report(args, cameras, recogniser, stats, stop)
+        counts.finish()
+        report(args, cameras, recogniser, stats, stop, counts)
 
 
 def check_outputs(args) -> None:
@@ -185,6 +195,8 @@ def check_outputs(args) -> None:
     outputs = [("--output", args.output), ("--summary", args.summary)]
     if args.tracks:
         outputs += [("--tracks", path) for path in tracks_paths(args.tracks, len(args.source or [0]))]
+    places = [("--line", place) for place in args.line] + [("--zone", place) for place in args.zone]
+    check_places(places, len(args.source or [0]))
     taken = {Path(path).resolve(): name for name, paths in inputs.items() for path in paths if Path(path).is_file()}
     for option, path in outputs:
         if path is None:
@@ -280,6 +292,7 @@ def run(args, cameras, recogniser, view, outputs, stop) -> RunStats:
             break
         timer.lap("capture")
         results = recogniser.recognise(frames, times(cameras))  # a FrameResult per camera, None without a frame
+        view.counts.update(times(cameras), results)
         has_frame = any(frame is not None for frame in frames)
         fps = stats.count(results) if has_frame else 0.0
         if draws:
@@ -302,7 +315,7 @@ def run(args, cameras, recogniser, view, outputs, stop) -> RunStats:
     return stats
 
 
-def report(args, cameras, recogniser, stats, stop) -> None:
+def report(args, cameras, recogniser, stats, stop, counts) -> None:
     """Prints the figures of the run and writes --summary."""
     identities = recogniser.identities
     machine = describe_run(recogniser)
@@ -317,6 +330,7 @@ def report(args, cameras, recogniser, stats, stop) -> None:
         print(f"video: {args.output}")
     if args.tracks:
         print("tracks: " + ", ".join(str(path) for path in tracks_paths(args.tracks, len(cameras))))
+    print("".join(f"{line}\n" for line in counts.lines()), end="")
     if args.summary:
         content = {
             "frames": stats.frames,
@@ -330,6 +344,7 @@ def report(args, cameras, recogniser, stats, stop) -> None:
             "milliseconds": recogniser.timer.milliseconds(),
             "video": args.output,
             "tracks": args.tracks,
+            "places": counts.summary(),
             **machine,
         }
         write_json(args.summary, content)

@@ -152,6 +152,25 @@ def test_boxes_of_a_file_take_the_place_of_the_detector(run_demo, refused, tmp_p
     assert "holds the boxes of one source" in refused(*words, "--source", tmp_path / "walk.avi")
 
 
+def test_lines_and_zones_are_counted_drawn_and_reported(run_demo, tmp_path):
+    """Somebody stands for a while, falls through a line, and is in a zone below it."""
+    path = [20] * NUMBERED + [*range(20, 41, 2)] + [40] * 10
+    frames = [picture([(top, 4, top + 60, 12)]) for top in path]  # foot points from 80 to 100 of 120 pixels
+    write_video(tmp_path / "walk.avi", frames)
+    summary = tmp_path / "summary.json"
+    places = ["--line", "stairs:0,0.75,0.3,0.75", "--zone", "floor:0,0.78,0.3,1"]
+    out = tmp_path / "out.avi"
+    printed = run_demo("--source", tmp_path / "walk.avi", *places, "--output", out, "--summary", summary)
+    assert "line stairs: 1 in by 1 person, 0 out by 0 people" in printed
+    assert "zone floor: 1 stay of 1 person, 1." in printed
+    stairs, floor = json.loads(summary.read_text())["places"]
+    assert (stairs["in"], stairs["people_in"], stairs["out"]) == (1, 1, 0)
+    inside = sum(top + 60 > 0.78 * SIZE[0] for top in path)
+    assert floor["stays"] == {"1": {"stays": 1, "seconds": pytest.approx((inside - 1) / 10, abs=0.11)}}
+    drawn = read_video(out)[0]
+    assert (drawn[88:93, 20:60, 0].min(axis=0) < 90).all()  # the line, yellow on gray
+
+
 def test_two_cameras_share_their_people(run_demo, tmp_path):
     """One of them ends early; both see the same person, one after the other."""
     write_video(tmp_path / "front.avi", [picture([walking(frame)]) for frame in range(WALK)])
@@ -293,6 +312,8 @@ def test_refusals_leave_no_files(frozen, refused, tmp_path):
     assert "is a frozen detector, not a re-id net" in refused(*outputs, reid=frozen / "obj")
     assert "name a video that ends in .mp4 or .avi" in refused("--source", video, "--output", tmp_path / "o.gif")
     assert "is a folder: name a file" in refused("--source", video, "--output", out, "--tracks", tmp_path)
+    sentence = refused(*outputs, "--line", "door@1:0,0,1,1")
+    assert sentence == "--line names source @1, and there is no such --source: it is @0"
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "1.png"), picture([]))
     out.write_bytes(b"an older video")

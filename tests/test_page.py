@@ -59,6 +59,11 @@ def test_people_as_json(server):
     assert other == wanted
 
 
+def test_lines_and_zones_as_json(server):
+    server.page.show(frame(), [], PLACES)
+    assert json.loads(ask(server, "/people")[2])["places"] == PLACES
+
+
 def test_crops_are_jpegs_whose_address_changes_with_them(server):
     server.page.show(frame(), [person(7), person(8, crop=None)])
     address = people(server)[0]["crop"]
@@ -95,6 +100,11 @@ def chromium(tmp_path):
         yield opened
 
 
+PLACES = [
+    {"name": "<b>door</b>", "kind": "line", "source": 0, "in": 3, "out": 1, "people_in": 2, "people_out": 1},
+    {"name": "till", "kind": "zone", "source": 0, "inside": 1, "here": [{"person": "Anna", "seconds": 130.0}]},
+    {"name": "yard", "kind": "zone", "source": 1, "inside": 0, "here": []},
+]
 CARD = "document.querySelector('[data-person-id=\"{}\"]{}')"
 
 
@@ -115,8 +125,15 @@ def test_page_in_a_browser(chromium):
         chromium.click("[data-person-id='3'] input")
         chromium.type("Ann")
         later = [person(1, present=False, seconds_ago=75.0), person(2), person(3)]
-        page.show(frame(), later)
+        assert chromium.run("document.querySelector('#places').hidden")
+        page.show(frame(), later, PLACES)
         chromium.wait("document.querySelectorAll('.card').length === 3")
+        rows = chromium.run("[...document.querySelectorAll('#places li')].map((row) => row.textContent)")
+        assert rows == [
+            "<b>door</b>: 3 in (2 people), 1 out (1 person)",
+            "till: 1 person inside (Anna 2 min)",
+            "yard: 0 people inside",
+        ]
         assert chromium.run(CARD.format(1, " .when") + ".textContent") == "1 min ago"
         chromium.type("a")  # the list was updated, and the field has kept its text and the focus
         assert page.requests() == []

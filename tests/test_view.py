@@ -84,7 +84,7 @@ def identities():
 def test_show_describes_everybody_to_the_page(cameras, identities):
     shown = []
     requests = [Request("name", 2, "Bert")]
-    page = SimpleNamespace(show=lambda image, people: shown.append((image, people)), requests=lambda: requests)
+    page = SimpleNamespace(show=lambda image, people, places: shown.append((image, people)), requests=lambda: requests)
     view = View(cameras, identities, show_window=False, page=page)
     image = view.draw(frames(), [result(1, 0), result()], 1.0)
     assert view.is_shown and view.show(image, [result(1, 0), None]) == requests
@@ -101,7 +101,7 @@ def test_show_turns_keys_into_requests(cameras, identities, monkeypatch):
     shown = []
     pages = []
     monkeypatch.setattr(window, "show", lambda image: shown.append(image) or keys.pop(0))
-    page = SimpleNamespace(show=lambda image, people: pages.append(image), requests=lambda: [])
+    page = SimpleNamespace(show=lambda image, people, places: pages.append(image), requests=lambda: [])
     view = View(cameras, identities, show_window=True, page=page)
     requests = []
     while keys:

@@ -11,6 +11,8 @@ import numpy as np
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 GRAY = (150, 150, 150)  # BGR, boxes of unknown people
 DARK = (40, 40, 40)  # BGR, behind captions
+PLACE = (0, 200, 255)  # BGR, lines and zones
+SHOWN = 3  # people whose stay in a zone is drawn
 
 
 def color_of(person_id: int) -> tuple:
@@ -96,6 +98,32 @@ def draw_fps(frame: np.ndarray, fps: float) -> None:
 def draw_caption(frame: np.ndarray, text: str) -> None:
     """Draws a line into the lower left corner."""
     draw_label(frame, to_ascii(text), (0, frame.shape[0]), DARK)
+
+
+def draw_places(frame: np.ndarray, places, rows) -> None:
+    """Draws lines, with an arrow in the direction "in", and zones with their numbers into frame (H, W, 3) uint8 BGR.
+
+    places: Place each (utils/live/places.py); rows: what utils/live/walks.py describes of each.
+    """
+    height, width = frame.shape[:2]
+    thickness = max(1, round(2 * text_scale(frame)))
+    for place, row in zip(places, rows):
+        points = np.array([(round(x * width), round(y * height)) for x, y in place.points])
+        name = to_ascii(place.name)
+        if row["kind"] == "zone":
+            cv2.polylines(frame, [points], True, PLACE, thickness, cv2.LINE_AA)
+            people = [f"{to_ascii(who['person'] or '?')} {who['seconds']:.0f} s" for who in row["here"][:SHOWN]]
+            label = f"{name} {row['inside']}" + (": " + ", ".join(people) if people else "")
+            draw_label(frame, label, tuple(points[points[:, 1].argmin()].tolist()), PLACE)
+            continue
+        start, end = points
+        middle = (start + end) // 2
+        along = (end - start) / max(np.linalg.norm(end - start), 1)
+        tip = middle + (np.array([-along[1], along[0]]) * height / 15).astype(int)  # to the right hand
+        cv2.line(frame, tuple(start.tolist()), tuple(end.tolist()), PLACE, thickness, cv2.LINE_AA)
+        cv2.arrowedLine(frame, tuple(middle.tolist()), tuple(tip.tolist()), PLACE, thickness, cv2.LINE_AA, 0, 0.4)
+        label = f"{name} in {row['in']} out {row['out']}"
+        draw_label(frame, label, tuple(start.tolist()), PLACE)
 
 
 def dimmed(frame: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from utils.live import window
-from utils.live.draw import dimmed, draw_caption, draw_fps, draw_people, side_by_side
+from utils.live.draw import dimmed, draw_caption, draw_fps, draw_people, draw_places, side_by_side
 from utils.live.identities import Request
 
 SILENT_SECONDS = 1.0  # without a frame, after which a camera is shown as silent
@@ -16,12 +16,13 @@ SILENT_SECONDS = 1.0  # without a frame, after which a camera is shown as silent
 class View:
     """Draws the results of a Recogniser, shows them, and collects the requests of the user."""
 
-    def __init__(self, cameras, identities, show_window: bool, page=None):
-        """cameras: of the Camera class; page: a Page (utils/live/page) or None."""
+    def __init__(self, cameras, identities, show_window: bool, page=None, counts=None):
+        """cameras: of the Camera class; page: a Page (utils/live/page), counts: Counts (utils/live/walks), or None."""
         self.cameras = cameras
         self.identities = identities
         self.show_window = show_window
         self.page = page
+        self.counts = counts
         self.keys = window.Keys()
         self._newest = [np.zeros((camera.height, camera.width, 3), np.uint8) for camera in cameras]
 
@@ -42,6 +43,8 @@ class View:
             if frame is not None:
                 image = frame.copy()
                 draw_people(image, result.boxes, result.person_ids, result.similarities, names, self.keys.selected)
+                if self.counts is not None:
+                    draw_places(image, *self.counts.of_camera(index))
                 self._newest[index] = image
             else:
                 image = self._without_frame(camera, self._newest[index])
@@ -71,7 +74,8 @@ class View:
         requests = []
         if self.page is not None:
             shown = image.copy() if self.show_window else image  # the window's caption is not for the page
-            self.page.show(shown, self._describe_people(results, person_ids))
+            places = [] if self.counts is None else self.counts.describe()
+            self.page.show(shown, self._describe_people(results, person_ids), places)
             requests += self.page.requests()
         if self.show_window:
             requests += self._show_window(image, person_ids)

@@ -80,12 +80,13 @@ async function send(path, content) {
   }
 }
 
-function show({ image_age: age, people }) {
+function show({ image_age: age, people, places = [] }) {
   if (age > STALE_S) people.forEach((person) => { person.present = false; });
   byId("count").textContent = `${people.filter((person) => person.present).length} here now · ${people.length} known`;
   if (age === null) setState("waiting", "Waiting for the camera");
   else if (age > STALE_S) setState("lost", `No image from the camera for ${span(age)}.`);
   else setState("live", "Live");
+  showPlaces(places);
   byId("nobody").hidden = people.length > 0;
   const ids = new Set(people.map((person) => person.person_id));
   for (const [id, card] of cards) {
@@ -98,6 +99,21 @@ function show({ image_age: age, people }) {
     cards.get(person.person_id).update(person);
   }
   sort(people);
+}
+
+// Lines and zones: one row each, in the order of the options.
+function showPlaces(places) {
+  const table = byId("places");
+  table.hidden = places.length === 0;
+  table.replaceChildren(...places.map((place) => {
+    const row = document.createElement("li");
+    const people = (count) => `${count} ${count === 1 ? "person" : "people"}`;
+    const here = (place.here || []).map(({ person, seconds }) => `${person || "unknown"} ${span(seconds)}`);
+    row.textContent = place.kind === "line"
+      ? `${place.name}: ${place.in} in (${people(place.people_in)}), ${place.out} out (${people(place.people_out)})`
+      : `${place.name}: ${people(place.inside)} inside${here.length ? ` (${here.join(", ")})` : ""}`;
+    return row;
+  }));
 }
 
 // People who are present come first, then those seen last. Nothing moves while the user points or types there.

@@ -28,7 +28,7 @@ class Page:
     """The state that the camera loop and the viewers' threads share."""
 
     def __init__(self):
-        self._shown = None  # (frame, people, when): replaced as a whole, so that no reader needs a lock
+        self._shown = None  # (frame, people, when, places): replaced as a whole, so that no reader needs a lock
         self._requests = deque(maxlen=MAX_REQUESTS)
         self._encoding = threading.Lock()  # among viewers; show() does without
         self._closed = False
@@ -38,13 +38,14 @@ class Page:
 
     # ---- for the camera loop ----
 
-    def show(self, frame: np.ndarray, people: list) -> None:
-        """Makes this what viewers see next. Both are kept without a copy: do not change them afterwards.
+    def show(self, frame: np.ndarray, people: list, places=()) -> None:
+        """Makes this what viewers see next. All is kept without a copy: do not change it afterwards.
 
         frame: (H, W, 3) uint8 BGR. people: dicts with person_id, name (str or None), camera (str), similarity (-1 to 1
         or None), present (bool), seconds_ago (float), crop ((h, w, 3) uint8 RGB or None; a better one is a new array).
+        places: dicts of the lines and zones, as utils/live/walks.py describes them.
         """
-        self._shown = frame, people, time.monotonic()
+        self._shown = frame, people, time.monotonic(), places
 
     def requests(self) -> list:
         """The Requests of the viewers since the last call, in their order."""
@@ -64,12 +65,16 @@ class Page:
             return self._live
 
     def people(self) -> dict:
-        """{"image_age": seconds since the newest frame, None before the first, "people": [...]} for JSON."""
+        """{"image_age": seconds since the newest frame, None before the first, "people": [...]} for JSON.
+
+        With lines or zones also "places": [...].
+        """
         if self._shown is None:
             return {"image_age": None, "people": []}
-        _, people, when = self._shown
+        _, people, when, places = self._shown
         age = time.monotonic() - when
-        return {"image_age": round(age, 1), "people": [describe(person, age) for person in people]}
+        answer = {"image_age": round(age, 1), "people": [describe(person, age) for person in people]}
+        return {**answer, "places": list(places)} if places else answer
 
     def crop(self, person_id: int):
         """The crop of a person as JPEG bytes, None if there is none."""
