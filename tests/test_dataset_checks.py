@@ -62,7 +62,7 @@ DAMAGES = {
     "all one camera": (lambda s: [path.unlink() for path in (s / TRAIN).glob("*_c2*")],
                        False, "8 of 8 identities .* by one camera only, and no identity by two", A),
     "no identity twice": (lambda s: keep(s / TRAIN, "*_c1s1_000000_*"),
-                          True, "train shows no identity twice", A),
+                          True, "no identity in .*train has two images", A),
     "one identity": (lambda s: keep(s / TRAIN, "0001_*"),
                      True, "train shows only one identity", A),
     "junk alone": (lambda s: [path.rename(path.with_name("-1" + path.name[4:])) for path in (s / TRAIN).iterdir()],

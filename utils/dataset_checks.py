@@ -97,9 +97,11 @@ def training_findings(data) -> list:
     )
     examples = [data.paths[index] for index in known[first]]
     if len(identities) == 1 or counts.max() == 1:
-        found = "only one identity" if len(identities) == 1 else "no identity twice"
+        what = f"no identity in {data.folder} has two images"
+        if len(identities) == 1:
+            what = f"{data.folder} shows only one identity"
         remedy = "check that the names give the right identities, or add images"
-        return [Finding(True, f"{data.folder} shows {found}", remedy, examples[:EXAMPLES])]
+        return [Finding(True, what, remedy, examples[:EXAMPLES])]
     findings = []
     zeros = data.identities == DISTRACTOR  # (N,)
     if zeros.any():
