@@ -102,12 +102,13 @@ def test_tracks_end_with_a_whole_line(tmp_path):
 def test_layouts_json_and_models_on_a_full_disk(drawn, tmp_path):
     import tensorflow as tf
 
-    from utils.checkpoint import save_variables
+    from utils.checkpoint import save_variables, save_weights
 
     root = arrange("dukemtmc", tmp_path / "source", drawn)
     write_json(tmp_path / "figures.json", [1])
     save_variables({"a/b": tf.Variable([1.0])}, tmp_path / "run" / "m-1")
     before = sorted(os.listdir(tmp_path / "run"))
+    net = tf.keras.Sequential([tf.keras.layers.Input((99,)), tf.keras.layers.Dense(99, name="logits")])
     module = tf.Module()
     module.weights = tf.Variable(tf.ones(10000))
     with disk_of(600):
@@ -116,7 +117,7 @@ def test_layouts_json_and_models_on_a_full_disk(drawn, tmp_path):
         with pytest.raises(WriteError, match="figures.json cannot be written"):
             write_json(tmp_path / "figures.json", list(range(1000)))
         with pytest.raises(WriteError, match="m-2 cannot be written .*; the checkpoints before it are safe"):
-            save_variables({"a/b": tf.Variable(tf.ones(10000))}, tmp_path / "run" / "m-2")
+            save_weights(net, tmp_path / "run" / "m-2", about={"step": 2})
         with pytest.raises(WriteError, match="net cannot be written"), temporary_folder(tmp_path / "net") as folder:
             tf.saved_model.save(module, str(folder))
     assert (tmp_path / "figures.json").read_text() == "[\n  1\n]\n"

@@ -211,6 +211,17 @@ def test_fetch_reid_once(served, tmp_path, monkeypatch):
     assert manifest.PUBLISHED == f"models/downloads/reid/{fetch_parts.REID_FILE}"
 
 
+def test_weights_go_where_keras_looks_for_them(monkeypatch):
+    """Also without a home that can be written, as in a container of another user."""
+    for home in ("/proc/nobody", str(ROOT)):
+        monkeypatch.setenv("HOME", home)
+        monkeypatch.delenv("KERAS_HOME", raising=False)
+        base = "/tmp" if home.startswith("/proc") else home
+        assert fetch_parts.keras_cache() == Path(base, ".keras", "models")
+    monkeypatch.setenv("KERAS_HOME", "/elsewhere")
+    assert fetch_parts.keras_cache() == Path("/elsewhere/models")
+
+
 def test_imagenet_weights_are_those_of_keras():
     import tensorflow as tf
 

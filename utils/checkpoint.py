@@ -125,14 +125,21 @@ def save_weights(net: tf.keras.Model, prefix, about=None) -> None:
 
     about: a dict that is written beside them as <prefix>.json.
     """
+    described = Path(f"{prefix}.json")
+    was_there = described.exists()
     if about is not None:
-        write_json(f"{prefix}.json", about)
+        write_json(described, about)
     variables = named_weights(net)
     if resnet.has_backbone(net):
         variant = resnet.variant_of(net)
         variables[LAST_STRIDE] = tf.Variable(variant["last_stride"])
         variables[POOLING] = tf.Variable(resnet.POOLINGS.index(variant["pooling"]))
-    save_variables(variables, prefix)
+    try:
+        save_variables(variables, prefix)
+    except InputError:
+        if about is not None and not was_there:
+            described.unlink()
+        raise
 
 
 def load_weights(net: tf.keras.Model, prefix) -> None:

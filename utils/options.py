@@ -16,7 +16,7 @@ AUGMENTATIONS = ("flip", "pad", "random_erasing", "color_jitter")  # options, an
 
 
 LARGEST = 10**9  # of any number without another limit: more is a slip, and float32 and int32 can hold this
-LARGEST_SIDE = 16384  # pixels of a frame; OpenCV reads no larger ones by default
+LARGEST_SIDE = 8192  # pixels of a frame; a camera of 8K has 7680
 LONGEST_NAME = 255  # bytes of a file's name, on every usual disk
 LARGEST_INPUT = 4096  # pixels, height or width of a network's input
 

@@ -192,8 +192,11 @@ def fetch_reid(folder: Path, timeout: float, url: str = REID_URL) -> str:
 
 
 def keras_cache() -> Path:
-    """The folder in which Keras keeps downloaded weights."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    """The folder in which Keras keeps downloaded weights: below /tmp if the user's home cannot be written."""
+    home = os.path.expanduser("~")
+    if not os.access(home, os.W_OK):
+        home = "/tmp"
+    return Path(os.environ.get("KERAS_HOME") or Path(home) / ".keras") / "models"
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------------------
