@@ -25,7 +25,7 @@ from pathlib import Path
 
 from utils.deploy.pixels import FORMS, REID_PIXELS, as_pixels
 from utils.deploy.trt import PRECISIONS, WORKSPACE
-from utils.device import describe_machine, enable_memory_growth
+from utils.device import describe_machine, leave_gpu_to_others
 from utils.errors import InputError, explained_imports, run_main
 from utils.options import add_old_name, as_image_size, as_seed, fraction, make_parser, non_negative_int, positive_int
 
@@ -146,7 +146,7 @@ def main(args) -> None:
     if args.from_onnx:
         prepare_from_onnx(args)
         return
-    enable_memory_growth()
+    leave_gpu_to_others()
     with_detector = "obj" in args.what or not args.what
     with_reid = bool(args.checkpoints) or not args.what
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tests.fakes import noise, picture, write_tf2_detector
 from tests.helpers import draw_set
-from utils.deploy import child, saved_model, trt
+from utils.deploy import check, child, saved_model, trt
 from utils.deploy.child import run_child
 from utils.deploy.compared_images import PersonImages
 from utils.deploy.detector import Detector
@@ -43,6 +43,7 @@ def tensorrt(monkeypatch):
     found = {"version": "8.5.2", "reason": "TensorRT 8.5.2"}
     monkeypatch.setattr(trt, "probe", lambda: {**found, "capability": here["capability"]})
     monkeypatch.setattr(trt, "convert", convert)
+    monkeypatch.setattr(check, "measure_in_child", check.measure)
     monkeypatch.setattr(saved_model, "check_device", lambda folder, manifest: None)
     return here
 
@@ -126,6 +127,14 @@ def test_freeze_detector_keeps_the_plain_graph_if_the_conversion_fails(tmp_path,
     wanted = "TensorRT 8.5.2 is available, but TensorRT could not convert it (ended by signal 9"
     assert manifest["reason"].startswith(wanted)
     assert manifest == json.loads((tmp_path / "obj" / "manifest.json").read_text())
+
+
+def test_a_converted_model_that_does_not_run_is_not_taken(tmp_path, tensorrt, monkeypatch):
+    monkeypatch.setattr(check, "measure_in_child", lambda *_: {"error": "ended by signal 9: no message"})
+    write_tf2_detector(tmp_path / "zoo")
+    manifest = freeze_detector(tmp_path / "zoo", tmp_path / "obj", FRAMES)
+    assert manifest["engine"] == "tensorflow"
+    assert manifest["reason"].endswith("but what it made does not run (ended by signal 9: no message)")
 
 
 def test_freeze_detector_refuses_an_inaccurate_conversion_and_keeps_the_plain_graph(tmp_path, tensorrt):
@@ -213,6 +222,12 @@ def test_run_converter_takes_the_steps_in_order(tmp_path, int8):
 
 
 # ---- the child process ----
+
+
+def test_a_child_measures_a_model(tmp_path):
+    """With a model that is not there: the answer is a sentence, and the arguments arrive."""
+    answer = check.measure_in_child(tmp_path / "gone", "reid", tmp_path / "check.npz")
+    assert answer["error"].startswith(f"exit code 2: error: {tmp_path / 'check.npz'} cannot be read")
 
 
 def test_probe_never_ends_the_process():

@@ -150,6 +150,17 @@ def has_nvidia_gpu(root: Path = ROOT) -> bool:
     return any((root / name).exists() for name in ("dev/nvidia0", "proc/driver/nvidia/version", TEGRA_RELEASE))
 
 
+def leave_gpu_to_others() -> None:
+    """Keeps TensorFlow in this process off the GPU. Call it before the GPU is first used.
+
+    It never gives memory back, which the processes that build and measure engines need on a board of 4 or 8 GB.
+    """
+    import tensorflow as tf
+
+    with contextlib.suppress(RuntimeError):  # too late, and harmless
+        tf.config.set_visible_devices([], "GPU")
+
+
 def enable_memory_growth() -> None:
     """Lets TensorFlow allocate GPU memory as needed instead of all at once. Call it before the GPU is first used.
 

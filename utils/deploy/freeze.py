@@ -19,7 +19,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from utils import resnet
 from utils.checkpoint import load_embedding_net, stored_threshold, strip_suffix
-from utils.deploy import trt
+from utils.deploy import check, trt
 from utils.deploy.cut import NotCut, cut_detector
 from utils.deploy.detections import PERSON
 from utils.deploy.detector import Detector
@@ -106,9 +106,12 @@ def freeze_reid(prefix, target, images, options=DEFAULTS, batch=8, image_size=No
         parity = compare_embeddings(np.concatenate([wanted] * len(found)), np.concatenate(found))
         return {**parity, "images": len(compared)}
 
+    def write_check(folder):
+        check.write_embeddings(folder, compared, wanted)
+
     example = np.resize(compared, (batch, *size, 3))
     bound = {"min": options.min_parity}
-    return _freeze(save, Path(target), about, example, calibrate, compare, bound, options)
+    return _freeze(save, Path(target), about, example, calibrate, compare, write_check, bound, options)
 
 
 def require_calibration(options: FreezeOptions, has_images: bool) -> None:
@@ -173,17 +176,21 @@ def freeze_detector(source, target, frames, options=DEFAULTS) -> dict:
         detector = Detector(folder, CERTAIN)
         return compare_detections(wanted, [detector.find(frame, CERTAIN / 2) for frame in frames])
 
+    def write_check(folder):
+        taken = Detector(folder / PLAIN).as_input
+        check.write_people(folder, np.concatenate([taken(frame) for frame in frames]), wanted)
+
     height, width = about["image_size"] or frames[0].shape[:2]
     example = cv2.resize(frames[0], (width, height))[np.newaxis]  # (1, H, W, 3)
-    return _freeze(save, Path(target), about, example, None, compare, OVERLAP_BOUND, options)
+    return _freeze(save, Path(target), about, example, None, compare, write_check, OVERLAP_BOUND, options)
 
 
-def _freeze(save, target, about, example, calibrate, compare, bound, options) -> dict:
+def _freeze(save, target, about, example, calibrate, compare, write_check, bound, options) -> dict:
     """Saves, measures and replaces `target`; returns the manifest.
 
     save: (folder, any_number=False) -> None, with a signature for each batch of `about`, or with one for any number.
-    example: one input, of the largest batch. calibrate: as in _add_tensorrt. compare: folder -> parity, for which
-    check_parity accepts `bound`.
+    example: one input, of the largest batch. calibrate, write_check: as in _add_tensorrt. compare: folder -> parity,
+    for which check_parity accepts `bound`.
     """
     with temporary_folder(target) as folder:
         plain = folder / PLAIN
@@ -200,7 +207,9 @@ def _freeze(save, target, about, example, calibrate, compare, bound, options) ->
         failure = None
         if found["version"] is not None:
             try:
-                return _add_tensorrt(folder, target, about, found, save, example, calibrate, compare, bound, options)
+                return _add_tensorrt(
+                    folder, target, about, found, save, example, calibrate, write_check, bound, options
+                )
             except (trt.NotConverted, Inaccurate) as error:
                 manifest["reason"] = f"{found['reason']} is available, but {error}"
                 failure = error
@@ -218,12 +227,12 @@ def _probe(options) -> dict:
     return trt.probe()
 
 
-def _add_tensorrt(folder, target, about, found, save, example, calibrate, compare, bound, options) -> dict:
+def _add_tensorrt(folder, target, about, found, save, example, calibrate, write_check, bound, options) -> dict:
     """Converts the model and replaces `target` with it and folder/plain; NotConverted or Inaccurate if that fails.
 
     The converter keeps one signature: for several batches it is one for any number, with an engine for each of them.
     INT8 has one batch, since it is calibrated on one shape. calibrate: () -> ((N, batch, H, W, 3) inputs for INT8, the
-    number of images in them).
+    number of images in them). write_check: folder -> None, writes check.npz into a folder with the plain model.
     """
     plain = folder / PLAIN
     source = plain
@@ -244,6 +253,14 @@ def _add_tensorrt(folder, target, about, found, save, example, calibrate, compar
     done = trt.convert(source, whole, about["kind"], precision, inputs, options.workspace)
     reason = "; ".join(part for part in (found["reason"], why_not) if part)
     about.update(engine="tf-trt", precision=precision, reason=reason, **done)
+    write_check(folder)
+
+    def compare(whole):  # engines need the GPU, which this process leaves to others
+        parity = check.measure_in_child(whole, about["kind"], folder / check.CHECK)
+        if "error" in parity:
+            raise trt.NotConverted(f"what it made does not run ({parity['error']})")
+        return parity
+
     manifest = _measure(whole, about, compare, bound, options, found["version"])
     check_parity(manifest["parity"], bound)
     os.replace(plain, whole / PLAIN)
