@@ -5,12 +5,12 @@
     python3 pipeline.py models/reid/m0/reid_model-200.ckpt  only the re-id net
     python3 pipeline.py obj reid_model-200.ckpt             both
 
-For a board without TensorFlow (JetPack 6.1 and later), the first line on the desktop, the second one on the board:
+For a Jetson without TF-TRT (JetPack 6.1 and later), run the first line on the desktop and the second on the Jetson:
 
     python3 pipeline.py --onnx obj reid_model-200.ckpt      also writes both as ONNX to models/frozen/onnx
-    python3 pipeline.py models/frozen/onnx                  builds plans of TensorRT, or uses onnxruntime
+    python3 pipeline.py models/frozen/onnx                  builds TensorRT engines, or uses onnxruntime
 
-Published networks in ONNX instead of one's own, with onnxruntime for reading them:
+To use published networks in ONNX instead of your own (needs onnxruntime):
 
     python3 pipeline.py --reid_onnx osnet.onnx --detector_onnx yolox_tiny.onnx
 
@@ -58,13 +58,13 @@ def parse_args(argv=None):
              "needs pip install tf2onnx onnxruntime")
     add = parser.add_argument_group("published networks").add_argument
     add("--reid_onnx", default=None, metavar="FILE",
-        help="re-id net in ONNX with a fixed height and width: OpenCV Zoo's, of Torchreid, BoxMOT or fast-reid")
+        help="published re-id net in ONNX with a fixed height and width: from OpenCV Zoo, Torchreid, BoxMOT or fast-reid")
     add("--reid_pixels", type=as_pixels, default=None, metavar="PIXELS",
-        help=f"what it takes: {FORMS}; default: {REID_PIXELS}; of fast-reid: rgb")
+        help=f"its input format: {FORMS}; default: {REID_PIXELS}; use rgb for fast-reid")
     add("--detector_onnx", default=None, metavar="FILE",
         help="detector in ONNX that returns boxes as YOLOX, or as RF-DETR and D-FINE")
     add("--detector_pixels", type=as_pixels, default=None, metavar="PIXELS",
-        help="as --reid_pixels; default: bgr for YOLOX, imagenet for RF-DETR; of D-FINE: unit")
+        help="its input format, as in --reid_pixels; default: bgr for YOLOX, imagenet for RF-DETR; use unit for D-FINE")
     add = parser.add_argument_group("images").add_argument
     add("--images", default=None, metavar="FOLDER",
         help="images of people to compare the original and the frozen re-id net on, and to calibrate INT8 with: a data "
@@ -78,8 +78,8 @@ def parse_args(argv=None):
              "model is refused with exit code 2")
     add = parser.add_argument_group("TensorRT").add_argument
     add("--engine", choices=("auto", "tensorflow", "tf-trt", "tensorrt", "onnxruntime"), default="auto",
-        help="auto: TensorRT where it is available; tensorflow, tf-trt: of a checkpoint and a SavedModel; tensorrt, "
-             "onnxruntime: of an ONNX folder; one that is named and missing is an error")
+        help="auto: TensorRT where it is available; tensorflow, tf-trt: for a checkpoint or SavedModel; tensorrt, "
+             "onnxruntime: for an ONNX folder; an engine that is not available is an error")
     add("--precision", choices=PRECISIONS,
         help="of TensorRT engines, FP16 by default; plain TensorFlow graphs are FP32; with INT8 the detector gets FP16")
     add("--workspace", type=positive_int, default=WORKSPACE,

@@ -46,7 +46,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         help="which data set it is; auto recognises a published one by its file names, and takes any other as own. "
              "With --check: compare the counts with that set's")
     add("--boxes", choices=("detected", "labeled"), default=None,
-        help="which half of CUHK03-NP: boxes of a detector or of a person; the default is detected if both are there")
+        help="which half of CUHK03-NP: detected or hand-labeled boxes; the default is detected if both are there")
     add("--link", choices=LINKS, default="auto",
         help="how images get into the layout: hard links, symbolic links (SOURCE must stay where it is) or copies; "
              "auto takes the first that works")
@@ -58,14 +58,14 @@ def parse_args(argv=None) -> argparse.Namespace:
     add = parser.add_argument_group("your own images").add_argument
     add("--test_share", type=fraction, default=0.5, help="share of the people who are in test and not in training")
     add("--camera_pattern", type=str, default=None, metavar="REGEX",
-        help="finds the camera in a file name by its one group, such as '^([a-z]+)_' in front_0012.jpg; "
+        help="regular expression with one group that captures the camera, such as '^([a-z]+)_' for front_0012.jpg; "
              "by default the number after c or cam, as in x_c2.jpg")
     add("--single_camera", action="store_true",
         help="all images are by one camera: the earlier and the later half of each person stand in for two cameras, "
              "and a note explains what the figures then mean")
     add("--first_folder", choices=("auto", "person", "camera"), default="auto",
-        help="what the first of two folders is called after, in PERSON/CAMERA/IMAGE or CAMERA/PERSON/IMAGE; auto looks "
-             "at the names, and asks if they do not tell")
+        help="meaning of the first of two folder levels, PERSON/CAMERA/IMAGE or CAMERA/PERSON/IMAGE; auto decides by "
+             "the names, and stops with an error if they are ambiguous")
     add("--seed", type=as_seed, default=0, help="seed of the split, and of the choice of queries")
     # fmt: on
     return parser.parse_args(argv)

@@ -161,7 +161,7 @@ def add_hardware_options(parser) -> None:
     # fmt: off
     add = parser.add_argument_group("hardware").add_argument
     add("--precision", choices=PRECISIONS, default="float32",
-        help="of the convolutions: mixed_bfloat16 is faster on a CPU with AVX512_BF16, untried on a GPU; "
+        help="precision of the convolutions; mixed_bfloat16 is faster on a CPU with AVX512_BF16, untried on a GPU; "
              "weights, batch statistics and losses stay float32")
     add("--cache_gb", type=non_negative_float, default=4.0,
         help="memory in GB for decoded training images; images that need more are decoded each time they are used")
