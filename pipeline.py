@@ -34,7 +34,7 @@ FOOTAGE = "models/downloads/vtest.avi"
 ENGINE_NAMES = {
     "tf-trt": "TF-TRT",
     "tensorflow": "a frozen TensorFlow graph",
-    "tensorrt": "a plan of TensorRT",
+    "tensorrt": "a TensorRT engine",
     "onnxruntime": "a model in onnxruntime",
 }
 
@@ -58,7 +58,7 @@ def parse_args(argv=None):
              "needs pip install tf2onnx onnxruntime")
     add = parser.add_argument_group("published networks").add_argument
     add("--reid_onnx", default=None, metavar="FILE",
-        help="published re-id net in ONNX with a fixed height and width: from OpenCV Zoo, Torchreid, BoxMOT or fast-reid")
+        help="re-id net in ONNX with a fixed height and width, from OpenCV Zoo, Torchreid, BoxMOT or fast-reid")
     add("--reid_pixels", type=as_pixels, default=None, metavar="PIXELS",
         help=f"its input format: {FORMS}; default: {REID_PIXELS}; use rgb for fast-reid")
     add("--detector_onnx", default=None, metavar="FILE",
