@@ -106,3 +106,13 @@ def test_mistakes_are_one_sentence(models, images, tmp_path):
         ask("--model", models[0], "--compare", images[0])
     with pytest.raises(InputError, match="holds no .jpg or .png image"):
         ask("--model", models[0], "--compare", images[0], tmp_path)
+
+
+def test_a_folder_stands_for_its_images_and_those_of_linked_folders(tmp_path):
+    for name in ("all/a.jpg", "all/deep/b.PNG", "all/._a.jpg", "all/.small/a.jpg", "all/notes.txt", "other/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "all" / "linked").symlink_to(tmp_path / "other")
+    (tmp_path / "all" / "loop").symlink_to(tmp_path / "all")
+    found = [str(Path(path).relative_to(tmp_path)) for path in pairs.list_images([tmp_path / "all"])]
+    assert found == ["all/a.jpg", "all/deep/b.PNG", "all/linked/c.jpg"]

@@ -12,7 +12,7 @@ from utils.deploy.manifest import read_manifest
 from utils.deploy.reid_net import crop_person
 from utils.errors import InputError
 from utils.evaluation.models import is_frozen
-from utils.files import IMAGE_SUFFIXES
+from utils.folders import is_image, walk
 from utils.image_files import read_bgr
 
 
@@ -38,7 +38,7 @@ def list_images(names) -> list:
             raise InputError(f"there is no image {name}: check the path")
         images = [path]
         if path.is_dir():
-            images = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+            images = sorted(folder / file for folder, _, files in walk(path)[0] for file in files if is_image(file))
             if not images:
                 raise InputError(f"{name} holds no .jpg or .png image: name image files, or a folder with some")
         found.extend(str(image) for image in images)
