@@ -77,3 +77,55 @@ def test_times_of_a_file_are_those_of_its_frames():
     for frame in range(round(10 * DECISION_SECONDS) + 2):
         (result,) = recogniser.recognise([RED], [frame / 10])  # the clock stands still
     assert result.person_ids.tolist() == [1] and result.tracks[0].decided
+
+
+class Numbered(Networks):
+    """One person at `place`, whose number is the gray of the image; each number has an embedding of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.place = 0.0
+        self._looks = np.random.default_rng(0).normal(size=(256, 64)).astype(np.float32)
+        self._looks /= np.linalg.norm(self._looks, axis=1, keepdims=True)
+
+    def detect(self, frame, threshold):
+        return np.array([[0.2, self.place, 0.8, self.place + 0.2]], np.float32), np.array([0.9], np.float32)
+
+    def embed(self, images):
+        return self._looks[images[:, 0, 0, 0]]
+
+
+def watch(recogniser, networks, clock, number, fps, frames, leaps=False):
+    """The ids that somebody gets in so many frames; leaps: whether the boxes never overlap."""
+    ids = []
+    for frame in range(frames):
+        clock[0] += 1 / fps
+        networks.place = 0.7 * (frame % 2) if leaps else 0.1
+        ids += recogniser.recognise([image(number)])[0].person_ids.tolist()
+    return ids
+
+
+@pytest.mark.parametrize("fps", [1.0, 2.0])
+def test_at_one_or_two_frames_a_second_appearance_decides(fps):
+    networks = Numbered()
+    clock = [0.0]
+    recogniser = Recogniser(networks, networks, Identities(0.6), ["front"], 16, now=lambda: clock[0])
+    for person in (1, 2):
+        ids = watch(recogniser, networks, clock, person, fps, 8, leaps=True)
+        assert ids[0] == 0 and set(ids[-3:]) == {person}
+    assert watch(recogniser, networks, clock, 1, fps, 4, leaps=True)[1:] == [1] * 3
+    clock[0] += 3600  # the camera pauses for an hour
+    assert watch(recogniser, networks, clock, 2, fps, 4, leaps=True)[1:] == [2] * 3
+
+
+def test_more_than_two_hundred_people_are_known_at_once():
+    networks = Numbered()
+    clock = [0.0]
+    recogniser = Recogniser(networks, networks, Identities(0.6), ["front"], 16, now=lambda: clock[0])
+    for person in range(1, 251):
+        assert watch(recogniser, networks, clock, person, 5.0, 9)[-1] == person
+        clock[0] += 3  # out of sight
+    assert len(recogniser.identities.people) == 250
+    for person in (1, 125, 250):
+        clock[0] += 3
+        assert watch(recogniser, networks, clock, person, 5.0, 3)[-1] == person

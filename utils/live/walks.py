@@ -85,8 +85,9 @@ class Counter:
                 if direction:
                     self._note(walk, place, path, direction, seconds)
         happenings = self._identify()
-        for walk in [walk for walk in self._walks.values() if seconds - walk.last > GAP_SECONDS + DECISION_SECONDS]:
-            happenings += self._end(walk)
+        for walk in list(self._walks.values()):
+            if walk.track.decided and seconds - walk.last > GAP_SECONDS + DECISION_SECONDS:
+                happenings += self._end(walk)
         return happenings
 
     def finish(self) -> list:
