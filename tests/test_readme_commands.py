@@ -105,8 +105,8 @@ def write_clip(path) -> list:
 
 
 def shortened(command: str) -> list:
-    """The command's words with those that make it short; the video takes the place of cameras."""
-    words = ["walk.mp4" if word in CAMERAS else word for word in shlex.split(command)]
+    """The command's words with those that make it short; the video takes the place of cameras. No pipe is run."""
+    words = ["walk.mp4" if word in CAMERAS else word for word in shlex.split(command.split(" | ")[0])]
     script = words[1]
     words += shlex.split(SHORTER.get(script, ""))
     if script == "demo.py":

@@ -236,8 +236,12 @@ class Counter:
 class Counts:
     """The counters of all cameras, and all lines and zones in the order of the options."""
 
-    def __init__(self, cameras, lines=(), zones=()):
-        """cameras: of the Camera class; lines, zones: Place each, whose source is an index of the cameras."""
+    def __init__(self, cameras, lines=(), zones=(), listener=lambda happenings: None):
+        """cameras: of the Camera class; lines, zones: Place each, whose source is an index of the cameras.
+
+        listener: is given what each update and finish returns.
+        """
+        self._listener = listener
         aspects = [camera.width / camera.height for camera in cameras]
         self.places = [Line(place, aspects[place.source]) for place in lines]
         self.places += [Zone(place, aspects[place.source]) for place in zones]
@@ -251,11 +255,14 @@ class Counts:
         for index, (counter, now, result) in enumerate(zip(self.counters, seconds, results)):
             if result is not None:
                 happenings += [(index, row) for row in counter.update(now, result.tracks, result.boxes)]
+        self._listener(happenings)
         return happenings
 
     def finish(self) -> list:
         """Ends all stays; returns the last Happenings as update does."""
-        return [(index, row) for index, counter in enumerate(self.counters) for row in counter.finish()]
+        happenings = [(index, row) for index, counter in enumerate(self.counters) for row in counter.finish()]
+        self._listener(happenings)
+        return happenings
 
     def describe(self) -> list:
         """Each line and zone with its numbers of now, as JSON has them."""
