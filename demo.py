@@ -15,7 +15,7 @@ SIGTERM end it cleanly too: files are completed and cameras released.
 from __future__ import annotations
 
 from utils.errors import InputError, explained_imports, run_main
-from utils.live.places import as_line, as_zone, check_places
+from utils.live.places import as_line, as_region, as_zone, check_places
 from utils.options import (
     add_old_name,
     file_or_stdout,
@@ -45,6 +45,11 @@ def parse_args(argv=None):
     add("--flip_method", type=int, choices=range(8), default=0, metavar="0..7",
         help="flips the image as nvvidconv's flip-method does: 0 none, 2 half a turn, 4 left-right, 6 top-bottom")
     add("--loop", action="store_true", help="start a video or folder again at its end, until Ctrl-C")
+    add("--every", type=positive_int, default=1,
+        help="use only every n-th frame of a file; times in seconds, events and the output's speed stay right")
+    add("--ignore", type=as_region, action="append", default=[], metavar="x,y,x,y,...",
+        help="a region that never holds people, as the points of --zone: boxes whose foot point is in it are dropped; "
+             "@1:x,y,... lies in the second --source; repeatable")
     add("--max_frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the source's end")
     add = parser.add_argument_group("people").add_argument
     add("--detector", default="models/frozen/obj", help="folder of the frozen detector")
@@ -156,7 +161,7 @@ def main(args) -> None:
         if args.gallery:
             print("\n".join(enrol(args.gallery, detector, embedder, identities)), flush=True)
         names = [camera.name for camera in cameras]
-        recogniser = Recogniser(detector, embedder, identities, names, args.reembed_every)
+        recogniser = Recogniser(detector, embedder, identities, names, args.reembed_every, ignore=args.ignore)
         warm_up(args, cameras, recogniser)
         page = None
         if args.serve is not None:
@@ -185,6 +190,7 @@ def check_outputs(args) -> None:
     if args.tracks:
         outputs += [("--tracks", path) for path in tracks_paths(args.tracks, len(args.source or [0]))]
     places = [("--line", place) for place in args.line] + [("--zone", place) for place in args.zone]
+    places += [("--ignore", place) for place in args.ignore]
     check_places(places, len(args.source or [0]))
     taken = {Path(path).resolve(): name for name, paths in inputs.items() for path in paths if Path(path).is_file()}
     for option, path in outputs:
@@ -210,6 +216,7 @@ def open_cameras(args):
             flip_method=args.flip_method,
             loop=args.loop or args.benchmark > 0,
             patient=len(names) > 1,
+            every=args.every,
         )
         waiting += camera.waiting
         yield camera

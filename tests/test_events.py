@@ -20,7 +20,8 @@ from utils.live.events import Events
 from utils.live.identities import Person
 from utils.live.walks import Happening
 
-FILE = SimpleNamespace(name="walk.mp4", live=False, fps=10.0)
+FILE = SimpleNamespace(name="walk.mp4", live=False, fps=10.0, every=1)
+THINNED = SimpleNamespace(name="walk.mp4", live=False, fps=10 / 3, every=3)
 LIVE = SimpleNamespace(name="door", live=True, fps=30.0)
 ANNA = Person(3, 0, np.zeros(2), 1, "Zoë ✓")
 CROSSED = Happening("line", 12.1, ANNA, 0.83214, "door", "in", 4)
@@ -50,6 +51,17 @@ def test_a_line_has_all_keys_and_can_be_read_at_once(tmp_path):
     left = read(path)[1]
     assert list(left)[:1] + list(left)[1:] == ["time", *first]  # all lines have the same keys
     assert (left["person"], left["name"], left["similarity"], left["seconds"]) == (None, None, None, 7.46)
+
+
+@pytest.mark.parametrize("camera", [FILE, THINNED])
+def test_the_first_frame_of_a_file_is_the_start(camera, tmp_path):
+    with Events(tmp_path / "e", [camera]) as events:
+        begun = datetime.now(timezone.utc)
+        events.write([(0, CROSSED._replace(seconds=0.1))])
+    (row,) = read(tmp_path / "e")
+    assert (
+        abs(datetime.fromisoformat(row["time"]) - begun) < timedelta(seconds=0.05) + datetime.now(timezone.utc) - begun
+    )
 
 
 def test_the_time_of_a_camera_is_the_clock(tmp_path):
@@ -111,7 +123,7 @@ def test_standard_output_is_unbuffered_and_its_reader_may_end():
     """`| head -1` is done after the first line: the script is told so, and ends well."""
     script = (
         "import sys; from types import SimpleNamespace; from utils.live.events import Events; asked = []\n"
-        "camera = SimpleNamespace(name='walk.mp4', live=False, fps=10)\n"
+        "camera = SimpleNamespace(name='walk.mp4', live=False, fps=10, every=1)\n"
         "row = SimpleNamespace(kind='line', seconds=1, person=None, similarity=0.5, place='door', direction='in')\n"
         "row.count = 1; row.stay = None\n"
         "with Events('-', [camera], lambda: asked.append(1)) as events:\n"

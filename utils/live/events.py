@@ -76,7 +76,9 @@ class Events:
         if self._cameras[index].live:  # these are seconds of time.monotonic
             moment = datetime.now(timezone.utc) - timedelta(seconds=time.monotonic() - seconds)
         else:
-            moment = self._start + timedelta(seconds=seconds - 1 / self._cameras[index].fps)  # the first frame is at 0
+            camera = self._cameras[index]
+            period = 1 / (camera.fps * camera.every)  # of the file; its first frame is at 0
+            moment = self._start + timedelta(seconds=seconds - period)
         return moment.astimezone()
 
     def _write_line(self, line: str) -> None:
