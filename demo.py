@@ -122,6 +122,7 @@ with explained_imports():
     from utils.live import window
     from utils.live.boxes_file import BoxesFile
     from utils.live.camera import Camera, default_source
+    from utils.live.counts import Counts
     from utils.live.events import STDOUT, Events
     from utils.live.gallery import check_writable, enrol, save_people
     from utils.live.identities import DEFAULT_THRESHOLD, Identities
@@ -133,7 +134,6 @@ with explained_imports():
     from utils.live.stop import StopSignal
     from utils.live.timing import RunStats, format_table
     from utils.live.view import View
-    from utils.live.walks import Counts
 
 WAIT_SECONDS = 0.5  # to wait for a frame of the only camera; Ctrl-C is noticed after that
 GLANCE_SECONDS = 0.02  # to wait for a frame of each of several cameras, so that a silent one does not delay the others
