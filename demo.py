@@ -14,12 +14,11 @@ SIGTERM end it cleanly too: files are completed and cameras released.
 
 from __future__ import annotations
 
-import signal
-
-from utils.errors import STOP_SIGNALS, InputError, explained_imports, run_main
-from utils.live.places import as_line, as_zone, check_places
+from utils.errors import InputError, explained_imports, run_main
+from utils.live.places import as_line, as_region, as_zone, check_places
 from utils.options import (
     add_old_name,
+    file_or_stdout,
     file_to_write,
     fraction,
     make_parser,
@@ -46,6 +45,11 @@ def parse_args(argv=None):
     add("--flip_method", type=int, choices=range(8), default=0, metavar="0..7",
         help="flips the image as nvvidconv's flip-method does: 0 none, 2 half a turn, 4 left-right, 6 top-bottom")
     add("--loop", action="store_true", help="start a video or folder again at its end, until Ctrl-C")
+    add("--every", type=positive_int, default=1,
+        help="use only every n-th frame of a file; times in seconds, events and the output's speed stay right")
+    add("--ignore", type=as_region, action="append", default=[], metavar="x,y,x,y,...",
+        help="a region that never holds people, as the points of --zone: boxes whose foot point is in it are dropped; "
+             "@1:x,y,... lies in the second --source; repeatable")
     add("--max_frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the source's end")
     add = parser.add_argument_group("people").add_argument
     add("--detector", default="models/frozen/obj", help="folder of the frozen detector")
@@ -79,6 +83,9 @@ def parse_args(argv=None):
     add("--tracks", default=None, metavar="FILE",
         help="text file to write in MOTChallenge's format: frame, number, left, top, width, height, score, -1, -1, -1; "
              "without unknown people, gaps of up to 2 s filled; several cameras get tracks-0.txt, tracks-1.txt, ...")
+    add("--events", type=file_or_stdout, default=None, metavar="FILE",
+        help="append what happens to this file as JSON lines: people seen and left, lines crossed, zones entered and "
+             "left, with the time; - is standard output, all other lines then go to standard error")
     add("--summary", type=file_to_write, default=None, metavar="FILE", help="JSON file for the figures of the run")
     add("--headless", action="store_true", help="no window, even if there is a screen")
     add("--serve", type=port, default=None, metavar="PORT",
@@ -101,7 +108,8 @@ def parse_args(argv=None):
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before the imports below: --help answers at once
 
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 with explained_imports():
@@ -114,6 +122,8 @@ with explained_imports():
     from utils.live import window
     from utils.live.boxes_file import BoxesFile
     from utils.live.camera import Camera, default_source
+    from utils.live.counts import Counts
+    from utils.live.events import STDOUT, Events
     from utils.live.gallery import check_writable, enrol, save_people
     from utils.live.identities import DEFAULT_THRESHOLD, Identities
     from utils.live.page.page import Page
@@ -121,61 +131,44 @@ with explained_imports():
     from utils.live.recogniser import Recogniser
     from utils.live.recorder import Outputs, tracks_paths
     from utils.live.requests import execute
+    from utils.live.stop import StopSignal
     from utils.live.timing import RunStats, format_table
     from utils.live.view import View
-    from utils.live.walks import Counts
 
 WAIT_SECONDS = 0.5  # to wait for a frame of the only camera; Ctrl-C is noticed after that
 GLANCE_SECONDS = 0.02  # to wait for a frame of each of several cameras, so that a silent one does not delay the others
 WARM_UP_FRAMES = 10  # of a benchmark, before its measurement
 
 
-class StopSignal:
-    """Ctrl-C, SIGTERM and a closed terminal end the loop between two frames, and before the loop the script at once.
-
-    Attributes:
-        asked: whether to end the loop; running: whether the loop is running.
-    """
-
-    def __init__(self):
-        self.asked = False
-        self.running = False
-        for number in STOP_SIGNALS:
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and that stays
-                signal.signal(number, self._handle)
-
-    def _handle(self, *_):
-        if not self.running or self.asked:  # the second signal ends a loop that waits for a frame
-            raise KeyboardInterrupt
-        self.asked = True
-
-
 def main(args) -> None:
     """Opens everything, runs the loop, and reports; whatever was opened is closed in any case."""
     stop = StopSignal()
     show_window = not (args.headless or args.benchmark) and window.has_screen()
-    has_output = args.output or args.tracks or args.serve is not None
+    has_output = args.output or args.tracks or args.events or args.serve is not None
     if not (show_window or has_output or args.headless or args.benchmark):
         raise InputError("there is no screen for a window: write a video with --output people.mp4, or add --headless")
     check_outputs(args)
     if args.save_gallery:
         check_writable(args.save_gallery)
     with ExitStack() as stack:
+        if args.events == STDOUT:
+            stack.enter_context(redirect_stdout(sys.stderr))
         cameras = [stack.enter_context(camera) for camera in open_cameras(args)]
+        events = stack.enter_context(Events(args.events, cameras, stop.ask))
         detector = open_detector(args, cameras)
         embedder = Embedder(args.reid)
         identities = make_identities(args, embedder.manifest)
         if args.gallery:
             print("\n".join(enrol(args.gallery, detector, embedder, identities)), flush=True)
         names = [camera.name for camera in cameras]
-        recogniser = Recogniser(detector, embedder, identities, names, args.reembed_every)
+        recogniser = Recogniser(detector, embedder, identities, names, args.reembed_every, ignore=args.ignore)
         warm_up(args, cameras, recogniser)
         page = None
         if args.serve is not None:
             page = Page()
             server = stack.enter_context(PageServer(page, args.serve, args.host, args.token))
             print(f"page: {server.url}", flush=True)
-        counts = Counts(cameras, args.line, args.zone)
+        counts = Counts(cameras, args.line, args.zone, events.write)
         view = View(cameras, identities, show_window, page, counts)
         with Outputs(cameras, args.output, args.tracks) as outputs:
             stats = run(args, cameras, recogniser, view, outputs, stop)
@@ -183,7 +176,6 @@ def main(args) -> None:
             save_people(args.save_gallery, identities.people)
         if show_window:
             window.close()
-        counts.finish()
         report(args, cameras, recogniser, stats, stop, counts)
 
 
@@ -193,9 +185,12 @@ def check_outputs(args) -> None:
         raise InputError("--benchmark repeats frames and leaves some out, so --tracks cannot be written: leave one out")
     inputs = {"the --source": args.source or [], "--detections": [args.detections] if args.detections else []}
     outputs = [("--output", args.output), ("--summary", args.summary)]
+    if args.events != STDOUT:
+        outputs.append(("--events", args.events))
     if args.tracks:
         outputs += [("--tracks", path) for path in tracks_paths(args.tracks, len(args.source or [0]))]
     places = [("--line", place) for place in args.line] + [("--zone", place) for place in args.zone]
+    places += [("--ignore", place) for place in args.ignore]
     check_places(places, len(args.source or [0]))
     taken = {Path(path).resolve(): name for name, paths in inputs.items() for path in paths if Path(path).is_file()}
     for option, path in outputs:
@@ -221,6 +216,7 @@ def open_cameras(args):
             flip_method=args.flip_method,
             loop=args.loop or args.benchmark > 0,
             patient=len(names) > 1,
+            every=args.every,
         )
         waiting += camera.waiting
         yield camera
@@ -311,6 +307,7 @@ def run(args, cameras, recogniser, view, outputs, stop) -> RunStats:
             outputs.write_tracks(results)
             timer.next_frame()
             stats.show_progress(fps)
+    view.counts.finish()
     stop.running = False
     return stats
 
@@ -331,6 +328,8 @@ def report(args, cameras, recogniser, stats, stop, counts) -> None:
     if args.tracks:
         print("tracks: " + ", ".join(str(path) for path in tracks_paths(args.tracks, len(cameras))))
     print("".join(f"{line}\n" for line in counts.lines()), end="")
+    if args.events not in (None, STDOUT):
+        print(f"events: {args.events}")
     if args.summary:
         content = {
             "frames": stats.frames,

@@ -222,3 +222,28 @@ def test_a_video_of_half_a_frame_a_second_keeps_its_time(tmp_path):
             outputs.write_video(camera.read(), 0.0)
     with Camera(str(tmp_path / "out.mp4")) as camera:
         assert camera.fps == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", ["v.avi", "images"])
+@pytest.mark.parametrize("every, wanted", [(1, [0, 1, 2, 3, 4, 5, 6]), (3, [0, 3, 6]), (4, [0, 4]), (9, [0])])
+def test_every_nth_frame_at_its_own_time(tmp_path, name, every, wanted):
+    if name == "images":
+        (tmp_path / name).mkdir()
+        for number in range(7):
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), frame(number))
+    else:
+        write_video(tmp_path / name, [frame(number) for number in range(7)], rate=10)
+    with Camera(tmp_path / name, every=every) as camera:
+        assert camera.length == len(wanted) and camera.fps == pytest.approx(10 / every)
+        for number in wanted:
+            assert number_of(camera.read()) == number
+            assert camera.frame_number == number + 1 and camera.seconds == pytest.approx((number + 1) / 10)
+        assert camera.read() is None
+    with Camera(tmp_path / name, every=every, loop=True) as camera:
+        assert [number_of(camera.read()) for _ in range(2 * len(wanted))] == 2 * wanted
+        assert camera.seconds == pytest.approx((7 + wanted[-1] + 1) / 10)
+
+
+def test_a_live_source_is_not_thinned_out():
+    with pytest.raises(InputError, match="--every 3 is for files, and rtsp://127.0.0.1:1/live is live"):
+        Camera("rtsp://127.0.0.1:1/live", every=3)

@@ -9,11 +9,12 @@ import pytest
 
 from utils.errors import InputError
 from utils.live.counting import Line, Zone, foot_of, outside_of
+from utils.live.counts import Counts
 from utils.live.identities import Person
 from utils.live.places import Place, area, as_line, as_region, as_zone, check_places
 from utils.live.recogniser import FrameResult
 from utils.live.track import Track
-from utils.live.walks import GAP_SECONDS, MARGIN, Counter, Counts
+from utils.live.walks import GAP_SECONDS, MARGIN, Counter
 
 HEIGHT = 0.2  # of all boxes, so that the margin is 0.02
 DOOR = as_line("door:0.5,0.2,0.5,0.8")  # downward: "in" is to the left
@@ -47,6 +48,8 @@ def crossings(path, place=DOOR, aspect=1.0):
 def walk_through(counter, track, path, start=0.0, step=0.1):
     """Feeds one track; returns all happenings, and the time after the last point."""
     found = []
+    if track not in counter._walks:
+        track.first = start
     for number, point in enumerate(path):
         seconds = start + number * step
         found += counter.update(seconds, [track], [box(*point)])
@@ -186,6 +189,21 @@ def test_a_gap_inside_the_margin_is_joined_too():
         _, now = walk_through(counter, track_of(person), [(0.7, 0.5), (0.51, 0.5)])
         walk_through(counter, track_of(person), path, now + 1)
         assert counter.places[0].counts == {"in": 1, "out": 0}
+
+
+def test_somebody_whose_tracks_overlap_is_seen_once():
+    """An ambiguous link may give a person two chains of tracks for a moment."""
+    counter = Counter([], 1.0)
+    person = someone(1)
+    one = track_of(person)
+    other = track_of(decided=False)
+    found = counter.update(0.0, [one, other], [box(0.3, 0.5), box(0.6, 0.5)])
+    later = track_of(person, previous=other, seconds=1.0)
+    for seconds in (1.0, 2.0):
+        found += counter.update(seconds, [later], [box(0.6, 0.5)])
+    assert [(row.kind, row.seconds, row.count) for row in found] == [("seen", 0.0, 1)]
+    found = counter.update(20.0, [], [])
+    assert [(row.kind, row.seconds, row.stay, row.count) for row in found] == [("left", 2.0, 2.0, 0)]
 
 
 def test_another_person_in_the_gap_is_no_crossing():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import urllib.parse
+from datetime import datetime
 
 import cv2
 import numpy as np
@@ -160,7 +161,17 @@ def test_lines_and_zones_are_counted_drawn_and_reported(run_demo, tmp_path):
     summary = tmp_path / "summary.json"
     places = ["--line", "stairs:0,0.75,0.3,0.75", "--zone", "floor:0,0.78,0.3,1"]
     out = tmp_path / "out.avi"
-    printed = run_demo("--source", tmp_path / "walk.avi", *places, "--output", out, "--summary", summary)
+    outputs = ["--output", out, "--summary", summary, "--events", tmp_path / "events.jsonl"]
+    printed = run_demo("--source", tmp_path / "walk.avi", *places, *outputs)
+    rows = list(map(json.loads, (tmp_path / "events.jsonl").read_text().splitlines()))
+    told = [(row["event"], row["person"], row["place"], row["direction"]) for row in rows]
+    assert told[0] == ("seen", 1, None, None) and told[-1] == ("left", 1, None, None)
+    assert sorted(told[1:-1]) == [("line", 1, "stairs", "in"), ("zone", 1, "floor", "in"), ("zone", 1, "floor", "out")]
+    stood, fell = (
+        datetime.fromisoformat(rows[place]["time"]) for place in (0, told.index(("line", 1, "stairs", "in")))
+    )
+    first_clear = next(number for number, top in enumerate(path) if top + 60 > 0.75 * SIZE[0] + 6)
+    assert (fell - datetime.fromisoformat(rows[0]["time"])).total_seconds() == pytest.approx(first_clear / 10, abs=0.11)
     assert "line stairs: 1 in by 1 person, 0 out by 0 people" in printed
     assert "zone floor: 1 stay of 1 person, 1." in printed
     stairs, floor = json.loads(summary.read_text())["places"]
@@ -169,6 +180,19 @@ def test_lines_and_zones_are_counted_drawn_and_reported(run_demo, tmp_path):
     assert floor["stays"] == {"1": {"stays": 1, "seconds": pytest.approx((inside - 1) / 10, abs=0.11)}}
     drawn = read_video(out)[0]
     assert (drawn[88:93, 20:60, 0].min(axis=0) < 90).all()  # the line, yellow on gray
+
+
+def test_every_third_frame_without_an_ignored_region(run_demo, tmp_path):
+    """Somebody walks beside a poster, whose foot point is ignored."""
+    poster = (10, 205, 60, 213)
+    write_video(tmp_path / "walk.avi", [picture([walking(frame), poster]) for frame in range(20)])
+    outputs = ["--tracks", tmp_path / "tracks.txt", "--output", tmp_path / "out.avi"]
+    printed = run_demo("--source", tmp_path / "walk.avi", "--every", "3", "--ignore", "0.8,0,1,0.6", *outputs)
+    assert "7 frames in" in printed and "7 boxes of 1 people" in printed
+    found = read_tracks(tmp_path / "tracks.txt")
+    assert found[:, 0].tolist() == [1, 4, 7, 10, 13, 16, 19] and (found[:, 2] < 20).all()
+    assert len(read_video(tmp_path / "out.avi")) == 7
+    assert cv2.VideoCapture(str(tmp_path / "out.avi")).get(cv2.CAP_PROP_FPS) == pytest.approx(10 / 3, abs=0.01)
 
 
 def test_two_cameras_share_their_people(run_demo, tmp_path):
@@ -240,7 +264,7 @@ def test_page_and_sigterm_as_a_user_meets_them(frozen, tmp_path):
     tracks = tmp_path / "tracks.txt"
     command = [sys.executable, "-u", "demo.py", "--source", tmp_path / "walk.avi", "--loop", "--headless"]
     command += ["--detector", frozen / "obj", "--reid", frozen / "reid", "--output", out, "--tracks", tracks]
-    command += ["--save_gallery", tmp_path / "saved", "--serve", "0"]
+    command += ["--save_gallery", tmp_path / "saved", "--serve", "0", "--events", tmp_path / "events.jsonl"]
     command = [str(word) for word in command]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     printed = []
@@ -264,6 +288,8 @@ def test_page_and_sigterm_as_a_user_meets_them(frozen, tmp_path):
         first = wait_until(people, seconds=60)[0]
         assert (first["person_id"], first["name"], first["present"]) == (1, None, True)
         assert first["camera"] == "walk.avi" and first["crop"]
+        seen = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[0])  # while the demo goes on
+        assert (seen["event"], seen["person"], seen["camera"], seen["count"]) == ("seen", 1, "walk.avi", 1)
         post("/name", person_id=1, name="Anna")
         wait_until(lambda: people()[0]["name"] == "Anna", seconds=60)
         wait_until((tmp_path / "saved" / "Anna" / "seen-0.jpg").exists, seconds=60)
@@ -281,7 +307,8 @@ def test_page_and_sigterm_as_a_user_meets_them(frozen, tmp_path):
     frames = int(line.split(" frames in ")[0])
     assert len(read_video(out)) == frames
     assert all(int(line.split(",")[0]) <= 4 for line in tracks.read_text().splitlines())  # the file is recorded once
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["people.avi", "saved", "tracks.txt", "walk.avi"]
+    wanted = ["events.jsonl", "people.avi", "saved", "tracks.txt", "walk.avi"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == wanted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -23,7 +23,9 @@ ALLOWED = {
     "evaluation": ("ground", "recipe", "middle", "deploy"),
     "live": ("ground", "recipe", "middle", "deploy"),
     "data": ("ground", "recipe", "middle"),
+    "harvest": ("ground", "middle", "deploy", "live"),
 }
+HARVEST = ("harvest", "track_crops", "track_list")  # modules of data/ that run the demo's networks on videos
 SCRIPTS = ("train_id", "train_reid", "test_reid", "pipeline", "demo")
 FILES = sorted(path for folder in ("utils", "data") for path in (ROOT / folder).rglob("*.py"))
 
@@ -33,6 +35,8 @@ def room_of(module: str):
     parts = module.split(".")
     if parts[0] in SCRIPTS or parts[0] in ("benchmarks", "tests", "assets"):
         return "scripts"
+    if parts[0] == "data" and parts[-1] != "data" and parts[1] in HARVEST:
+        return "harvest"
     if parts[0] == "data":
         return "data"
     if parts[0] != "utils" or len(parts) == 1:
@@ -85,6 +89,8 @@ def test_a_module_imports_from_its_own_room_and_from_lower_ones(path):
         ("utils.deploy.parity", "from data import sample"),
         ("utils.live.view", "from demo import main"),
         ("data.prepare", "from utils.live import camera"),
+        ("data.prepare", "from data.harvest import main"),
+        ("data.harvest", "from utils.training import run"),
     ],
 )
 def test_an_import_from_a_higher_room_is_found(module, source):

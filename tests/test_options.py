@@ -49,6 +49,7 @@ SCRIPTS = [
     "demo.py",
     "data/prepare.py",
     "data/sample.py",
+    "data/harvest.py",
 ]
 
 
@@ -128,6 +129,7 @@ def test_the_original_recipe_differs_in_these_options_only(script, original, tmp
         ["pipeline.py"],
         ["data/prepare.py", "a folder"],
         ["data/sample.py", "--output=gone"],
+        ["data/harvest.py", "walk.mp4", "--output=gone"],
     ],
 )
 def test_a_python_without_the_packages_is_told_which_one_has_them(words):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from utils.live.identities import Identities
+from utils.live.places import as_region
 from utils.live.recogniser import Recogniser
 from utils.live.tracks import DECISION_SECONDS, LOST_SECONDS, LOW_SCORE
 
@@ -129,3 +130,19 @@ def test_more_than_two_hundred_people_are_known_at_once():
     for person in (1, 125, 250):
         clock[0] += 3
         assert watch(recogniser, networks, clock, person, 5.0, 3)[-1] == person
+
+
+@pytest.mark.parametrize(
+    "region, left",
+    [
+        ("0,0.7,1,0.9", [0, 1]),  # the foot point of the stand-in's person is (0.5, 0.8)
+        ("0,0,1,0.7", [1, 1]),  # the body alone is in it
+        ("0.4,0.75,0.6,0.75,0.5,0.9", [0, 1]),
+        ("@1:0,0,1,1", [1, 0]),
+    ],
+)
+def test_boxes_whose_foot_point_is_in_an_ignored_region_are_dropped(region, left):
+    recogniser, networks, _ = make(("front", "back"), reembed_every=1, ignore=[as_region(region)])
+    results = recogniser.recognise([RED, BLUE])
+    assert [len(result.boxes) for result in results] == left
+    assert [len(result.scores) for result in results] == left and sum(networks.batches) == sum(left)

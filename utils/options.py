@@ -85,6 +85,11 @@ def file_to_write(text: str) -> str:
     return text
 
 
+def file_or_stdout(text: str) -> str:
+    """As file_to_write, or - for standard output."""
+    return text if text == "-" else file_to_write(text)
+
+
 def as_image_size(text: str) -> list:
     """'256x128' -> [256, 128], height first as in the re-id literature; both at least 32 pixels, the net's stride."""
     try:

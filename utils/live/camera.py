@@ -43,8 +43,8 @@ class Camera:
 
     Attributes:
         source: as given; name: the same for display, a file without its folder and a URL without its password.
-        height, width: pixels, after the flip; fps: frames per second.
-        length: number of frames, None if unknown.
+        height, width: pixels, after the flip; fps: frames per second that are given, of a file fewer with `every`.
+        length: number of frames that will be given, None if unknown; every: as given.
         live: whether frames that are not read in time are lost; ended: whether no frame will ever come again.
         frame_number: of the newest frame that was read, from 1; of a file its place there, of a live source the count.
         repeats: how often a file has started again; seconds: time of that frame, in a file at its fps.
@@ -52,7 +52,9 @@ class Camera:
         unreadable: number of frames of a file that could not be decoded and were stepped over.
     """
 
-    def __init__(self, source, width=None, height=None, fps=None, flip_method: int = 0, loop=False, patient=False):
+    def __init__(
+        self, source, width=None, height=None, fps=None, flip_method: int = 0, loop=False, patient=False, every: int = 1
+    ):
         """Opens the source and waits for its first frame; InputError with the remedy if there is none.
 
         source: csi://0, 0, /dev/video0, rtsp://..., http(s)://..., a video, a folder or a pattern of images.
@@ -63,6 +65,7 @@ class Camera:
         loop: whether a file or folder starts again at its end; it then has no length.
         patient: whether a live source that gives no frame is tried again, while others run. Its frames are then fitted
             into the size that was requested, or into GUESSED_SIZE, with black sides.
+        every: of a file only frames 1, 1 + every, 1 + 2 * every, ... are given.
         """
         if (width is None) != (height is None):
             raise InputError("give both a width and a height in pixels, or neither")
@@ -77,6 +80,7 @@ class Camera:
         self.waiting = False
         self._patient = patient
         self._sides = False  # whether frames of another shape get black sides
+        self.every = every
         self.seconds = 0.0
         self._latest = None  # the LatestFrame of a live source
         self._frames = None  # the iterator of a file
@@ -87,6 +91,10 @@ class Camera:
         live = sources.live_source(self.source, width, height, fps, flip_method)
         self.live = live is not None
         self.name = self._short_name()
+        if self.live and every > 1:
+            raise InputError(
+                f"--every {every} is for files, and {self.name} is live, of which the newest frame is taken"
+            )
         try:
             frame = self._open_live(live, fps) if live else self._open_file(fps, loop)
             self.height, self.width = self._transformed(frame).shape[:2]
@@ -134,9 +142,9 @@ class Camera:
     def _open_file(self, fps, loop: bool) -> np.ndarray:
         """Opens a video, a URL of a video, or images; returns the first frame and keeps it for `read`."""
         paths = None if "://" in self.source else find_images(self.source)
-        self.fps = FOLDER_FPS if fps is None else float(fps)
+        self.fps = (FOLDER_FPS if fps is None else float(fps)) / self.every
         if paths is not None and not loop:
-            self.length = len(paths)
+            self.length = self._given(len(paths))
         self._frames = self._read_file(paths, loop)
         self._first = self._next_frame()
         if self._first is None:
@@ -167,9 +175,9 @@ class Camera:
         """Yields the frames of a video once, and sets fps and length."""
         capture = sources.open_url(self.source) if "://" in self.source else cv2.VideoCapture(self.source, cv2.CAP_ANY)
         try:
-            self.fps = _plausible_fps(capture.get(cv2.CAP_PROP_FPS), LIVE_FPS)
+            self.fps = _plausible_fps(capture.get(cv2.CAP_PROP_FPS), LIVE_FPS) / self.every
             length = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-            self.length = int(length) if length > 0 and not loop else None
+            self.length = self._given(int(length)) if length > 0 and not loop else None
             place = 0
             missed = 0  # frames in a row that could not be decoded
             while capture.isOpened():
@@ -212,9 +220,11 @@ class Camera:
         return self._fitted(frame)
 
     def _next_frame(self):
-        """The next frame of a file that can be decoded; None at its end. Notes its place."""
+        """The next frame of a file that is to be given and can be decoded; None at its end. Notes its place."""
         for frame in self._frames:
             self._count_frame()
+            if (self.frame_number - 1) % self.every:
+                continue
             if frame is not None:
                 return frame
             self.unreadable += 1
@@ -226,7 +236,11 @@ class Camera:
             self.frame_number = 0
             self.repeats += 1
         self.frame_number += 1
-        self.seconds += 1 / self.fps
+        self.seconds += 1 / (self.fps * self.every)
+
+    def _given(self, frames: int) -> int:
+        """How many of so many frames are given."""
+        return -(-frames // self.every)
 
     @property
     def silent_for(self) -> float:

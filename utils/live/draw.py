@@ -103,7 +103,7 @@ def draw_caption(frame: np.ndarray, text: str) -> None:
 def draw_places(frame: np.ndarray, places, rows) -> None:
     """Draws lines, with an arrow in the direction "in", and zones with their numbers into frame (H, W, 3) uint8 BGR.
 
-    places: Place each (utils/live/places.py); rows: what utils/live/walks.py describes of each.
+    places: Place each (utils/live/places.py); rows: what utils/live/counts.py describes of each.
     """
     height, width = frame.shape[:2]
     thickness = max(1, round(2 * text_scale(frame)))

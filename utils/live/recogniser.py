@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.deploy.reid_net import crop_people
+from utils.live.counting import Zone, outside_of
 from utils.live.gallery import cut
 from utils.live.timing import Timer
 from utils.live.tracks import LOW_SCORE, Tracker
@@ -30,14 +31,20 @@ class FrameResult(NamedTuple):
 class Recogniser:
     """Detector, re-id net and one set of people behind one tracker per camera."""
 
-    def __init__(self, detector, embedder, identities, cameras, reembed_every: int, now=time.monotonic):
-        """cameras: their names; reembed_every: as of Tracker; now: returns seconds."""
+    def __init__(self, detector, embedder, identities, cameras, reembed_every: int, now=time.monotonic, ignore=()):
+        """cameras: their names; reembed_every: as of Tracker; now: returns seconds.
+
+        ignore: Place each (utils/live/places.py), regions of a camera that never hold people.
+        """
         self.detector = detector
         self.embedder = embedder
         self.identities = identities
         self.trackers = [Tracker(identities, reembed_every, name, detector.threshold) for name in cameras]
         self.timer = Timer()
         self._now = now
+        self._ignored = [
+            [Zone(place, 1.0) for place in ignore if place.source == index] for index in range(len(cameras))
+        ]
 
     def recognise(self, frames, seconds=None) -> list:
         """One frame (H, W, 3) uint8 BGR per camera, None if there is none -> a FrameResult per camera, or None.
@@ -48,6 +55,10 @@ class Recogniser:
         low_score = min(LOW_SCORE, self.detector.threshold)
         fresh = [index for index, frame in enumerate(frames) if frame is not None]
         detections = [self.detector.detect(frames[index], low_score) for index in fresh]  # boxes (N, 4), scores (N,)
+        for number, (index, (boxes, scores)) in enumerate(zip(fresh, detections)):
+            if self._ignored[index]:
+                kept = outside_of(self._ignored[index], boxes)
+                detections[number] = boxes[kept], scores[kept]
         self.timer.lap("detect")
         associations = []
         for index, (boxes, scores) in zip(fresh, detections):

@@ -17,7 +17,7 @@ class View:
     """Draws the results of a Recogniser, shows them, and collects the requests of the user."""
 
     def __init__(self, cameras, identities, show_window: bool, page=None, counts=None):
-        """cameras: of the Camera class; page: a Page (utils/live/page), counts: Counts (utils/live/walks), or None."""
+        """cameras: of the Camera class; page: a Page (utils/live/page), counts: Counts (utils/live/counts), or None."""
         self.cameras = cameras
         self.identities = identities
         self.show_window = show_window

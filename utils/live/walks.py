@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from utils.live.counting import Line, Stay, Zone, foot_of
+from utils.live.counting import Stay, Zone, foot_of
 from utils.live.tracks import DECISION_SECONDS
 from utils.live.tracks_file import GAP_SECONDS
 
+LONGEST_DECISION = 10.0  # seconds after the last box of a track; the tracker takes about five at most
 TINY = 1e-6  # seconds that sums of times may be off
 MARGIN = 0.1  # of the height of a box, within which a foot point does not tell the side of a line
 
@@ -49,6 +50,15 @@ class Walk:
         self.waiting = []
 
 
+class Presence:
+    """That a person is before a camera: seconds of the first and of the newest box, similarity of the latter."""
+
+    def __init__(self, first: float, last: float, similarity: float):
+        self.first = first
+        self.last = last
+        self.similarity = similarity
+
+
 def final_person(person):
     """The person that somebody turned out to be; None if unknown or forgotten."""
     while person is not None and person.merged_into is not None:
@@ -69,6 +79,7 @@ class Counter:
         self.now = 0.0
         self._aspect = aspect
         self._walks = {}  # newest Track -> Walk
+        self._there = {}  # Person -> Presence
 
     def update(self, seconds: float, tracks, boxes) -> list:
         """Takes in the next frame: tracks of utils/live/track.py and their boxes (N, 4). Returns the Happenings of
@@ -86,13 +97,27 @@ class Counter:
                     self._note(walk, place, path, direction, seconds)
         happenings = self._identify()
         for walk in list(self._walks.values()):
-            if walk.track.decided and seconds - walk.last > GAP_SECONDS + DECISION_SECONDS:
+            if self._is_gone(walk.last):
                 happenings += self._end(walk)
-        return happenings
+        gone = [person for person, there in self._there.items() if self._is_gone(there.last)]
+        return happenings + [self._leave(person) for person in gone]
+
+    def _is_gone(self, last: float) -> bool:
+        """Whether somebody who was seen last at `last` did not come back: no track that began soon after is undecided.
+
+        A track that is undecided for longer than LONGEST_DECISION is not waited for.
+        """
+        if self.now - last <= GAP_SECONDS:
+            return False
+        waiting = [walk for walk in self._walks.values() if not walk.track.decided]
+        return not any(
+            walk.track.first - last <= GAP_SECONDS and self.now - walk.last <= LONGEST_DECISION for walk in waiting
+        )
 
     def finish(self) -> list:
-        """Ends all walks; returns the last Happenings."""
-        return [happening for walk in list(self._walks.values()) for happening in self._end(walk)]
+        """Ends all walks: nobody is there any more. Returns the last Happenings."""
+        happenings = [happening for walk in list(self._walks.values()) for happening in self._end(walk)]
+        return happenings + [self._leave(person) for person in list(self._there)]
 
     def _walk_of(self, track) -> Walk:
         walk = self._walks.get(track)
@@ -116,39 +141,63 @@ class Counter:
             path.since = None
         happening = Happening(place.kind, seconds, None, math.nan, place.place.name, direction, count, stay)
         if place.kind == "zone":
-            happening = happening._replace(count=len(self.inside(place)))
+            others = sum(other is not walk for other, _ in self.inside(place))
+            happening = happening._replace(count=others + (direction == "in"))
         walk.waiting.append((place, happening))
 
     def _identify(self) -> list:
         """Follows decisions about who is who."""
+        self._follow_names()
         happenings = []
         for walk in list(self._walks.values()):
-            track = walk.track
-            person = final_person(track.person)
-            if not track.decided or walk.track not in self._walks:
+            if not walk.track.decided or walk.track not in self._walks:
                 continue
-            if not walk.known or person is not final_person(walk.person):
-                happenings += self._change_person(walk, person)
+            person = final_person(walk.track.person)
+            earlier = None if walk.known else self._earlier(walk, person)
+            walk.known = True
+            walk.person = person
+            if earlier is not None:
+                self._join(earlier, walk)
+            if person is not None:
+                happenings += self._be_there(walk, person)
             if self._is_somebody(walk):
                 happenings += self._release(walk)
         return happenings
 
-    def _change_person(self, walk: Walk, person) -> list:
-        """A walk is known to show somebody, or somebody else than before."""
-        before = final_person(walk.person)
-        begun = walk.track.first if walk.known else walk.first
+    def _be_there(self, walk: Walk, person) -> list:
+        """A person is before the camera, from the first box of the track on that shows him or her."""
         happenings = []
-        if before is not None:
-            happenings.append(self._presence("left", self.now, walk, self.now - walk.first))
-            walk.first = self.now
-        earlier = None if walk.known else self._earlier(walk, person)
-        walk.known = True
-        walk.person = person
-        if earlier is not None:
-            self._join(earlier, walk)
-        elif person is not None:
-            happenings.append(self._presence("seen", begun, walk))
+        there = self._there.get(person)
+        if there is not None and walk.track.first - there.last > GAP_SECONDS:
+            happenings.append(self._leave(person))
+            there = None
+        if there is None:
+            self._there[person] = Presence(walk.track.first, walk.last, float(walk.track.similarity))
+            happenings.append(self._presence("seen", walk.track.first, person, self._there[person]))
+        elif walk.last >= there.last:
+            there.last = walk.last
+            there.similarity = float(walk.track.similarity)
         return happenings
+
+    def _leave(self, person) -> Happening:
+        there = self._there.pop(person)
+        return self._presence("left", there.last, person, there)._replace(stay=there.last - there.first)
+
+    def _presence(self, kind: str, seconds: float, person, there: Presence) -> Happening:
+        count = sum(self.now - other.last <= GAP_SECONDS for other in self._there.values())
+        return Happening(kind, seconds, person, there.similarity, count=count)
+
+    def _follow_names(self) -> None:
+        """Two people who were given one name are one; forgotten people are nobody."""
+        for person in list(self._there):
+            final = final_person(person)
+            if final is person:
+                continue
+            there = self._there.pop(person)
+            if final is not None:
+                other = self._there.setdefault(final, there)
+                other.first = min(other.first, there.first)
+                other.last = max(other.last, there.last)
 
     def _earlier(self, walk: Walk, person):
         """The walk of the same person that ended shortly before, None if there is none."""
@@ -205,15 +254,7 @@ class Counter:
         for place, path in zip(self.places, walk.paths):
             if place.kind == "zone" and path.since is not None:
                 self._note(walk, place, path, "out", walk.last)
-        happenings = self._release(walk)
-        if final_person(walk.person) is not None:
-            happenings.append(self._presence("left", walk.last, walk, walk.last - walk.first))
-        return happenings
-
-    def _presence(self, kind: str, seconds: float, walk: Walk, stay=None) -> Happening:
-        here = [other for other in self._walks.values() if other.person is not None and self._is_here(other)]
-        person = final_person(walk.person)
-        return Happening(kind, seconds, person, float(walk.track.similarity), count=len(here), stay=stay)
+        return self._release(walk)
 
     def _is_somebody(self, walk: Walk) -> bool:
         """Whether a walk is more than what may be a false detection."""
@@ -231,89 +272,3 @@ class Counter:
         stays = [(walk, walk.paths[index].since) for walk in here]
         found = [(walk, walk.last - since) for walk, since in stays if since is not None]
         return sorted(found, key=lambda row: -row[1])
-
-
-class Counts:
-    """The counters of all cameras, and all lines and zones in the order of the options."""
-
-    def __init__(self, cameras, lines=(), zones=()):
-        """cameras: of the Camera class; lines, zones: Place each, whose source is an index of the cameras."""
-        aspects = [camera.width / camera.height for camera in cameras]
-        self.places = [Line(place, aspects[place.source]) for place in lines]
-        self.places += [Zone(place, aspects[place.source]) for place in zones]
-        self.counters = []
-        for index, aspect in enumerate(aspects):
-            self.counters.append(Counter([place for place in self.places if place.place.source == index], aspect))
-
-    def update(self, seconds, results) -> list:
-        """The time and the FrameResult of each camera, or None -> [(index of the camera, Happening)]."""
-        happenings = []
-        for index, (counter, now, result) in enumerate(zip(self.counters, seconds, results)):
-            if result is not None:
-                happenings += [(index, row) for row in counter.update(now, result.tracks, result.boxes)]
-        return happenings
-
-    def finish(self) -> list:
-        """Ends all stays; returns the last Happenings as update does."""
-        return [(index, row) for index, counter in enumerate(self.counters) for row in counter.finish()]
-
-    def describe(self) -> list:
-        """Each line and zone with its numbers of now, as JSON has them."""
-        return [describe_place(place, self.counters[place.place.source]) for place in self.places]
-
-    def of_camera(self, index: int) -> tuple:
-        """(the Place of each line and zone of a camera, what describe says of it)."""
-        found = self.counters[index].places
-        return [place.place for place in found], [describe_place(place, self.counters[index]) for place in found]
-
-    def lines(self) -> list:
-        """A line of text for each line and zone, for the end of a run."""
-        lines = []
-        for row in self.summary():
-            if row["kind"] == "line":
-                parts = [f"{row[way]} {way} by {count_noun(row[f'people_{way}'])}" for way in ("in", "out")]
-                lines.append(f"line {row['name']}: {', '.join(parts)}")
-                continue
-            stays = sum(stay["stays"] for stay in row["stays"].values())
-            seconds = sum(stay["seconds"] for stay in row["stays"].values())
-            known = len(row["stays"].keys() - {"unknown"})
-            mean = f", {seconds / stays:.1f} s in the mean" if stays else ""
-            lines.append(
-                f"zone {row['name']}: {stays} {'stay' if stays == 1 else 'stays'} of {count_noun(known)}{mean}"
-            )
-        return lines
-
-    def summary(self) -> list:
-        """As describe, and for each zone the stays that have ended, by person."""
-        return [
-            {**row, "stays": describe_stays(place)} if place.kind == "zone" else row
-            for place, row in zip(self.places, self.describe())
-        ]
-
-
-def count_noun(people: int) -> str:
-    return "1 person" if people == 1 else f"{people} people"
-
-
-def describe_place(place, counter: Counter) -> dict:
-    """The numbers of a line or zone. people_in, people_out: how many different people, without unknown ones."""
-    row = {"name": place.place.name, "kind": place.kind, "source": place.place.source}
-    if place.kind == "line":
-        people = {direction: {*map(final_person, found)} - {None} for direction, found in place.people.items()}
-        return {**row, **place.counts, **{f"people_{direction}": len(found) for direction, found in people.items()}}
-    here = []
-    for walk, seconds in counter.inside(place):
-        person = walk.track.shown_person()
-        here.append({"person": person.label if person else None, "seconds": round(seconds, 1)})
-    return {**row, "inside": len(here), "here": here}
-
-
-def describe_stays(zone: Zone) -> dict:
-    """{name or number of a person, or "unknown": number of stays and seconds in all}."""
-    stays = {}
-    for person, (count, seconds) in zone.people.items():
-        person = final_person(person)
-        total = stays.setdefault(person.label if person else "unknown", {"stays": 0, "seconds": 0.0})
-        total["stays"] += count
-        total["seconds"] = round(total["seconds"] + seconds, 1)
-    return stays

@@ -43,7 +43,7 @@ class Page:
 
         frame: (H, W, 3) uint8 BGR. people: dicts with person_id, name (str or None), camera (str), similarity (-1 to 1
         or None), present (bool), seconds_ago (float), crop ((h, w, 3) uint8 RGB or None; a better one is a new array).
-        places: dicts of the lines and zones, as utils/live/walks.py describes them.
+        places: dicts of the lines and zones, as utils/live/counts.py describes them.
         """
         self._shown = frame, people, time.monotonic(), places
 
