@@ -15,7 +15,7 @@ from tests.helpers import ROOT
 
 DOCS = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
 PAGES = ("README.md", *DOCS, "CONTRIBUTING.md", "data/README.md", "models/README.md")
-SCRIPTS = ("train_id", "train_reid", "test_reid", "pipeline", "demo", "data/prepare", "data/sample")
+SCRIPTS = ("train_id", "train_reid", "test_reid", "pipeline", "demo", "data/prepare", "data/sample", "data/harvest")
 MADE = (
     "models/",
     "data/Market",
