@@ -26,7 +26,7 @@ TRAINING = "--num_steps=2 --save_every=2 --log_every=1 --warmup_steps=1"
 SHORTER = {
     "train_id.sh": f"{TRAINING} --image_size=64x32 --width=0.125 --pretrained=none --batch_size=8 --val_identities=2",
     "train_reid.sh": f"{TRAINING} --batch_size=4 --k=2 --num_images=24 --embedding_size=32 --decay_start=1",
-    "pipeline.py": "--calibration_images=8",
+    "pipeline.py": "--calibration_images=8 --detector=zoo",  # a small SSD with random weights
     "demo.py": "--max_frames=3 --headless",
 }
 CAMERAS = ("csi://0", "csi://1", "rtsp://camera/stream", "0")  # the video takes their place
@@ -77,7 +77,13 @@ def place(tmp_path_factory):
 
 
 def make_models(folder) -> None:
-    """The data set; models/id/m0, models/reid/m0 and m1, models/frozen, and models/quick_run with the same inside."""
+    """The data set; a detector in zoo; models/id/m0, models/reid/m0 and m1, models/frozen.
+
+    models/quick_run holds the same models.
+    """
+    from tests.fakes import write_tf2_ssd  # imports TensorFlow
+
+    write_tf2_ssd(folder / "zoo")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         prepare = ["python3", "data/prepare.py", "Market-1501-v15.09.15.zip", "--output", SET]

@@ -26,7 +26,7 @@ INT8_CAPABILITY = (6, 1)  # lowest compute capability with INT8
 WITHOUT_INT8 = ((6, 2),)  # TX2
 EXPLICIT_BATCH_ONLY = 10  # the major version of TensorRT that dropped the implicit batch
 CACHED_ENGINES = 16  # shapes of the input; a frozen net has one, a detector that could not be cut takes any frame
-PROBE_SECONDS = 120
+PROBE_SECONDS = 300  # importing TensorFlow takes minutes on a busy small board
 CONVERT_SECONDS = 3600  # engines take minutes on small boards
 MODULE = "utils.deploy.trt"
 # Operations that cost nothing, and are not reported as left to TensorFlow.
