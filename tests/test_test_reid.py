@@ -102,16 +102,18 @@ def test_both_ways_of_reading_give_similar_embeddings_of_a_trained_net(people, t
         assert np.sum(model.embed(training) * model.embed(demo), axis=1).min() > 0.999, size
 
 
-def test_exif_orientation_is_ignored(people, tmp_path):
+def test_exif_orientation_is_followed_in_both_ways_of_reading(people, tmp_path):
     path = write_images(people, (64, 32), tmp_path)[0]
     content = Path(path).read_bytes()
     # Orientation 6 is a rotation by 90 degrees.
     tags = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     turned = tmp_path / "turned.jpg"
     turned.write_bytes(content[:2] + b"\xff\xe1" + (len(tags) + 2).to_bytes(2, "big") + tags + content[2:])
-    assert cv2.imread(str(turned)).shape == (32, 64, 3)  # OpenCV rotates it by default
+    upright = cv2.imread(str(turned))  # OpenCV rotates it by default
+    assert upright.shape == (32, 64, 3)
     training, demo = read_both_ways([str(turned)], SIZE)
-    assert np.array_equal(training, demo)
+    np.testing.assert_array_equal(demo[0], cv2.resize(upright, SIZE[::-1])[..., ::-1])
+    assert np.abs(training.astype(int) - demo).max() <= 3  # TensorFlow resizes it with a rounding of its own
 
 
 # ---- figures ----
