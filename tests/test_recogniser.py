@@ -119,6 +119,14 @@ def test_at_one_or_two_frames_a_second_appearance_decides(fps):
     assert watch(recogniser, networks, clock, 2, fps, 4, leaps=True)[1:] == [2] * 3
 
 
+@pytest.mark.parametrize("fps", [1.0, 2.0, 10 / 3])
+def test_somebody_who_stays_gets_a_number_at_low_rates_too(fps):
+    networks = Numbered()
+    clock = [0.0]
+    recogniser = Recogniser(networks, networks, Identities(0.6), ["front"], 16, now=lambda: clock[0])
+    assert watch(recogniser, networks, clock, 1, fps, 10)[-3:] == [1] * 3
+
+
 def test_more_than_two_hundred_people_are_known_at_once():
     networks = Numbered()
     clock = [0.0]

@@ -250,6 +250,7 @@ class Tracker:
         fresh = [track for track in open_tracks if not track.waits]
         if fresh:
             self._recognise(fresh)
+        if fresh or any(track.last == self.now for track in open_tracks):  # else nothing has changed
             self._find_new_people([track for track in open_tracks if not track.decided and track.guess is None])
         for track in open_tracks:
             if track in self._ended and self.now - track.last > self._reach():
