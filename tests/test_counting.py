@@ -221,6 +221,19 @@ def test_a_track_that_continues_another_keeps_its_way():
     assert counter.places[0].counts == {"in": 1, "out": 0}
 
 
+@pytest.mark.parametrize("other", [None, someone(2)])
+def test_a_crossing_in_a_track_that_shows_nobody_known_is_by_the_person_before(other):
+    counter = Counter([Line(DOOR, 1.0)], 1.0)
+    first = track_of(someone(1))
+    _, now = walk_through(counter, first, [(0.6, 0.5)])
+    short = track_of(decided=False, previous=first)
+    found, now = walk_through(counter, short, [(0.4, 0.5)], now)
+    short.decided = True
+    short.person = other
+    found += counter.update(now, [], [])
+    assert [row.person for row in found if row.kind == "line"] == [other or first.person]
+
+
 TILL = as_zone("till:0.2,0.2,0.6,0.8")  # a rectangle by its corners
 
 

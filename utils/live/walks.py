@@ -155,7 +155,7 @@ class Counter:
             person = final_person(walk.track.person)
             earlier = None if walk.known else self._earlier(walk, person)
             walk.known = True
-            walk.person = person
+            walk.person = person or final_person(walk.person)  # a short track that shows nobody known continues another
             if earlier is not None:
                 self._join(earlier, walk)
             if person is not None:
