@@ -1,10 +1,18 @@
 """Fixtures that tests of several files use."""
 
+import signal
+
 import pytest
 
 from tests.helpers import draw_set
 from utils.live.page.page import Page
 from utils.live.page.server import PageServer
+
+
+def pytest_configure():
+    """Ctrl-C and a closed terminal act as usual, also if the tests run in the background or under nohup."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from utils import dataset, dataset_checks, image_files, image_grid
-from utils.evaluation.models import read_as_demo
+from utils.deploy.reid_net import read_person
 from utils.live.camera import Camera
 
 UPRIGHT = np.full((96, 48, 3), (20, 60, 200), np.uint8)  # BGR; a person with a blue head on the left
@@ -61,7 +61,7 @@ def test_every_reader_turns_an_image_upright(tmp_path, value, suffix, order):
     seen = {
         "training": dataset.decode_and_resize(str(path), size).numpy()[..., ::-1],
         "batches": next(iter(dataset.image_batches([path], size, 1))).numpy()[0, ..., ::-1],
-        "frozen": read_as_demo(path, size)[0, ..., ::-1],
+        "frozen": read_person(path, size)[..., ::-1],
         "grid": image_grid.read_rgb(path)[..., ::-1],
         "gallery": image_files.read_bgr(path),
     }

@@ -55,7 +55,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     for path in ROOT.iterdir():
         if path.suffix == ".sh":
-            (folder / path.name).symlink_to(path)
+            shutil.copy(path, folder)  # a launcher that is called through a link would run in its own folder
     python = folder / ".venv/bin/python"  # a launcher starts this one: it prints its words, one a line
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
