@@ -133,8 +133,8 @@ def test_nohup_outlives_its_terminal_and_kill_is_ctrl_c(tmp_path):
 
 def test_a_traceback_never_stands_for_ctrl_c_or_kill():
     """While a module is imported, and in a script that waits for no signal itself."""
-    importing = "import time\nfrom utils.errors import explained_imports\nprint(1, flush=True)\n"
-    importing += "with explained_imports():\n    time.sleep(60)"
+    importing = "import time\nfrom utils.errors import explained_imports\n"
+    importing += "with explained_imports():\n    print(1, flush=True)\n    time.sleep(60)"
     running = "import time\nfrom utils.errors import run_main\n"
     running += "def main(args):\n    print(1, flush=True)\n    time.sleep(60)\nrun_main(main, None)"
     for script, number in ((importing, signal.SIGINT), (running, signal.SIGTERM), (running, signal.SIGHUP)):
