@@ -4,8 +4,8 @@
 #   bash quick_run.sh                     needs only Python; sets up what is missing
 #   bash quick_run.sh --seed=1            with other people, initial weights and order
 #
-# Takes less than 10 minutes on two CPU cores after the downloads. Prints a table at the end and writes its figures to
-# models/quick_run.json: rank-1 is about 5 % untrained, 60 % after ID and 75 % after re-id training (README.md).
+# Takes about 5 minutes on two CPU cores after the downloads. Prints a table at the end and writes its figures to
+# models/quick_run.json: rank-1 is about 5 % untrained, 58 % after ID and 72 % after re-id training (README.md).
 # All other files are written to data/quick_run and models/quick_run; other models are left unchanged.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # sh quick_run.sh
 [[ $(<"$0") != *$'\r'* ]] || { echo "error: $0 has the line ends of Windows: dos2unix $0 removes them" >&2; exit 2; } #
