@@ -46,25 +46,25 @@ def parse_args(argv=None):
         help="flips the image as nvvidconv's flip-method does: 0 none, 2 half a turn, 4 left-right, 6 top-bottom")
     add("--loop", action="store_true", help="start a video or folder again at its end, until Ctrl-C")
     add("--every", type=positive_int, default=1,
-        help="use only every n-th frame of a file; times in seconds, events and the output's speed stay right")
+        help="use only every n-th frame of a file; times, events and the speed of --output stay those of the file")
     add("--ignore", type=as_region, action="append", default=[], metavar="x,y,x,y,...",
-        help="a region that never holds people, as the points of --zone: boxes whose foot point is in it are dropped; "
-             "@1:x,y,... lies in the second --source; repeatable")
-    add("--max_frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the source's end")
+        help="region without people, with points as in --zone: boxes whose foot point is in it are dropped; "
+             "@1:x,y,... is in the second --source; repeatable")
+    add("--max_frames", type=non_negative_int, default=0, help="stop after this many frames; 0: at the end of a file")
     add = parser.add_argument_group("people").add_argument
     add("--detector", default="models/frozen/obj", help="folder of the frozen detector")
     add("--detections", default=None, metavar="FILE",
-        help="boxes in MOTChallenge's text form instead of a detector, for one video or folder of images")
+        help="boxes in MOTChallenge's text format instead of a detector, for one video or folder of images")
     add("--reid", default="models/frozen/reid", help="folder of the frozen re-id net")
     add("--detection_threshold", type=fraction, default=0.5,
-        help="minimum score of a person who appears, 0 to 1; lower finds more people and more false detections; "
-             "someone who is already there is followed down to 0.1")
+        help="minimum score of a new person, 0 to 1; lower finds more people and more false detections; tracked people "
+             "are followed down to 0.1")
     add("--similarity_threshold", type=fraction, default=None,
         help="minimum similarity to recognise a person, 0 to 1; raise it if two people get one number, lower it if one "
              "person gets several; default: the value measured in training, then learned from people seen together")
     add("--reembed_every", type=positive_int, default=16,
-        help="frames after which a person is embedded again even if nothing is doubtful; people who are new, doubtful "
-             "or just recognised are embedded sooner; 1: every person in every frame, which is slow")
+        help="frames after which a known person is embedded again; new people are embedded sooner; 1: every person in "
+             "every frame, which is slow")
     add("--unnamed", choices=("number", "unknown"), default="number",
         help="the label of people without a name: a number each, or 'unknown'")
     add("--gallery", default=None, metavar="FOLDER",
@@ -73,10 +73,11 @@ def parse_args(argv=None):
         help="save crops of people with a name to this folder, in the layout of --gallery; default: save none")
     add = parser.add_argument_group("counting").add_argument
     add("--line", type=as_line, action="append", default=[], metavar="NAME:x0,y0,x1,y1",
-        help="count who crosses this line, from 0,0 (upper left) to 1,1 (lower right); in is to the right hand of "
-             "someone who looks from the first point to the second; NAME@1 lies in the second --source; repeatable")
+        help="count the people who cross this line, from 0,0 (upper left) to 1,1 (lower right); looking from the first "
+             "point to the second, in is a crossing to the right; NAME@1 is in the second --source; repeatable")
     add("--zone", type=as_zone, action="append", default=[], metavar="NAME:x,y,x,y,...",
-        help="count who is inside this polygon and for how long; two points are corners of a rectangle; repeatable")
+        help="count the people in this polygon and how long they stay; two points are corners of a rectangle; "
+             "repeatable")
     add = parser.add_argument_group("output").add_argument
     add("--output", default=None, metavar="FILE",
         help="video to write, .mp4 or .avi; browsers play it after ffmpeg -i people.mp4 -c:v libx264 web.mp4")
@@ -84,8 +85,8 @@ def parse_args(argv=None):
         help="text file to write in MOTChallenge's format: frame, number, left, top, width, height, score, -1, -1, -1; "
              "without unknown people, gaps of up to 2 s filled; several cameras get tracks-0.txt, tracks-1.txt, ...")
     add("--events", type=file_or_stdout, default=None, metavar="FILE",
-        help="append what happens to this file as JSON lines: people seen and left, lines crossed, zones entered and "
-             "left, with the time; - is standard output, all other lines then go to standard error")
+        help="append events to this file as JSON lines: people seen and left, lines crossed, zones entered and left, "
+             "with the time; - is standard output, all other output then goes to standard error")
     add("--summary", type=file_to_write, default=None, metavar="FILE", help="JSON file for the figures of the run")
     add("--headless", action="store_true", help="no window, even if there is a screen")
     add("--serve", type=port, default=None, metavar="PORT",
