@@ -84,7 +84,8 @@ def read_embeddings(path):
         return None, simulation.DIFFERENT + ACCEPTED * simulation.DIFFERENT_DEVIATION
     try:
         with np.load(path) as file:
-            vectors, identities = file["embeddings"].astype(np.float32), file["identities"]
+            vectors = file["embeddings"].astype(np.float32)
+            identities = file["identities"]
     except (OSError, ValueError, KeyError):
         raise InputError(f"--embeddings {path} is no .npz file with embeddings and identities: name another") from None
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

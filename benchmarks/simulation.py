@@ -136,7 +136,8 @@ class Visit:
     def box(self, seconds: float) -> np.ndarray:
         """(4,) the true box."""
         times, places = self.path
-        foot, x = (np.interp(seconds - self.begin, times, places[:, axis]) for axis in (0, 1))
+        foot = np.interp(seconds - self.begin, times, places[:, 0])
+        x = np.interp(seconds - self.begin, times, places[:, 1])
         height = HEIGHT_SLOPE * foot + HEIGHT_AT_TOP
         return np.array([foot - height, x - ASPECT * height / 2, foot, x + ASPECT * height / 2])
 

@@ -28,6 +28,18 @@ def checkpoint(tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp("m0"))
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """(the prefix of an untrained re-id checkpoint for images of 64x32, the folder of a frozen model of it)"""
+    from tests.fakes import noise, write_checkpoint
+    from utils.deploy.freeze import FreezeOptions, freeze_reid
+
+    folder = tmp_path_factory.mktemp("models")
+    prefix, _ = write_checkpoint(folder / "m0")
+    freeze_reid(prefix, folder / "frozen", noise, batch=4, options=FreezeOptions(engine="tensorflow"))
+    return prefix, folder / "frozen"
+
+
 @pytest.fixture(scope="session")
 def drawn():
     """The images of the drawn copies of published layouts, as tests.drawn_layouts.draw() returns them."""

@@ -8,26 +8,15 @@ import numpy as np
 import pytest
 
 import test_reid
-from tests.fakes import noise, write_checkpoint
 from tests.helpers import draw_set
 from utils import checkpoint
 from utils.dataset import load_image
-from utils.deploy.freeze import FreezeOptions, freeze_reid
 from utils.deploy.reid_net import crop_person
 from utils.errors import InputError
 from utils.evaluation import pairs
 from utils.evaluation.models import open_model
 
-SIZE = (64, 32)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """(a checkpoint, a frozen model of it)"""
-    folder = tmp_path_factory.mktemp("models")
-    prefix, _ = write_checkpoint(folder / "m0", SIZE)
-    freeze_reid(prefix, folder / "frozen", noise, batch=4, options=FreezeOptions(engine="tensorflow"))
-    return prefix, folder / "frozen"
+SIZE = (64, 32)  # of the nets of the fixture `models`
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,10 @@ import pytest
 import tensorflow as tf
 
 import test_reid
-from tests.fakes import noise, write_checkpoint, write_model
+from tests.fakes import write_model
 from tests.helpers import ROOT, as_sets, draw_set, run
 from utils import checkpoint, metrics
 from utils.checkpoint_paths import find_checkpoint
-from utils.deploy.freeze import FreezeOptions, freeze_reid
 from utils.errors import InputError
 from utils.evaluation import models as models_module
 
@@ -35,15 +34,6 @@ def models_open_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_reid, "open_model", functools.lru_cache(lambda path, *_: models_module.open_model(path)))
         yield
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """(a checkpoint, a frozen model of it)"""
-    folder = tmp_path_factory.mktemp("models")
-    prefix, _ = write_checkpoint(folder / "m0", SIZE)
-    freeze_reid(prefix, folder / "frozen", noise, batch=4, options=FreezeOptions(engine="tensorflow"))
-    return prefix, folder / "frozen"
 
 
 def measure(people, tmp_path, *options):

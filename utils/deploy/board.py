@@ -21,12 +21,14 @@ from utils.files import replace_folder, temporary_folder
 ONNX = MODEL_FILES["onnxruntime"]
 HALF = "model.fp16.onnx"  # beside it, for TensorRT 11, which takes the precision of the file
 STRONGLY_TYPED = 11  # the major version of TensorRT that dropped the choice of a precision
-ENGINES = ("auto", "tensorrt", "onnxruntime")
 TIMED_RUNS = 10
 
 
 class BoardOptions(NamedTuple):
-    """engine: one of ENGINES. precision: FP32 or FP16, of plans. min_parity: as in FreezeOptions. workspace: MB."""
+    """How to prepare models: engine is auto, tensorrt or onnxruntime; precision is FP32 or FP16, of TensorRT engines.
+
+    min_parity: as in FreezeOptions. workspace: MB.
+    """
 
     engine: str = "auto"
     precision: str = "FP16"
