@@ -102,14 +102,22 @@ def ssd(images, size=36):
     x = tf.nn.relu6(
         tf.compat.v1.nn.fused_batch_norm(x, *rng.uniform(0.5, 2, (4, 8)).astype(np.float32), is_training=False)[0]
     )
-    places = size // 4
-    corner = np.stack(np.meshgrid(np.arange(places), np.arange(places), indexing="ij"), axis=-1) / places
-    shape = tf.nn.sigmoid(
-        tf.reshape(tf.nn.bias_add(tf.nn.conv2d(x, weights(1, 1, 8, 4), 1, "SAME"), [0.0] * 4), [1, -1, 4])
-    )
-    start = tf.constant(corner.reshape(1, -1, 2), tf.float32) + 0.05 * shape[..., :2]
+
+    def predict(x, anchors, columns):  # (1, h, w, 8) -> (1, h * w * anchors, columns)
+        kernel = tf.constant(rng.normal(0, 1, (1, 1, 8, anchors * columns)), tf.float32)
+        bias = tf.constant(rng.normal(0, 0.1, anchors * columns), tf.float32)
+        return tf.reshape(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias), [1, -1, columns])
+
+    levels = [(x, 1), (x[:, ::3, ::3], 2)]  # features, anchors per place
+    corners = []
+    for level, anchors in levels:
+        places = level.shape[1]
+        grid = np.stack(np.meshgrid(np.arange(places), np.arange(places), indexing="ij"), axis=-1) / places
+        corners.append(np.repeat(grid.reshape(-1, 2), anchors, axis=0))
+    shape = tf.nn.sigmoid(tf.concat([predict(*level, 4) for level in levels], axis=1))
+    start = tf.constant(np.concatenate(corners)[np.newaxis], tf.float32) + 0.05 * shape[..., :2]
     boxes = tf.concat([start, start + 0.1 + 0.2 * shape[..., 2:]], axis=2)
-    scores = tf.nn.sigmoid(tf.reshape(tf.nn.conv2d(x, 3 * weights(1, 1, 8, 91), 1, "SAME"), [1, -1, 91]))
+    scores = tf.nn.sigmoid(tf.concat([predict(*level, 91) for level in levels], axis=1))
     return boxes, scores
 
 

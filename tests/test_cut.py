@@ -13,6 +13,7 @@ from utils.deploy.detections import find_people, suppress
 from utils.deploy.detector import Detector, resize_as_zoo
 from utils.deploy.fold import fold_affine
 from utils.deploy.freeze import FreezeOptions, freeze_detector
+from utils.deploy.one_class import keep_class
 from utils.deploy.parity import CERTAIN
 
 ZOO = ROOT / "models/downloads/detector/saved_model"
@@ -134,6 +135,41 @@ def test_fold_affine_computes_the_same():
         return tf.graph_util.import_graph_def(folded, {names[0]: x}, [names[1]], name="")[0]
 
     np.testing.assert_allclose(again(tf.constant(images)), net(images), rtol=1e-4)
+
+
+def kernels(function) -> set:
+    """The shapes of the kernels of 1 x 1 in a concrete function and in those that it calls."""
+    graph = function.graph.as_graph_def()
+    nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
+    shapes = [node.attr["value"].tensor.tensor_shape.dim for node in nodes if node.op == "Const"]
+    return {tuple(dim.size for dim in shape) for shape in shapes if len(shape) == 4 and shape[0].size == 1}
+
+
+def test_only_the_persons_scores_are_computed(tf2_ssd):
+    frame = smooth_noise((36, 36), 0)
+    whole = Detector(tf2_ssd, frozen=False)
+    cut = cut_detector(whole.net.run.signature, [whole.as_input(frame)], [whole.find(frame, CERTAIN)], 1)
+    assert kernels(cut.function) == {(1, 1, 8, 1), (1, 1, 8, 2), (1, 1, 8, 4), (1, 1, 8, 8)}
+
+
+@pytest.mark.parametrize("joined", ["softmax", "unbiased", "sum"])
+def test_scores_of_another_structure_keep_all_classes(joined):
+    kernel = tf.constant(np.random.default_rng(0).normal(0, 1, (1, 1, 2, 3)), tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, 4, 4, 2], tf.float32)])
+    def net(x):
+        x = tf.nn.conv2d(x, kernel, 1, "SAME")
+        if joined != "unbiased":
+            x = tf.nn.bias_add(x, [1.0, 2.0, 3.0])
+        x = tf.reshape(x, [1, 16, 3])
+        if joined == "sum":
+            return tf.nn.sigmoid(x + x)
+        x = tf.concat([x, x], axis=1)
+        return tf.nn.softmax(x) if joined == "softmax" else tf.nn.sigmoid(x)
+
+    graph = net.get_concrete_function().graph
+    name = graph.outputs[0].name
+    assert keep_class(graph.as_graph_def(), name, -2)[1:] == (name, -2)
 
 
 def test_a_detector_without_raw_outputs_is_kept_whole(tmp_path):

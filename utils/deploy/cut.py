@@ -14,6 +14,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from utils.deploy.detections import find_people
 from utils.deploy.fold import fold_affine
+from utils.deploy.one_class import keep_class
 from utils.deploy.parity import CERTAIN, compare_detections
 from utils.errors import first_line
 
@@ -56,7 +57,9 @@ def cut_detector(signature, frames: list, wanted: list, person_class: int) -> Cu
     column = _person_column(probe, frames, wanted, person_class)
     taken = part.inputs[0].name
     returned = [tensor.name for tensor in part.outputs]
-    graph = fold_affine(_without_control(part.graph.as_graph_def(), returned))
+    graph = _without_control(part.graph.as_graph_def(), returned)
+    graph, returned[1], column = keep_class(graph, returned[1], column)
+    graph = fold_affine(_without_control(graph, returned))
 
     def detect(images):
         found, chances = tf.graph_util.import_graph_def(
@@ -152,7 +155,10 @@ def _fit_preprocessing(probe, size):
 
 
 def _person_column(probe, frames, wanted, person_class) -> int:
-    """The column of the raw scores that is the person's: with or without one for the background. Tried on frames."""
+    """The column of the raw scores that is the person's, counted from the end (-1 is the last). Tried on frames.
+
+    There may be one for the background or not.
+    """
     if not sum(len(boxes) for boxes, _ in wanted):
         raise NotCut("there is nobody in the frames to compare it on")
     raw = [[tensor.numpy() for tensor in probe(tf.constant(frame))[1:]] for frame in frames]
@@ -164,4 +170,4 @@ def _person_column(probe, frames, wanted, person_class) -> int:
                 for boxes, scores in raw
             ]
             agreement[column] = compare_detections(wanted, found)["mean"]
-    return max(agreement, key=agreement.get)
+    return max(agreement, key=agreement.get) - raw[0][1].shape[-1]

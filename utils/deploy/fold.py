@@ -20,9 +20,9 @@ def fold_affine(graph_def):
     users = {}
     for node in folded.node:
         for source in node.input:
-            users.setdefault(_name(source), []).append(node)
+            users.setdefault(source_name(source), []).append(node)
     for convolution in [node for node in folded.node if node.op in CONVOLUTIONS]:
-        kernel = _constant(nodes, convolution.input[1])
+        kernel = constant_of(nodes, convolution.input[1])
         if kernel is None:
             continue
         chain = _affine_chain(nodes, users, convolution)
@@ -36,9 +36,9 @@ def fold_affine(graph_def):
             scale = scale * factor
             shift = shift * factor + addend
         shaped = scale.reshape(kernel.shape[2:]) if depthwise else scale
-        convolution.input[1] = _add_constant(folded, f"{convolution.name}/folded_kernel", kernel * shaped)
+        convolution.input[1] = add_constant(folded, f"{convolution.name}/folded_kernel", kernel * shaped)
         last = chain[-1][2]
-        bias = _add_constant(folded, f"{convolution.name}/folded_bias", shift)
+        bias = add_constant(folded, f"{convolution.name}/folded_bias", shift)
         kept = last.attr["T"].type
         last.op = "BiasAdd"
         last.ClearField("attr")
@@ -66,14 +66,18 @@ def _affine_chain(nodes, users, convolution) -> list:
 def _affine(nodes, node, source):
     """(factor, addend) if the node multiplies the source by a constant per channel and adds one; else None."""
     if node.op in ("Mul", "Add", "AddV2", "BiasAdd"):
-        others = [name for name in node.input if _name(name) != source.name]
-        value = _constant(nodes, others[0]) if len(others) == 1 else None
+        others = [name for name in node.input if source_name(name) != source.name]
+        value = constant_of(nodes, others[0]) if len(others) == 1 else None
         if value is None or value.ndim != 1:
             return None
         return (value, 0.0) if node.op == "Mul" else (1.0, value)
     if node.op in ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"):
-        values = [_constant(nodes, name) for name in node.input[1:5]]
-        if node.attr["is_training"].b or any(value is None for value in values) or _name(node.input[0]) != source.name:
+        values = [constant_of(nodes, name) for name in node.input[1:5]]
+        if (
+            node.attr["is_training"].b
+            or any(value is None for value in values)
+            or source_name(node.input[0]) != source.name
+        ):
             return None
         gamma, beta, mean, variance = values
         factor = gamma / np.sqrt(variance + node.attr["epsilon"].f)
@@ -81,20 +85,22 @@ def _affine(nodes, node, source):
     return None
 
 
-def _constant(nodes, name: str):
+def constant_of(nodes, name: str):
     """The float64 array of a constant, None for anything else."""
-    node = nodes[_name(name)]
+    node = nodes[source_name(name)]
     while node.op == "Identity":
-        node = nodes[_name(node.input[0])]
+        node = nodes[source_name(node.input[0])]
     return tf.make_ndarray(node.attr["value"].tensor).astype(np.float64) if node.op == "Const" else None
 
 
-def _add_constant(graph_def, name: str, value: np.ndarray) -> str:
+def add_constant(graph_def, name: str, value: np.ndarray, dtype=np.float32) -> str:
+    """Adds a constant to a GraphDef and returns its name."""
     node = graph_def.node.add(name=name, op="Const")
-    node.attr["dtype"].type = tf.float32.as_datatype_enum
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.astype(np.float32)))
+    node.attr["dtype"].type = tf.as_dtype(dtype).as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.astype(dtype)))
     return name
 
 
-def _name(source: str) -> str:
+def source_name(source: str) -> str:
+    """The name of the node that an input of a node comes from."""
     return source.split(":")[0].lstrip("^")
