@@ -91,17 +91,17 @@ class Looks:
         self._rng = rng
         self._given = None
         if embeddings is None:
-            self._size = DIMENSIONS
+            self.size = DIMENSIONS
             self._common = self._vector() * np.sqrt(DIFFERENT)
             self._people = [self._common + self._vector() * np.sqrt(SAME_PERSON - DIFFERENT) for _ in range(count)]
         else:
             names = rng.choice(sorted(embeddings), count, replace=len(embeddings) < count)
             self._given = [embeddings[name] for name in names]
-            self._size = self._given[0].shape[1]
+            self.size = self._given[0].shape[1]
             self._common = normalised(np.mean([vectors.mean(axis=0) for vectors in self._given], axis=0))
 
     def _vector(self) -> np.ndarray:
-        return self._rng.normal(size=self._size) / np.sqrt(self._size)
+        return self._rng.normal(size=self.size) / np.sqrt(self.size)
 
     def new_view(self, person: int) -> tuple:
         """The look of a person in one camera from now on: how many numbers it depends on, and the function of them.
@@ -112,8 +112,8 @@ class Looks:
             vectors = self._given[person]  # moves between the real embeddings
             return len(vectors), lambda numbers: normalised(np.exp(2 * numbers) @ vectors)
         center = self._people[person] + self._vector() * np.sqrt(SAME_CAMERA - SAME_PERSON)
-        scale = np.sqrt((1 - SAME_CAMERA) / self._size)
-        return self._size, lambda numbers: normalised(center + scale * numbers)
+        scale = np.sqrt((1 - SAME_CAMERA) / self.size)
+        return self.size, lambda numbers: normalised(center + scale * numbers)
 
     def nothing(self) -> np.ndarray:
         """(E,) the look of something that is no person."""
@@ -270,7 +270,7 @@ class Scene:
             truth,
             boxes[kept],
             np.array([found[n][1] for n in kept]),
-            np.array([found[n][2] for n in kept], np.float32).reshape(len(kept), -1),
+            np.array([found[n][2] for n in kept], np.float32).reshape(len(kept), self._looks.size),
         )
 
 

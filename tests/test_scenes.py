@@ -73,6 +73,12 @@ def test_real_embeddings_can_be_given(tmp_path):
     np.testing.assert_allclose(np.linalg.norm(sight.embeddings, axis=1), 1, atol=1e-5)
 
 
+def test_a_frame_without_boxes():
+    scene = Scene(4, 1, seconds=300)
+    empty = next(sights[0] for _, sights in scene.watch(1) if not len(sights[0].boxes))
+    assert empty.boxes.shape == (0, 4) and empty.embeddings.shape == (0, simulation.DIMENSIONS)
+
+
 def test_a_tiny_scene_is_tracked_and_scored(tmp_path, capsys):
     pytest.importorskip("trackeval")
     words = ["--scenes", "2", "--fps", "2", "--seconds", "20", "--people", "8", "--cameras", "2", "--workers", "1"]
