@@ -1,5 +1,6 @@
 """The files of the demo: a video true to time, tracks in MOTChallenge's form, all of them whole or not at all."""
 
+import threading
 from types import SimpleNamespace
 
 import cv2
@@ -43,6 +44,31 @@ def test_a_live_source_is_recorded_true_to_time(tmp_path):
     video.commit()
     # Each frame of the video shows what was newest when its time of 0.1 s was reached.
     assert brightness_of(tmp_path / "v.avi") == [20, 40, 40, 40, 100, 120, 120, 120, 120, 120, 120]
+
+
+def test_the_camera_does_not_wait_for_the_compression(tmp_path, monkeypatch):
+    """Frames are taken while the codec still works on the first one, and none is lost or changed afterwards."""
+    may_go_on = threading.Event()
+    make = cv2.VideoWriter
+
+    def make_slow(*args):
+        video = make(*args)
+
+        def write(frame):
+            assert may_go_on.wait(20)
+            video.write(frame)
+
+        return SimpleNamespace(write=write, isOpened=video.isOpened, release=video.release)
+
+    monkeypatch.setattr("utils.live.recorder.cv2.VideoWriter", make_slow)
+    video = VideoFile(tmp_path / "v.avi", (64, 48), fps=10, live=False)
+    for value in (20, 40, 60):
+        frame = gray(value)
+        video.write(frame, 0.0)
+        frame[:] = 250
+    may_go_on.set()
+    video.commit()
+    assert brightness_of(tmp_path / "v.avi") == [20, 40, 60]
 
 
 @pytest.mark.parametrize("name", ["v.gif", "v", "folder.mp4"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from pathlib import Path
+from queue import Queue
 
 import cv2
 import numpy as np
@@ -17,20 +19,25 @@ from utils.live.tracks_file import TracksFile
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 SPARE = 2**18  # bytes of room that the end of a video takes: what is still in memory, and the index's first part
 INDEX = 64  # bytes of room that the index takes for each frame
+QUEUED = 8  # frames of a video that may wait to be compressed
 
 
 class VideoFile:
-    """An mp4 or avi video. For a live source, frames are repeated or skipped so that the video keeps true time."""
+    """An mp4 or avi video. For a live source, frames are repeated or skipped so that the video keeps true time.
+
+    A thread of its own compresses the frames, so that the camera loop waits only if QUEUED frames are behind.
+    """
 
     def __init__(self, target, size: tuple, fps: float, live: bool):
         """size: (width, height) in pixels; fps: frames per second of the video. InputError if it cannot be written."""
         suffix = Path(target).suffix.lower()
         if suffix not in CODECS:
             raise InputError(f"{target}: name a video that ends in {' or '.join(CODECS)}")
-        self.frames = 0  # written so far
+        self.frames = 0  # handed over so far
         self._fps = fps
         self._live = live
         self._file = AtomicFile(target)
+        self._queue = Queue(QUEUED)  # frames that wait; None at the end
         self._frame_bytes = size[0] * size[1] * 3  # more than any codec makes of a frame
         if self._room() < self._frame_bytes:
             self._file.discard()
@@ -39,20 +46,40 @@ class VideoFile:
         if not self._writer.isOpened():
             self._file.discard()
             raise InputError(f"{target}: this OpenCV cannot write {suffix} videos; try {' or '.join(CODECS)}")
+        self._thread = threading.Thread(target=self._compress, daemon=True)
+        self._thread.start()
+
+    def _compress(self) -> None:
+        while True:
+            frame = self._queue.get()
+            if frame is None:
+                return
+            with contextlib.suppress(cv2.error):  # `commit` says so if the video cannot be opened
+                self._writer.write(frame)
+            self._queue.task_done()
+
+    def _close(self) -> None:
+        """Waits until all frames are written."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+        self._writer.release()
 
     def _room(self) -> int:
-        """Bytes for further frames, without those that the end of the video takes."""
-        return room_for(self._file.path) - SPARE - INDEX * self.frames
+        """Bytes for further frames, without those of waiting frames and those that the end of the video takes."""
+        waiting = self._frame_bytes * self._queue.unfinished_tasks
+        return room_for(self._file.path) - SPARE - INDEX * self.frames - waiting
 
     def write(self, frame: np.ndarray, seconds: float) -> None:
         """frame: (H, W, 3) uint8 BGR; seconds: time since the start of the recording, for a live source."""
+        frame = frame.copy()  # the window's caption is drawn on it later
         copies = 1
         if self._live:
             copies = max(int(seconds * self._fps) + 1 - self.frames, 0)
         for _ in range(copies):
             if self._room() < self._frame_bytes:  # OpenCV would go on and leave a file that nothing opens
                 raise WriteError(f"{self.target} cannot grow (the disk is full): make room")
-            self._writer.write(frame)
+            self._queue.put(frame)
             self.frames += 1
 
     @property
@@ -64,14 +91,14 @@ class VideoFile:
 
         target: another name for the file.
         """
-        self._writer.release()
+        self._close()
         if self.frames and not _can_be_opened(self._file.path):
             self._file.discard()
             raise WriteError(f"{self.target} could not be completed (is the disk full?): make room")
         self._file.commit(target)
 
     def discard(self) -> None:
-        self._writer.release()
+        self._close()
         self._file.discard()
 
 
