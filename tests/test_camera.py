@@ -64,6 +64,7 @@ def test_sources_that_give_nothing(tmp_path):
         "/dev/video97": "no camera at /dev/video97",
         "/dev/videofront": "does not name a camera",
         "csi://front": "does not name a CSI camera",
+        "csi://0?mode=wide": "does not name a CSI camera",
         str(tmp_path / "*.png"): r"no image \(.jpg, .* matches .*quotes",
         "rtsp://127.0.0.1:1/live": "no frame from rtsp://127.0.0.1:1/live: 127.0.0.1:1 does not answer",
         "rtsp://127.0.0.1:many/live": "the port is not a number",

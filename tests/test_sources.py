@@ -53,6 +53,7 @@ def test_pipelines():
         "nvvidconv flip-method=2 ! video/x-raw, width=640, height=480, format=BGRx ! "
         "videoconvert ! video/x-raw, format=BGR ! appsink drop=true max-buffers=1 sync=false"
     )
+    assert gstreamer.csi_pipeline(0, mode=2).startswith("nvarguscamerasrc sensor-id=0 sensor-mode=2 ! video/x-raw(")
     quarter = gstreamer.csi_pipeline(0, fps=12.5, flip_method=3)
     assert "width=1280, height=720, format=NV12, framerate=25/2 !" in quarter
     assert "flip-method=3 ! video/x-raw, width=720, height=1280, format=BGRx" in quarter
@@ -127,6 +128,8 @@ def test_a_csi_camera_is_flipped_by_nvvidconv_alone(captures):
     assert capture.released.is_set() and camera.live and camera.name == "csi://1"
     Camera("csi://0").release()
     assert captures[-1].what == gstreamer.csi_pipeline(0)  # 1280x720 at 30
+    Camera("csi://0?mode=2").release()
+    assert captures[-1].what == gstreamer.csi_pipeline(0, mode=2)
 
 
 def test_rtsp_on_a_jetson_tries_h265_after_h264(captures):

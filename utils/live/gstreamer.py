@@ -20,17 +20,19 @@ def has_gstreamer() -> bool:
     return any("GStreamer:" in line and "YES" in line for line in lines)
 
 
-def csi_pipeline(sensor: int, width: int = 1280, height: int = 720, fps: float = 30, flip_method: int = 0) -> str:
-    """The pipeline for a CSI camera.
+def csi_pipeline(sensor: int, width: int = 1280, height: int = 720, fps: float = 30, flip_method: int = 0, mode=None):
+    """The pipeline for a CSI camera, as a str.
 
     width, height: pixels requested from the sensor, before the flip; fps: frames per second.
     flip_method: nvvidconv's, 0 to 7; the odd ones swap width and height.
+    mode: the sensor's mode, which sets the field of view; None lets nvarguscamerasrc choose by size and rate.
     """
     output_width = height if flip_method in QUARTER_TURNS else width
     output_height = width if flip_method in QUARTER_TURNS else height
     rate = Fraction(fps).limit_denominator(1001)  # 12.5 is 25/2
+    camera = f"nvarguscamerasrc sensor-id={sensor}" + ("" if mode is None else f" sensor-mode={mode}")
     return (
-        f"nvarguscamerasrc sensor-id={sensor} ! video/x-raw(memory:NVMM), width={width}, height={height}, format=NV12, "
+        f"{camera} ! video/x-raw(memory:NVMM), width={width}, height={height}, format=NV12, "
         f"framerate={rate.numerator}/{rate.denominator} ! nvvidconv flip-method={flip_method} ! "
         f"video/x-raw, width={output_width}, height={output_height}, format=BGRx ! {SINK}"
     )

@@ -74,12 +74,13 @@ def without_password(source: str) -> str:
 
 
 def _csi(source: str, width: int, height: int, fps: float, flip_method: int) -> LiveSource:
-    sensor = source[len("csi://") :]
-    if not sensor.isdecimal():
-        raise InputError(f"{source} does not name a CSI camera: the first one is csi://0")
+    named = re.fullmatch(r"csi://(\d+)(?:\?mode=(\d+))?", source)
+    if named is None:
+        raise InputError(f"{source} does not name a CSI camera: the first one is csi://0, its mode 2 csi://0?mode=2")
     if not gstreamer.has_gstreamer():
         raise InputError(gstreamer.explain_no_gstreamer(source))
-    pipeline = gstreamer.csi_pipeline(int(sensor), width, height, fps, flip_method)
+    mode = None if named[2] is None else int(named[2])
+    pipeline = gstreamer.csi_pipeline(int(named[1]), width, height, fps, flip_method, mode)
     openings = (lambda: gstreamer.open_pipeline(pipeline),)
     return LiveSource(openings, lambda: gstreamer.explain_no_csi_frame(source), flipped=True)
 
