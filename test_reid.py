@@ -91,8 +91,9 @@ def parse_args(argv=None):
     add("--json", type=file_to_write, default=None, metavar="FILE", help="write the figures to this file as well")
     add("--threshold", nargs="?", type=as_operating_point, const=True, default=None, metavar="|".join(OPERATING_POINTS),
         help="measure the similarity from which two images show the same person, and write it beside each checkpoint "
-             "as <checkpoint>.threshold.json, which pipeline.py reads, and <checkpoint>.threshold.png; far1 (if no "
-             "value is given): 1 %% of the pairs of different people pass; far0.1: 0.1 %%; eer: equal error rate")
+             "as <checkpoint>.threshold.json, which pipeline.py reads, and <checkpoint>.threshold.png, or into the "
+             "manifest of a frozen model that has no checkpoint here, such as a published network; far1 (if no value "
+             "is given): 1 %% of the pairs of different people pass; far0.1: 0.1 %%; eer: equal error rate")
     add("--threshold_at", choices=OPERATING_POINTS, action="append", default=[], help=argparse.SUPPRESS)
     add = parser.add_argument_group("ranked results").add_argument
     add("--ranked", default=None, metavar="FILE.png",
@@ -120,12 +121,13 @@ with explained_imports():
     import numpy as np
 
     from utils import dataset_checks, metrics
-    from utils.checkpoint import THRESHOLD_IMAGE_SUFFIX, THRESHOLD_SUFFIX
+    from utils.checkpoint import THRESHOLD_IMAGE_SUFFIX, THRESHOLD_SUFFIX, describe_threshold
     from utils.dataset import check_images, decode_errors_named, open_split
     from utils.deploy.detector import Detector
+    from utils.deploy.manifest import MANIFEST, read_manifest, write_manifest
     from utils.device import enable_memory_growth
     from utils.evaluation import pairs, ranked, threshold
-    from utils.evaluation.models import find_models, open_model
+    from utils.evaluation.models import find_models, is_frozen, open_model
     from utils.evaluation.rerank import rerank_blocks
     from utils.evaluation.similarity_histogram import similarity_chart
     from utils.evaluation.tables import ROWS, letters, print_camera_pairs, print_figures
@@ -142,8 +144,6 @@ def main(args):
         measure_images(args, paths[-1])
         return
     models = [open_model(path, args.image_size, args.untrained) for path in paths]
-    if args.threshold and not any(map(is_checkpoint, models)):
-        raise InputError(f"--threshold is measured on checkpoints, and {models[0].name} is frozen: name its checkpoint")
     query, gallery = open_test_set(args)
 
     # Each model embeds and ranks the same images.
@@ -178,7 +178,7 @@ def main(args):
         draw_ranked(args, models[0].name, *labelled[0])
     if args.threshold:
         for model, sets in zip(models, labelled):
-            if is_checkpoint(model):
+            if model.original is None or is_frozen(model.original):  # else pipeline.py takes that of the checkpoint
                 measure_threshold(args, model, *sets)
 
 
@@ -212,10 +212,6 @@ def measure_images(args, path) -> None:
         print(f"{path} has no threshold: measure one with --threshold on a labelled set")
     else:
         print(f"threshold of {path}: {similarity:.3f}")
-
-
-def is_checkpoint(model) -> bool:
-    return model.about["kind"] == "checkpoint"
 
 
 def open_test_set(args) -> tuple:
@@ -257,7 +253,10 @@ def draw_ranked(args, name, queries, gallery) -> None:
 
 
 def measure_threshold(args, model, queries, gallery) -> None:
-    """Prints the thresholds of one checkpoint and writes them beside it, as JSON and as an image."""
+    """Prints the thresholds of one model, and writes them to a JSON file and an image.
+
+    Those of a checkpoint are written beside it. The threshold of a frozen model goes into its manifest.
+    """
     prefix = model.name
     same, different = threshold.pair_histograms(queries, gallery)
     figures = threshold.operating_points(same, different, args.threshold)
@@ -267,6 +266,14 @@ def measure_threshold(args, model, queries, gallery) -> None:
         print(f"  {label:<30}{value}")
     title = "How similar are two images from different cameras?"
     image = similarity_chart(same, different, figures, rows, title, f"{prefix} on {args.data_dir}")
+    if model.about["kind"] == "frozen":
+        write_png(Path(prefix) / "threshold.png", image)
+        origin = describe_threshold(figures["suggested_at"], args.data_dir)
+        write_manifest(
+            prefix, {**read_manifest(prefix, "reid"), "threshold": figures["threshold"], "threshold_from": origin}
+        )
+        print(f"written to {Path(prefix) / MANIFEST}, which demo.py reads, and threshold.png")
+        return
     write_png(f"{prefix}{THRESHOLD_IMAGE_SUFFIX}", image)
     write_json(f"{prefix}{THRESHOLD_SUFFIX}", {"model": prefix, "data_dir": args.data_dir, **figures})
     reader = " (pipeline.py reads it)" if model.reid else ""  # pipeline.py refuses ID models

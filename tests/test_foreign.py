@@ -112,6 +112,20 @@ def test_test_reid_measures_a_published_net(tmp_path):
     np.testing.assert_allclose(model.embed_paths(paths), Embedder(tmp_path / "reid").embed(PEOPLE[:3]), atol=1e-6)
 
 
+def test_the_threshold_of_a_published_net_goes_into_its_manifest(tmp_path, tiny_set):
+    folder = tmp_path / "reid"
+    foreign.take_reid(write_reid(tmp_path / "net.onnx"), folder, None, lambda size: PEOPLE, "noise")
+    before = Embedder(folder).manifest
+    assert "threshold" not in before
+    finished = run("test_reid.py", f"--model={folder}", f"--data_dir={tiny_set}", "--threshold=eer")
+    assert finished.returncode == 0, finished.stderr
+    after = Embedder(folder).manifest
+    assert f"{after['threshold']:.3f}" in finished.stdout and -1 < after["threshold"] < 1
+    assert {name for name in after if after[name] != before.get(name)} == {"threshold", "threshold_from"}
+    assert after["threshold_from"] == f"measured: equal error rate on {tiny_set}"
+    assert cv2.imread(str(folder / "threshold.png")).shape == (560, 1000, 3)
+
+
 def yolox_result(classes=80, person=0):
     """(1, 84, 5 + classes) of YOLOX for 64x64: a person of 16x32 pixels at x 24, y 36, and a doubtful one beside."""
     found = np.zeros((1, 84, 5 + classes), np.float32)

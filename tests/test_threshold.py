@@ -283,14 +283,6 @@ def test_threshold_of_an_id_model_does_not_name_pipeline(tiny_set, tmp_path, cap
     )
 
 
-def test_threshold_is_refused_without_a_checkpoint(tiny_set, monkeypatch):
-    frozen = Model("models/frozen/reid", {"kind": "frozen"}, None, None, None)
-    monkeypatch.setattr(test_reid, "find_models", lambda names: names)
-    monkeypatch.setattr(test_reid, "open_model", lambda *_: frozen)
-    with pytest.raises(InputError, match="models/frozen/reid is frozen: name its checkpoint"):
-        test_reid.main(test_reid.parse_args([f"--data_dir={tiny_set}", "--threshold"]))
-
-
 def test_threshold_is_refused_for_random_weights(measured, tiny_set):
     options = [f"--model={measured[0]}", f"--data_dir={tiny_set}", "--threshold=True", "--untrained"]
     with pytest.raises(InputError, match="leave --untrained out"):
