@@ -36,8 +36,8 @@ def parse_args(argv=None):
     add("--cameras", type=positive_int, default=1, help="cameras, which share one set of people")
     add("--reembed_every", type=positive_int, default=16, help="as in demo.py")
     add("--embeddings", default=None, metavar="FILE",
-        help=".npz with embeddings (M, E) and identities (M,) to take people from; default: Gaussian embeddings like "
-             "those of the quick run's net")
+        help="what test_reid.py --embeddings wrote for images of a data set, to take people from; default: Gaussian "
+             "embeddings like those of the quick run's net")
     add("--peers", action="store_true", help="also run DeepSORT and ByteTrack, and ours with every box embedded")
     add("--workers", type=positive_int, default=2, help="processes")
     add("--json", type=file_to_write, default=None, metavar="FILE", help="also write the figures to this file")
@@ -49,6 +49,7 @@ ARGS = parse_args() if __name__ == "__main__" else None
 
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 from typing import NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each process works on small arrays
@@ -85,9 +86,11 @@ def read_embeddings(path):
     try:
         with np.load(path) as file:
             vectors = file["embeddings"].astype(np.float32)
-            identities = file["identities"]
+            identities = np.array([int(Path(name).name.split("_")[0]) for name in file["paths"]])
     except (OSError, ValueError, KeyError):
-        raise InputError(f"--embeddings {path} is no .npz file with embeddings and identities: name another") from None
+        raise InputError(
+            f"--embeddings {path} is not what test_reid.py --embeddings writes for images of a data set: name another"
+        ) from None
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     people = {int(name): vectors[identities == name] for name in np.unique(identities)}
     sample = np.concatenate([own[:2] for own in people.values()])[:2000]

@@ -65,7 +65,8 @@ def test_the_detector_misses_as_often_as_the_one_measured(hidden, row):
 
 def test_real_embeddings_can_be_given(tmp_path):
     vectors = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
-    np.savez(tmp_path / "e.npz", embeddings=vectors, identities=np.repeat(np.arange(6), 5))
+    paths = [f"data/set/{name:04d}_c1s1_{number:06d}_00.jpg" for name in range(6) for number in range(5)]
+    np.savez(tmp_path / "e.npz", embeddings=vectors, paths=paths)
     people, threshold = scenes.read_embeddings(tmp_path / "e.npz")
     assert len(people) == 6 and people[0].shape == (5, 8) and 0.5 < threshold < 1
     scene = Scene(1, 9, seconds=60, embeddings=people)
