@@ -125,6 +125,19 @@ def test_two_boards_that_see_a_new_person_at_the_same_moment(server, board, othe
     assert found[-1] == wanted
 
 
+def test_a_track_is_decided_anew_until_everybody_is_known(server, board):
+    """Others get numbers just before the track would get one, twice; the second of them is its person."""
+    scene = Scene(identities=board(server))
+    other = board(server)
+    for frame in range(1, NUMBERED + 3):
+        scene.identities.store._next_exchange = np.inf
+        scene.identities.store.sync()
+        if frame in (NUMBERED, NUMBERED + 1):
+            add(other, B if frame == NUMBERED else A)
+        ids = scene.step((LEFT, A))
+        assert ids == [0 if frame < NUMBERED + 2 else 2]
+
+
 def test_numbers_are_given_once_to_many_boards_at_once(server, board):
     boards = [board(server) for _ in range(6)]
     faces = unit(np.random.default_rng(0).normal(size=(60, 16))).astype(np.float32)
@@ -226,30 +239,51 @@ def test_forget_forgets_everywhere(server, board, tmp_path):
     assert not (tmp_path / "Carl").exists()
 
 
-def test_people_expire_in_the_server_and_on_every_board(server, board):
-    front = board(server, seconds=1.0)
-    gallery = board(server, seconds=1.0)
+def test_who_was_forgotten_during_an_exchange_does_not_come_back_with_it(server, board):
+    front, back = board(server), board(server)
+    for face in (A, B, C):
+        add(front, face)
+    sync(back)
+    for person in list(back.people):
+        back.learn(person, D)
+    sync(back)
+    front.store._next_exchange = 0.0
+    front.store.sync()
+    wait_until(front.store._exchange.done)  # it brings what was learned of all three
+    front.forget(1)
+    front.name(2, "Anna")
+    front.name(3, "Anna")
+    front.store._finish()
+    assert numbers(front) == [2]
+    sync(front)
+    sync(back)
+    assert numbers(front) == numbers(back) == [2]
+
+
+def test_people_expire_on_every_board_except_those_of_a_gallery(server, board, monkeypatch):
+    shift = [0.0]
+    monkeypatch.setattr(redis_link.RedisLink, "now", lambda link: time.time() + shift[0])
+    front, gallery = board(server), board(server)
     add(front, A)
     gallery.enrol(B[np.newaxis], "Bert")
     sync(front)
-    assert numbers(front) == [1, 2]
     keys = server.client()
+    for person_id in (1, 2):
+        assert 0 < keys.pttl(f"reid:{NET}:person:{person_id}") <= 1000 * HOUR
+    for shift[0], wanted in ((0.9 * HOUR, [1, 2]), (1.8 * HOUR, [2])):
+        for identities in (gallery, front):
+            identities.store._next_expiry = 0.0
+            assert not sync(identities)  # nobody was asked to forget
+            assert numbers(identities) == wanted
+    assert 1000 * HOUR < keys.pttl(f"reid:{NET}:person:2") <= 1000 * 2.8 * HOUR
 
-    def over():
-        gallery.store.sync()  # keeps its gallery alive
-        front.store.sync()
-        return numbers(front) == [2]
 
-    gallery.store._next_expiry = front.store._next_expiry = 0.0
-    people_redis.SYNC_SECONDS, before = 0.1, people_redis.SYNC_SECONDS
-    try:
-        wait_until(over)
-        assert numbers(gallery) == [2]
-        assert [key for key in keys.scan_iter("*person*")] == [f"reid:{NET}:person:2".encode()]
-    finally:
-        people_redis.SYNC_SECONDS = before
-    assert 0 < keys.pttl(f"reid:{NET}:person:2") <= 1000
-    assert not front.find(1)
+def test_people_expire_in_the_server(server, board):
+    front = board(server, seconds=0.2)
+    add(front, A, "Anna")
+    wait_until(lambda: not server.client().exists(f"reid:{NET}:person:1"))
+    front.name(1, "Bert")  # it does not come back by that
+    assert not sync(front) and not front.people and not board(server).people
 
 
 def test_embeddings_of_another_net_never_mix(server, board):

@@ -90,7 +90,7 @@ class RedisPeople(LastingPeople):
         except concurrent.futures.TimeoutError:  # it is among the people pulled if it succeeds yet
             raise Later from None
         except (self._link.errors.RedisError, OSError) as error:
-            self._lose(error)
+            self._say_away(error)
             return self._spare_number()
         if numbers is None:
             with contextlib.suppress(concurrent.futures.TimeoutError, self._link.errors.RedisError, OSError):
@@ -196,7 +196,7 @@ class RedisPeople(LastingPeople):
             self._send_again(outgoing)
             self._removed = outgoing.removed + self._removed
             self._merged = outgoing.merged + self._merged
-            self._lose(error)
+            self._say_away(error)
             return []
         if self._is_away:
             self._is_away = False
@@ -224,7 +224,7 @@ class RedisPeople(LastingPeople):
             if is_named:
                 self._renamed.add(person_id)
 
-    def _lose(self, error) -> None:
+    def _say_away(self, error) -> None:
         """The server does not answer: said once."""
         if not self._is_away:
             print(
@@ -264,12 +264,18 @@ class RedisPeople(LastingPeople):
                 if known.person_id not in leaving:
                     self._take_person(known)
             elif person is not None and known.person_id not in self._new:
-                is_over = self._stored_until.get(known.person_id, 0.0) <= self.now()
-                self._leave(known.person_id)
-                self.drop(known.person_id)
-                if not is_over:
-                    forgotten.append(person)
+                forgotten += self._lose_person(person)
         return forgotten
+
+    def _lose_person(self, person) -> list:
+        """Drops a person who is gone from the server; returns the person in a list if that is by request."""
+        is_over = self._stored_until.get(person.person_id, 0.0) <= self.now()
+        if is_over and person.person_id in self._in_gallery:  # after a long time without the server
+            self._new.add(person.person_id)
+            return []
+        self._leave(person.person_id)
+        self.drop(person.person_id)
+        return [] if is_over else [person]
 
     def _take_person(self, known: Known) -> None:
         """Adds or updates a person, and adds what was learned here and not sent yet. One name is one person."""
