@@ -286,6 +286,16 @@ def test_people_expire_in_the_server(server, board):
     assert not sync(front) and not front.people and not board(server).people
 
 
+def test_a_gallery_comes_back_after_a_long_time_without_the_server(server, board):
+    front = board(server, seconds=0.2)
+    front.enrol(A[np.newaxis], "Anna")
+    wait_until(lambda: not server.client().exists(f"reid:{NET}:person:1"))
+    assert not sync(front)
+    front.store.seconds = HOUR
+    sync(front)
+    assert numbers(front) == numbers(board(server)) == [1]
+
+
 def test_embeddings_of_another_net_never_mix(server, board):
     add(board(server), A)
     other = board(server, net="fedcba9876543210")
@@ -321,13 +331,18 @@ def lose(*boards) -> None:
 def test_a_server_that_goes_away_is_said_once_and_caught_up_with(lasting, board, capsys):
     front, back = board(lasting), board(lasting)
     add(front, A, "Anna")
+    add(front, D)
+    sync(front)
     sync(back)
     lasting.stop()
+    front.learn(front.find(2), E)
+    front.name(2, "Dora")
     lose(front, back)
+    front.learn(front.find(2), E)
     lose(front)
     assert front.similarity(A[np.newaxis])[0, 0] == pytest.approx(1)  # who was known is known
     first, second = front.add(B[np.newaxis]), front.add(C[np.newaxis])
-    third = back.add(towards(B, D, 0.9)[np.newaxis])  # B again, whom the other cannot know of
+    third = back.add(towards(B, E, 0.9)[np.newaxis])  # B again, whom the other cannot know of
     spare = [person.person_id for person in (first, second, third)]
     assert len(set(spare)) == 3 and min(spare) >= SPARE_FROM
     front.forget(1)
@@ -336,12 +351,14 @@ def test_a_server_that_goes_away_is_said_once_and_caught_up_with(lasting, board,
     lasting.start()
     for identities in (front, back, front, back):
         sync(identities)
-    wanted = sorted(spare[:2])
+    wanted = [2, *sorted(spare[:2])]
     assert numbers(front) == numbers(back) == numbers(board(lasting)) == wanted
     assert third.merged_into is back.find(first.person_id) and back.find(spare[1]).name == "Carl"
     assert (back.find(spare[1]).looks, back.find(spare[0]).looks) == (4, 2)
-    np.testing.assert_allclose(front.find(spare[0]).mean, (B + towards(B, D, 0.9)) / 2, atol=1e-6)
-    assert add(back, E).person_id == 2
+    np.testing.assert_allclose(front.find(spare[0]).mean, (B + towards(B, E, 0.9)) / 2, atol=1e-6)
+    assert back.find(2).name == "Dora" and back.find(2).looks == 3
+    np.testing.assert_allclose(back.find(2).mean, (D + 2 * E) / 3, atol=1e-6)
+    assert add(back, towards(A, E, 0.9)).person_id == 3
     said = capsys.readouterr().out
     assert said.count(f"note: {lasting.url} does not answer (") == said.count("answers again") == 2  # of two boards
     assert "new ones get numbers from 1,000,000 on" in said
