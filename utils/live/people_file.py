@@ -48,6 +48,7 @@ class FilePeople(LastingPeople):
         self._job = None
         self._worker = ThreadPoolExecutor(1)
         self._failed = False
+        self._is_read = False
 
     def start(self, identities) -> None:
         super().start(identities)
@@ -58,10 +59,12 @@ class FilePeople(LastingPeople):
             for known in people:
                 if known.until > self.now():
                     self.take_in(known)
+        self._is_read = True
         self._write(self._content())  # whether that is possible is said now, not at the end
 
     def new_number(self, next_number: int, mean: np.ndarray, looks: int, name) -> int:
         self._changed = True
+        self._until[next_number] = self.now() + self.seconds
         return next_number
 
     def learned(self, person, embedding: np.ndarray, looks: int) -> None:
@@ -111,8 +114,12 @@ class FilePeople(LastingPeople):
 
     def close(self) -> None:
         self._worker.shutdown()
-        if hasattr(self, "identities"):
-            self._write(self._content())
+        try:
+            if self._is_read:  # else the file stays as it is
+                self._write(self._content())
+        finally:
+            if self._lock is not None:
+                self._lock.close()
 
     def _content(self) -> dict:
         """The arrays of the file."""

@@ -42,6 +42,7 @@ class RedisPeople(LastingPeople):
         self._exchange = None  # the Future of the exchange under way, and what it sends
         self._outgoing = None
         self._claim = None  # the Future of a new number that took too long
+        self._is_open = False
         self._is_away = False
         self._stored_until = {}  # person_id -> when the person expires in the server
         self._added = 0  # people ever added, as far as they are known here
@@ -76,6 +77,7 @@ class RedisPeople(LastingPeople):
                 "later, or correct the address"
             ) from None
         self._take(pulled)
+        self._is_open = True
         self._next_exchange = time.monotonic() + SYNC_SECONDS
 
     def new_number(self, next_number: int, mean: np.ndarray, looks: int, name) -> int:
@@ -97,6 +99,8 @@ class RedisPeople(LastingPeople):
                 self._arrived.append(self._worker.submit(self._link.pull).result(WAIT_SECONDS))
             raise Later
         self._added += 1
+        self._until[numbers[0]] = known.until
+        self._stored_until[numbers[0]] = known.until
         return numbers[0]
 
     def _spare_number(self) -> int:
@@ -323,7 +327,7 @@ class RedisPeople(LastingPeople):
     def close(self) -> None:
         deadline = time.monotonic() + CLOSE_SECONDS
         for _ in range(2):  # the exchange under way, and one with the last changes
-            if not hasattr(self, "identities"):
+            if not self._is_open:
                 break
             self._next_exchange = 0.0
             self.sync()
