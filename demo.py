@@ -141,7 +141,7 @@ with explained_imports():
     from utils.live.recorder import Outputs, tracks_paths
     from utils.live.requests import execute, follow
     from utils.live.stop import StopSignal
-    from utils.live.timing import RunStats, format_table
+    from utils.live.timing import RunStats, expected_frames, format_table
     from utils.live.view import View
 
 WAIT_SECONDS = 0.5  # to wait for a frame of the only camera; Ctrl-C is noticed after that
@@ -268,21 +268,13 @@ def times(cameras) -> list:
     return [camera.seconds for camera in cameras]
 
 
-def expected_frames(cameras, limit: int):
-    """The number of frames until the last camera ends, or until `limit` if that is not 0; None if unknown."""
-    lengths = [camera.length for camera in cameras]
-    if None in lengths:
-        return limit or None
-    return min(max(lengths), limit) if limit else max(lengths)
-
-
 def run(args, cameras, recogniser, view, outputs, stop) -> RunStats:
     """The loop: read, recognise, draw, show, write; until the end of the sources, the limit or the user's stop."""
     limit = args.benchmark or args.max_frames
     draws = view.is_shown or args.output or args.benchmark
     timer = recogniser.timer
     timer.restart()
-    stats = RunStats(expected_frames(cameras, limit))
+    stats = RunStats(expected_frames([camera.length for camera in cameras], limit))
     stop.running = True
     while not stop.asked and (not limit or stats.frames < limit):
         frames = read_frames(cameras)

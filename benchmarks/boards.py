@@ -1,25 +1,25 @@
-"""Measures people who are known to several demos: do they get the same numbers, and what does it cost?
+"""Measures people who are known to several boards: do they get the same numbers, and what does it cost?
 
     python3 -m benchmarks.boards --detector models/frozen/obj --reid models/frozen/reid --json boards.json
     python3 -m benchmarks.boards --no_footage                  the costs alone, without networks
 
 A redis-server of its own runs on this machine. Three parts:
 
-footage: the first half of the video is one camera and the second half another. `one_process` is one demo.py with two
-sources; `two_processes` are two at the same time, with one source each and --people redis://...; the people of both
-halves are those of benchmarks/vtest_people.txt, and `same` is how many have the same number in both. `frame` is the
-time per frame of one demo.py on the first half, by the place of --people.
+footage: the first half of the video is one camera and the second half another, at the same time. Detector and re-id net
+run once for all boxes; the demo's trackers then play both halves at the speed of the video: in `one_process` with one
+set of people, in `two_processes` with a store in Redis each. The truth is benchmarks/vtest_people.txt: `same` is how
+many of the people in both halves have the same number there.
 
 stores: one board with so many people in the store, of whom 8 are visible at 10 frames per second and learned from every
-16 frames. `frame` is the time that the camera loop spends on the store, `number` the time for somebody new.
+16 frames. `frame_ms` is what a frame spends on the store, `number_ms` what somebody new takes.
 
-boards: so many boards at once as above; bytes per second and board, and the share of one core that the server takes.
+boards: so many boards at once as above; KB per second and board, and the share of one core that the server takes.
 """
 
 import sys
 
 from utils.errors import InputError, run_main
-from utils.options import file_to_write, make_parser, non_negative_int, positive_float, positive_int
+from utils.options import file_to_write, make_parser, positive_float, positive_int
 
 
 def parse_args(argv=None):
@@ -30,7 +30,7 @@ def parse_args(argv=None):
     add("--detector", default="models/quick_run/frozen/obj", help="folder of the frozen detector")
     add("--reid", default="models/quick_run/frozen/reid", help="folder of the frozen re-id net")
     add("--no_footage", action="store_true", help="leave out the first part")
-    add("--max_frames", type=non_negative_int, default=0, help="frames of each half; 0: all")
+    add("--every", type=positive_int, default=1, help="use only every n-th frame of the video")
     add("--repeats", type=positive_int, default=3, help="runs of the two processes, whose order of events varies")
     add("--people", type=positive_int, nargs="+", default=[100, 1000, 10000], help="numbers of people in the store")
     add("--boards", type=positive_int, nargs="+", default=[1, 2, 4, 8], help="numbers of boards at once")
@@ -44,31 +44,34 @@ def parse_args(argv=None):
 ARGS = parse_args() if __name__ == "__main__" else None
 
 import contextlib
-import json
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from benchmarks import footage
 from benchmarks.matching import draw
-from benchmarks.tracking import read_tracks
 from utils.device import origin
 from utils.files import write_json
-from utils.live.identities import Identities
+from utils.live.identities import DEFAULT_THRESHOLD, Identities
 from utils.live.people import Known, MemoryPeople
 from utils.live.people_file import FilePeople
 from utils.live.people_redis import RedisPeople
 from utils.live.redis_link import CHUNK, RedisLink
+from utils.live.tracks import LOW_SCORE, Tracker
+from utils.progress import Progress
 
-ROOT = Path(__file__).resolve().parent.parent
 VISIBLE = 8  # people in front of one board
 FPS = 10.0
+HIGH_SCORE = 0.5  # of a detection that starts a track, the demo's --detection_threshold
+START_SECONDS = 5.0  # for the two processes to be ready
 LEARN_EVERY = 16  # frames, the demo's --reembed_every
 NEW_PEOPLE = 50  # who get a number each
 NET = "0" * 16  # stands for the fingerprint of a re-id net
@@ -111,56 +114,74 @@ def answers(url: str) -> bool:
 # ---- footage ---------------------------------------------------------------------------------------------------------
 
 
-def write_halves(video, folder, limit: int) -> tuple:
-    """Writes the two halves of a video; returns their paths, and the index of the first frame of each."""
-    count = footage.frame_count(video) or sum(1 for _ in footage.frames(video))
-    begins = [0, count // 2]
-    length = min(count // 2, limit) if limit else count // 2
-    paths = [Path(folder) / f"half{number}.avi" for number in range(2)]
-    writers = None
-    for index, frame in enumerate(footage.frames(video)):
-        if writers is None:
-            codec = cv2.VideoWriter_fourcc(*"MJPG")
-            fps = footage.frame_rate(video)
-            writers = [cv2.VideoWriter(str(path), codec, fps, frame.shape[1::-1]) for path in paths]
-        for writer, begin in zip(writers, begins):
-            if begin <= index < begin + length:
-                writer.write(frame)
-    for writer in writers or []:
-        writer.release()
-    return paths, begins
+class Look(NamedTuple):
+    """What the networks find in one frame."""
+
+    frame: int  # from 0
+    boxes: np.ndarray  # (N, 4)
+    scores: np.ndarray  # (N,)
+    embeddings: np.ndarray  # (N, E)
 
 
-def demo(args, folder, name: str, sources, people=None):
-    """Starts demo.py; its summary is <name>.json and its tracks <name>.txt in the folder."""
-    command = [sys.executable, "demo.py", "--headless", "--detector", args.detector, "--reid", args.reid]
-    for source in sources:
-        command += ["--source", source]
-    command += ["--tracks", Path(folder) / f"{name}.txt", "--summary", Path(folder) / f"{name}.json"]
-    if people is not None:
-        command += ["--people", people]
-    return subprocess.Popen([str(word) for word in command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=sys.stderr)
+def look(args) -> tuple:
+    """[Look] of the frames of the video, and the threshold of the re-id net."""
+    from utils.deploy.detector import Detector
+    from utils.deploy.reid_net import Embedder, crop_people
+
+    embedder = Embedder(args.reid)
+    detector = Detector(args.detector, HIGH_SCORE)
+    progress = Progress("embedded", footage.frame_count(args.video) or 0, "frames")
+    looks = []
+    for index, frame in enumerate(footage.frames(args.video)):
+        progress.add()
+        if index % args.every:
+            continue
+        boxes, scores = detector.detect(frame, LOW_SCORE)
+        looks.append(Look(index, boxes, scores, embedder.embed(crop_people(frame, boxes, embedder.image_size))))
+    return looks, embedder.manifest.get("threshold") or DEFAULT_THRESHOLD
 
 
-def finish(processes) -> None:
-    """Waits for demos; InputError if one fails."""
-    if any([process.wait() for process in processes]):
-        raise InputError("demo.py failed, see above")
+class Camera:
+    """The demo's tracker of one camera, and what it showed: {frame: (boxes (N, 4), numbers (N,))}."""
+
+    def __init__(self, identities, name: str, fps: float):
+        self.tracker = Tracker(identities, LEARN_EVERY, name, HIGH_SCORE)
+        self.fps = fps
+        self.shown = {}
+
+    def show(self, seen: Look) -> None:
+        association = self.tracker.associate(seen.boxes, seen.scores, seen.frame / self.fps)
+        due = association.indices[association.due]
+        numbers, _ = self.tracker.update(association, seen.embeddings[due])
+        self.shown[seen.frame] = association.boxes, numbers
 
 
-def score(tracks, begins) -> dict:
-    """Figures of both halves from the files of tracks: those of footage.judge, and people with one number in both."""
+def play_together(halves, threshold: float, fps: float) -> list:
+    """What the cameras of one process show; halves: two lists of Look."""
+    identities = Identities(threshold, learn=True)
+    cameras = [Camera(identities, f"half {number}", fps) for number in range(len(halves))]
+    for row in zip(*halves):
+        for camera, seen in zip(cameras, row):
+            camera.show(seen)
+    return [camera.shown for camera in cameras]
+
+
+def play_alone(url: str, half: list, threshold: float, fps: float, begin: float) -> dict:
+    """What the camera of a board shows that begins at a time and plays at the speed of the video."""
+    with RedisPeople(url, NET, HOUR) as store:
+        identities = Identities(threshold, learn=True, store=store)
+        camera = Camera(identities, "board", fps)
+        for seen in half:
+            time.sleep(max(begin + (seen.frame - half[0].frame) / fps - time.time(), 0.0))
+            store.sync()
+            camera.show(seen)
+    return camera.shown
+
+
+def score(shown) -> dict:
+    """The figures of footage.judge over both halves, and how many people have one number in both."""
     people = footage.people_by_eye()
-    width, height = footage.SIZE
-    rows = []  # (M, 3) frame, person, number of each half
-    for path, begin in zip(tracks, begins):
-        seen = {}
-        for frame, found in read_tracks(path).items():
-            left, top, box_width, box_height = np.array([box for _, box in found], float).T
-            corners = [top / height, left / width, (top + box_height) / height, (left + box_width) / width]
-            numbers = np.array([number for number, _ in found])
-            seen[begin + frame - 1] = (np.stack(corners, axis=1), numbers)
-        rows.append(footage.numbers_of(people, seen))
+    rows = [footage.numbers_of(people, seen) for seen in shown]  # (M, 3) frame, person, number
     own = [usual_numbers(found) for found in rows]
     in_both = sorted(set(own[0]) & set(own[1]))
     figures = footage.judge(np.concatenate(rows))
@@ -177,26 +198,31 @@ def usual_numbers(rows: np.ndarray) -> dict:
     return usual
 
 
-def measure_footage(args, folder) -> dict:
+def measure_footage(args) -> dict:
     footage.check(args.video, args.detector)
-    halves, begins = write_halves(args.video, folder, args.max_frames)
-    finish([demo(args, folder, "one", halves)])
-    one = score([Path(folder) / "one-0.txt", Path(folder) / "one-1.txt"], begins)
-    print(f"one process: {one['same']} of {one['in_both']} people have one number in both halves", flush=True)
-    two = []
+    looks, threshold = look(args)
+    fps = footage.frame_rate(args.video)
+    middle = len(looks) // 2
+    halves = [looks[:middle], looks[middle : 2 * middle]]
+    results = {"one_process": score(play_together(halves, threshold, fps)), "two_processes": []}
+    print(f"one process: {describe(results['one_process'])}", flush=True)
     for _ in range(args.repeats):
-        with redis_server() as url:
-            finish([demo(args, folder, f"half{number}", [half], url) for number, half in enumerate(halves)])
-        two.append(score([Path(folder) / "half0.txt", Path(folder) / "half1.txt"], begins))
-        print(f"two processes: {two[-1]['same']} of {two[-1]['in_both']}", flush=True)
-    frame = {}
-    with redis_server() as url:
-        for name, people in (("memory", None), ("file", Path(folder) / "people.npz"), ("redis", url)):
-            finish([demo(args, folder, name, halves[:1], people)])
-            times = json.loads((Path(folder) / f"{name}.json").read_text())["milliseconds"]
-            frame[name] = {"match": times["match"], "all": times["all"]}
-            print(f"{name}: {times['match']['median']:.2f} ms to match, of {times['all']['median']:.1f}", flush=True)
-    return {"one_process": one, "two_processes": two, "frame": frame}
+        with redis_server() as url, ProcessPoolExecutor(len(halves), get_context("spawn")) as pool:
+            begin = time.time() + START_SECONDS
+            boards = [pool.submit(play_alone, url, half, threshold, fps, begin) for half in halves]
+            results["two_processes"].append(score([board.result() for board in boards]))
+        print(f"two processes: {describe(results['two_processes'][-1])}", flush=True)
+    for key in ("same", "numbers", "own", "switches"):
+        results[f"mean_{key}"] = float(np.mean([figures[key] for figures in results["two_processes"]]))
+    return results
+
+
+def describe(figures: dict) -> str:
+    return (
+        f"{figures['same']} of the {figures['in_both']} people in both halves have one number there; "
+        f"{figures['people']} people got {figures['numbers']} numbers, and {100 * figures['own']:.0f} % of their boxes "
+        "their own"
+    )
 
 
 # ---- stores ----------------------------------------------------------------------------------------------------------
@@ -235,18 +261,17 @@ def run_boards(boards, seconds: float) -> np.ndarray:
 
 
 def quantiles(values) -> dict:
-    return {
-        "median": float(np.median(values)),
-        "p99": float(np.percentile(values, 99)),
-        "max": float(np.max(values)),
-    }
+    return {"median": float(np.median(values)), "p99": float(np.percentile(values, 99)), "max": float(np.max(values))}
 
 
-def measure_store(make, looks: np.ndarray, seconds: float) -> dict:
-    """The times of one store; make: returns the store, which holds the people; looks: (N, E) of new ones."""
+def measure_store(make, looks: np.ndarray, seconds: float, people=()) -> dict:
+    """The times of the store that `make` returns; looks: (N, E) of new people; people: (P, E) to begin with."""
     begun = time.perf_counter()
     store = make()
     identities = Identities(store=store)
+    for number, mean in enumerate(people, 1):
+        identities.restore(Known(number, mean, 1), None)
+    identities.last_id = max(identities.last_id, len(people))
     figures = {"start_s": time.perf_counter() - begun}
     figures["frame_ms"] = quantiles(run_boards([identities], seconds))
     times = []
@@ -261,19 +286,6 @@ def measure_store(make, looks: np.ndarray, seconds: float) -> dict:
     return figures
 
 
-class Memory(MemoryPeople):
-    """Memory with people in it from the start, to compare with."""
-
-    def __init__(self, people):
-        self._people = people
-
-    def start(self, identities) -> None:
-        super().start(identities)
-        for number, mean in enumerate(self._people, 1):
-            identities.restore(Known(number, mean, 1), None)
-        identities.last_id = len(self._people)
-
-
 def measure_stores(args, folder) -> dict:
     results = {}
     with redis_server() as url:
@@ -286,12 +298,12 @@ def measure_stores(args, folder) -> dict:
             fill(url, people)
             own = {"redis_mb": (client.info("memory")["used_memory"] - empty) / 2**20}
             with FilePeople(path, NET, HOUR) as store:
-                Identities(store=store)
+                identities = Identities(store=store)
                 for number, mean in enumerate(people, 1):
-                    store.take_in(Known(number, mean, 1))
-                store.identities.last_id = count
+                    identities.restore(Known(number, mean, 1), None)
+                identities.last_id = count
             own["file_mb"] = path.stat().st_size / 2**20
-            own["memory"] = measure_store(lambda shown=people: Memory(shown), looks, args.seconds)
+            own["memory"] = measure_store(MemoryPeople, looks, args.seconds, people)
             own["file"] = measure_store(lambda shown=path: FilePeople(shown, NET, HOUR), looks, args.seconds)
             own["redis"] = measure_store(lambda: RedisPeople(url, NET, HOUR), looks, args.seconds)
             results[f"people{count}"] = own
@@ -338,9 +350,9 @@ def measure_boards(args) -> dict:
 
 def main(args) -> None:
     results = {}
+    if not args.no_footage:
+        results["footage"] = measure_footage(args)
     with tempfile.TemporaryDirectory() as folder:
-        if not args.no_footage:
-            results["footage"] = measure_footage(args, folder)
         results["stores"] = measure_stores(args, folder)
     results["boards"] = measure_boards(args)
     if args.json:
