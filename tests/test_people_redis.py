@@ -361,7 +361,7 @@ def test_a_server_that_goes_away_is_said_once_and_caught_up_with(lasting, board,
     assert add(back, towards(A, E, 0.9)).person_id == 3
     said = capsys.readouterr().out
     assert said.count(f"note: {lasting.url} does not answer (") == said.count("answers again") == 2  # of two boards
-    assert "new ones get numbers from 1,000,000 on" in said
+    assert "new ones get numbers from 100,000,000 on" in said
 
 
 def test_a_server_that_comes_back_empty_gets_everybody_again(server, board):

@@ -25,7 +25,7 @@ TIMEOUT = 2.0  # seconds for the answer to one call
 TRIES = 5  # of a transaction that others interrupt
 CHUNK = 256  # people of one round trip
 CHANGES = 10000  # entries of the stream that are kept; who was away for longer reads all people anew
-SPARE_FROM = 1_000_000  # numbers of people who are met while the server is away
+SPARE_FROM = 100_000_000  # numbers of people who are met while the server is away
 SPARE_COUNT = 1000  # such numbers that a demo has at hand
 GAP = 100  # numbers left out when a store is filled anew: others may have given them meanwhile
 
