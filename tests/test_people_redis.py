@@ -492,4 +492,4 @@ def test_the_client_waits_with_limits(server):
     client, _ = redis_link.connect(server.url)
     options = client.connection_pool.connection_kwargs
     assert options["socket_timeout"] == options["socket_connect_timeout"] == redis_link.TIMEOUT
-    assert options["retry"].get_retries() == 0
+    assert options["retry"]._retries == 0
