@@ -18,11 +18,13 @@ from utils.errors import InputError, explained_imports, run_main
 from utils.live.places import as_line, as_region, as_zone, check_places
 from utils.options import (
     add_old_name,
+    check_files,
     file_or_stdout,
     file_to_write,
     fraction,
     make_parser,
     non_negative_int,
+    people_store,
     pixels,
     port,
     positive_float,
@@ -69,6 +71,12 @@ def parse_args(argv=None):
         help="the label of people without a name: a number each, or 'unknown'")
     add("--gallery", default=None, metavar="FOLDER",
         help="people to recognise from the start: a folder of image folders, one per person: people/Anna/1.jpg")
+    add("--people", type=people_store, default=None, metavar="PLACE",
+        help="where to keep the people who are known, with numbers, names and embeddings: a file such as people.npz, "
+             "for the next start, or a Redis server such as redis://host:6379/0, which several demos share; "
+             "default: only in memory")
+    add("--people_hours", type=positive_float, default=24.0,
+        help="hours after the last sighting after which a person in --people is forgotten")
     add("--save_gallery", default=None, metavar="FOLDER",
         help="save crops of people with a name to this folder, in the layout of --gallery; default: save none")
     add = parser.add_argument_group("counting").add_argument
@@ -111,7 +119,6 @@ ARGS = parse_args() if __name__ == "__main__" else None  # before the imports be
 
 import sys
 from contextlib import ExitStack, redirect_stdout
-from pathlib import Path
 
 with explained_imports():
     import numpy as np
@@ -129,11 +136,12 @@ with explained_imports():
     from utils.live.identities import DEFAULT_THRESHOLD, Identities
     from utils.live.page.page import Page
     from utils.live.page.server import PageServer
+    from utils.live.people import open_people
     from utils.live.recogniser import Recogniser
     from utils.live.recorder import Outputs, tracks_paths
-    from utils.live.requests import execute
+    from utils.live.requests import execute, follow
     from utils.live.stop import StopSignal
-    from utils.live.timing import RunStats, format_table
+    from utils.live.timing import RunStats, expected_frames, format_table
     from utils.live.view import View
 
 WAIT_SECONDS = 0.5  # to wait for a frame of the only camera; Ctrl-C is noticed after that
@@ -158,7 +166,8 @@ def main(args) -> None:
         events = stack.enter_context(Events(args.events, cameras, stop.ask))
         detector = open_detector(args, cameras)
         embedder = Embedder(args.reid)
-        identities = make_identities(args, embedder.manifest)
+        people = stack.enter_context(open_people(args.people, args.reid, embedder.manifest, args.people_hours))
+        identities = make_identities(args, embedder.manifest, people)
         if args.gallery:
             print("\n".join(enrol(args.gallery, detector, embedder, identities)), flush=True)
         names = [camera.name for camera in cameras]
@@ -185,7 +194,7 @@ def check_outputs(args) -> None:
     if args.benchmark and args.tracks:
         raise InputError("--benchmark repeats frames and leaves some out, so --tracks cannot be written: leave one out")
     inputs = {"the --source": args.source or [], "--detections": [args.detections] if args.detections else []}
-    outputs = [("--output", args.output), ("--summary", args.summary)]
+    outputs = [("--output", args.output), ("--summary", args.summary), ("--people", args.people)]
     if args.events != STDOUT:
         outputs.append(("--events", args.events))
     if args.tracks:
@@ -193,15 +202,7 @@ def check_outputs(args) -> None:
     places = [("--line", place) for place in args.line] + [("--zone", place) for place in args.zone]
     places += [("--ignore", place) for place in args.ignore]
     check_places(places, len(args.source or [0]))
-    taken = {Path(path).resolve(): name for name, paths in inputs.items() for path in paths if Path(path).is_file()}
-    for option, path in outputs:
-        if path is None:
-            continue
-        other = taken.setdefault(Path(path).resolve(), option)
-        if other in inputs:
-            raise InputError(f"{option} {path} is also {other} and would be lost: name another file")
-        if other != option:
-            raise InputError(f"{option} and {other} are the same file {path}: name two")
+    check_files(inputs, outputs)
 
 
 def open_cameras(args):
@@ -234,17 +235,17 @@ def open_detector(args, cameras):
     return BoxesFile(args.detections, cameras[0], args.detection_threshold)
 
 
-def make_identities(args, manifest) -> Identities:
-    """An empty set of people, with the threshold of the option, else the manifest's, else the default."""
+def make_identities(args, manifest, store) -> Identities:
+    """The people of the store, with the threshold of the option, else the manifest's, else the default."""
     if args.similarity_threshold is not None:
-        return Identities(args.similarity_threshold, unnamed=args.unnamed)
+        return Identities(args.similarity_threshold, unnamed=args.unnamed, store=store)
     threshold = manifest.get("threshold")
     origin = manifest.get("threshold_from", "measured in training")
     if threshold is None:
         threshold = DEFAULT_THRESHOLD
         origin = "a guess, since the model has no measured one"
     print(f"similarity threshold: {threshold:.3f}, {origin}; then learned from people seen together", flush=True)
-    return Identities(threshold, learn=True, unnamed=args.unnamed)
+    return Identities(threshold, learn=True, unnamed=args.unnamed, store=store)
 
 
 def warm_up(args, cameras, recogniser) -> None:
@@ -267,27 +268,22 @@ def times(cameras) -> list:
     return [camera.seconds for camera in cameras]
 
 
-def expected_frames(cameras, limit: int):
-    """The number of frames until the last camera ends, or until `limit` if that is not 0; None if unknown."""
-    lengths = [camera.length for camera in cameras]
-    if None in lengths:
-        return limit or None
-    return min(max(lengths), limit) if limit else max(lengths)
-
-
 def run(args, cameras, recogniser, view, outputs, stop) -> RunStats:
     """The loop: read, recognise, draw, show, write; until the end of the sources, the limit or the user's stop."""
     limit = args.benchmark or args.max_frames
     draws = view.is_shown or args.output or args.benchmark
     timer = recogniser.timer
     timer.restart()
-    stats = RunStats(expected_frames(cameras, limit))
+    stats = RunStats(expected_frames([camera.length for camera in cameras], limit))
     stop.running = True
     while not stop.asked and (not limit or stats.frames < limit):
         frames = read_frames(cameras)
         if all(camera.ended for camera in cameras):
             break
         timer.lap("capture")
+        for line in follow(recogniser.identities, args.save_gallery):
+            print(line, flush=True)
+        timer.lap("match")
         results = recogniser.recognise(frames, times(cameras))  # a FrameResult per camera, None without a frame
         view.counts.update(times(cameras), results)
         has_frame = any(frame is not None for frame in frames)

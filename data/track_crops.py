@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.boxes import areas
-from utils.live.identities import clarity
+from utils.live.person import clarity
 
 COVERED = 0.1  # share of a box that another one may cover
 EDGE = 0.002  # of the frame: a box that is nearer to its edge may show a part of a person only

@@ -10,7 +10,7 @@ import pytest
 from utils.errors import InputError
 from utils.live.counting import Line, Zone, foot_of, outside_of
 from utils.live.counts import Counts
-from utils.live.identities import Person
+from utils.live.person import Person
 from utils.live.places import Place, area, as_line, as_region, as_zone, check_places
 from utils.live.recogniser import FrameResult
 from utils.live.track import Track

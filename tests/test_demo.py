@@ -16,6 +16,7 @@ import pytest
 import demo
 from tests.fakes import picture, write_checkpoint, write_tf2_detector
 from tests.helpers import ROOT, wait_until, write_video
+from tests.redis_server import RedisServer, needs_redis
 from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
 from utils.errors import InputError
 from utils.live.timing import STAGES
@@ -310,6 +311,66 @@ def test_page_and_sigterm_as_a_user_meets_them(frozen, tmp_path):
     assert all(int(line.split(",")[0]) <= 4 for line in tracks.read_text().splitlines())  # the file is recorded once
     wanted = ["events.jsonl", "people.avi", "saved", "tracks.txt", "walk.avi"]
     assert sorted(path.name for path in tmp_path.iterdir()) == wanted
+
+
+@pytest.fixture
+def redis_url(tmp_path):
+    with RedisServer(tmp_path) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize("place", ["file", pytest.param("redis", marks=needs_redis)])
+def test_people_are_known_to_the_next_demo(run_demo, refused, request, tmp_path, place):
+    people = tmp_path / "people.npz" if place == "file" else request.getfixturevalue("redis_url")
+    write_video(tmp_path / "walk.avi", [picture([walking(frame)]) for frame in range(WALK)])
+    write_video(tmp_path / "back.avi", [picture([(20, 205, 100, 213)])] * WALK)
+    for name in ("walk", "back"):
+        printed = run_demo(
+            "--source", tmp_path / f"{name}.avi", "--people", people, "--tracks", tmp_path / f"{name}.txt"
+        )
+        assert f"{WALK} boxes of 1 people" in printed
+        assert set(read_tracks(tmp_path / f"{name}.txt")[:, 1]) == {1}
+    if place == "file":
+        sentence = refused("--source", tmp_path / "walk.avi", "--headless", "--people", people, "--summary", people)
+        assert "--people and --summary are the same file" in sentence
+
+
+@needs_redis
+def test_two_demos_share_a_person_and_forget_together(frozen, redis_url, tmp_path):
+    """Both run at once and see the same person; who is forgotten on the page of one is forgotten by the other."""
+    write_video(tmp_path / "walk.avi", [picture([walking(0)])] * 4)
+    processes = []
+    lines = [[], []]
+    for place, printed in enumerate(lines):
+        command = [sys.executable, "-u", "demo.py", "--source", tmp_path / "walk.avi", "--loop", "--headless"]
+        command += ["--detector", frozen / "obj", "--reid", frozen / "reid", "--people", redis_url, "--serve", "0"]
+        command += ["--events", tmp_path / f"{place}.jsonl"]
+        command = [str(word) for word in command]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        processes.append(process)
+        threading.Thread(target=lambda p=process, all=printed: all.extend(p.stdout), daemon=True).start()
+
+    def seen(place) -> list:
+        events = tmp_path / f"{place}.jsonl"
+        found = [json.loads(line) for line in events.read_text().splitlines()] if events.exists() else []
+        return [event["person"] for event in found if event["event"] == "seen"]
+
+    try:
+        wait_until(lambda: seen(0) and seen(1), seconds=90)
+        assert seen(0)[0] == seen(1)[0] == 1
+        page = urllib.parse.urlsplit(next(line for line in lines[0] if line.startswith("page: ")).split()[1])
+        connection = http.client.HTTPConnection(page.hostname, page.port, timeout=60)
+        connection.request("POST", "/forget", json.dumps({"person_id": 1}), {"Content-Type": "application/json"})
+        assert connection.getresponse().status < 300
+        wait_until(lambda: "forgot 1, as another demo was asked to\n" in lines[1], seconds=60)
+        wait_until(lambda: len(seen(0)) > 1 and len(seen(1)) > 1, seconds=60)
+        assert seen(0)[1] == seen(1)[1] == 2  # a new number for both
+        for process in processes:
+            process.terminate()
+        assert [process.wait(60) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -17,7 +17,7 @@ import pytest
 from utils.errors import InputError
 from utils.files import WriteError
 from utils.live.events import Events
-from utils.live.identities import Person
+from utils.live.person import Person
 from utils.live.walks import Happening
 
 FILE = SimpleNamespace(name="walk.mp4", live=False, fps=10.0, every=1)

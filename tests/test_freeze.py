@@ -1,5 +1,6 @@
 """Frozen models return what the unfrozen ones do, describe themselves, and replace an old one only when complete."""
 
+import hashlib
 import json
 import shutil
 
@@ -32,6 +33,26 @@ def reid(checkpoint, tmp_path_factory):
     """A frozen re-id net of batch 4 and the manifest that freezing returned."""
     folder = tmp_path_factory.mktemp("frozen") / "reid"
     return folder, freeze_reid(checkpoint[0], folder, noise, batch=4, options=FreezeOptions(engine="tensorflow"))
+
+
+def test_the_fingerprint_is_that_of_the_weights_and_the_image_size(checkpoint, reid, tmp_path):
+    """Not of the folder, the engine or the batch; a manifest of an earlier version does without the weights."""
+    folder, manifest = reid
+    weights = hashlib.sha256((folder.parent / f"{checkpoint[0]}.data-00000-of-00001").read_bytes()).hexdigest()
+    assert manifest["source"]["sha256"] == weights
+    own = manifests.fingerprint(folder, manifest)
+    assert len(own) == 16 and set(own) <= set("0123456789abcdef")
+    elsewhere = {**manifest, "engine": "tensorrt", "precision": "FP16", "batches": [8]}
+    assert manifests.fingerprint(tmp_path, elsewhere) == own
+    changes = ({"source": {"sha256": "0" * 64}}, {"image_size": [32, 64]}, {"preprocessing": {"channels": "BGR"}})
+    assert len({own, *(manifests.fingerprint(folder, {**manifest, **change}) for change in changes)}) == 4
+    old = {**manifest, "source": {"checkpoint": "x"}}
+    before = manifests.fingerprint(folder, old)
+    shutil.copy(folder / "saved_model.pb", tmp_path)
+    assert manifests.fingerprint(tmp_path, old) == before
+    with open(tmp_path / "saved_model.pb", "ab") as file:
+        file.write(b"x")
+    assert manifests.fingerprint(tmp_path, old) != before
 
 
 def test_embed_equals_the_trained_net(checkpoint, reid):

@@ -8,7 +8,8 @@ from tests.fakes import picture
 from utils.errors import InputError
 from utils.live import gallery
 from utils.live.gallery import check_writable, cut, delete_saved, enrol, find_people, save_people
-from utils.live.identities import MAX_CROPS, Identities
+from utils.live.identities import Identities
+from utils.live.person import MAX_CROPS
 
 
 class RedPeople:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from utils.live import identities as module
-from utils.live.identities import Identities, clarity, clean_name
+from utils.live.identities import Identities, clean_name
+from utils.live.person import CROP_INTERVAL, MAX_CROPS, clarity
 
 A, B, C = np.eye(3, 16, dtype=np.float32)  # three people with similarity 0 to each other
 
@@ -151,11 +152,11 @@ def test_keep_best_crop_keeps_the_clearest(monkeypatch):
         person.keep_best_crop(crop)
         assert not person.wants_crop  # too soon
         assert person.best_crop is best and len(person.crops) == 1  # one, as the person has no name
-        now[0] += module.CROP_INTERVAL
+        now[0] += CROP_INTERVAL
     person.name = "Anna"
     for _ in range(6):
         person.keep_best_crop(sharp)
-    assert len(person.crops) == module.MAX_CROPS
+    assert len(person.crops) == MAX_CROPS
 
 
 @pytest.mark.parametrize("name", ["Anna Maria", "Jürgen", "x" * 40, "Jos\u00e9 李 O'Neil-Smith, Jr."])

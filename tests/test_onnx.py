@@ -1,8 +1,10 @@
 """Models in ONNX compute what TensorFlow does, and the whole demo runs on them where TensorFlow cannot be imported."""
 
+import hashlib
 import importlib.util
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +45,8 @@ def test_export_reid_computes_what_tensorflow_does(checkpoint, exported):
     manifest = json.loads((exported / "reid" / "manifest.json").read_text())
     assert manifest["inputs"] == {"images": {"shape": [-1, *SIZE, 3], "dtype": "float32"}}
     assert manifest["parity"]["min"] > 0.9999 and manifest["batches"] == [1, 2, 4]
+    weights = hashlib.sha256(Path(f"{checkpoint[0]}.data-00000-of-00001").read_bytes()).hexdigest()
+    assert manifest["source"]["sha256"] == weights  # as freezing notes it, so that people can be shared
     people = np.random.default_rng(5).integers(0, 256, (7, *SIZE, 3), dtype=np.uint8)
     wanted = checkpoint[1](people, training=False).numpy()
     np.testing.assert_allclose(Embedder(exported / "reid").embed(people), wanted, atol=1e-4)

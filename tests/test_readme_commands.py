@@ -17,6 +17,7 @@ import cv2
 import pytest
 
 from tests.helpers import ROOT, draw_set
+from tests.redis_server import RedisServer, needs_redis
 from tests.test_readme import DOCS, commands
 
 SET = "data/Market-1501-v15.09.15"
@@ -43,7 +44,7 @@ NOT_RUN = (  # what has its own tests, or needs what is not here
 # These end with 1: a small set differs from the published counts, and that is what prepare.py has to say.
 DIFFERS = ("Market-1501-v15.09.15.zip", "--check data/Market")
 RUN = [
-    command
+    pytest.param(command, marks=needs_redis) if "redis://" in command else command
     for command in dict.fromkeys(command for page in ("README.md", *DOCS) for command in commands(page))
     if command.startswith(("bash ", "python3 ")) and not command.startswith(NOT_RUN)
 ]
@@ -144,10 +145,21 @@ def words_of_launcher(words: list, place) -> list:
     return ["python3", *finished.stdout.splitlines()]
 
 
+@pytest.fixture
+def redis_url(request, tmp_path):
+    """The address that takes the place of those in the commands; the server runs only if a command has one."""
+    if "redis://" not in request.getfixturevalue("command"):
+        yield ""
+        return
+    with RedisServer(tmp_path) as server:
+        yield server.url
+
+
 @pytest.mark.parametrize("command", RUN)
-def test_a_command_of_the_readme_runs(command, place, monkeypatch, capfd):
+def test_a_command_of_the_readme_runs(command, place, redis_url, monkeypatch, capfd):
     monkeypatch.chdir(place)
     words = [word.replace("~", str(place)) for word in shortened(command)]
+    words = [redis_url if word.startswith("redis://") else word for word in words]
     if words[0] == "bash":
         words = words_of_launcher(words, place)
     code = run_here(words, monkeypatch)
@@ -158,4 +170,8 @@ def test_a_command_of_the_readme_runs(command, place, monkeypatch, capfd):
 
 def test_each_script_is_among_them():
     assert len(RUN) >= 20
-    assert {command.split()[1] for command in RUN} >= {*SHORTER, "test_reid.sh", "data/prepare.py"}
+    assert {command.split()[1] for command in RUN if isinstance(command, str)} >= {
+        *SHORTER,
+        "test_reid.sh",
+        "data/prepare.py",
+    }

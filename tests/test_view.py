@@ -96,6 +96,18 @@ def test_show_describes_everybody_to_the_page(cameras, identities):
     assert 0 <= second["seconds_ago"] < 60
 
 
+def test_the_page_lists_those_with_a_name_and_those_seen_last(cameras, identities, monkeypatch):
+    monkeypatch.setattr("utils.live.view.MAX_LISTED", 3)
+    for vector in np.eye(5, 16, dtype=np.float32)[2:]:
+        identities.mark_seen(identities.add(vector[np.newaxis]), "back")
+    identities.name(2, "Bert")
+    shown = []
+    page = SimpleNamespace(show=lambda image, people, places: shown.append(people), requests=lambda: [])
+    view = View(cameras, identities, show_window=False, page=page)
+    view.show(view.draw(frames(), [result(1, 0), result()], 1.0), [result(1, 0), None])
+    assert sorted(person["person_id"] for person in shown[0]) == [2, 4, 5]
+
+
 def test_show_turns_keys_into_requests(cameras, identities, monkeypatch):
     keys = [window.TAB, ord("n"), ord("A"), ord("l"), 13, window.NO_KEY, ord("q"), None]
     shown = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import resource
@@ -160,6 +161,15 @@ def room_for(path) -> int:
     free = shutil.disk_usage(path.parent).free
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     return free if limit == resource.RLIM_INFINITY else min(free, limit - path.stat().st_size)
+
+
+def digest(path) -> str:
+    """The SHA-256 of a file, 64 hexadecimal digits."""
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(2**20), b""):
+            found.update(block)
+    return found.hexdigest()
 
 
 def write_json(path, content) -> None:

@@ -9,6 +9,8 @@ import argparse
 import os
 from pathlib import Path
 
+from utils.errors import InputError
+
 PRECISIONS = ("float32", "mixed_bfloat16")
 VAL_DISTRACTORS = 4000  # training images in the gallery of the validation by default
 VAL_IDENTITIES = 50  # identities that both trainings hold out for validation by default
@@ -88,6 +90,36 @@ def file_to_write(text: str) -> str:
 def file_or_stdout(text: str) -> str:
     """As file_to_write, or - for standard output."""
     return text if text == "-" else file_to_write(text)
+
+
+def people_store(text: str) -> str:
+    """The address of a Redis server, or the path of a .npz file in an existing folder."""
+    scheme, is_address, rest = text.partition("://")
+    if is_address and (scheme not in ("redis", "rediss", "unix") or not rest):
+        raise argparse.ArgumentTypeError(f"'{text.split('@')[-1]}' is no address such as redis://host:6379/0")
+    if is_address:
+        return text
+    if not text.endswith(".npz"):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is neither a file that ends in .npz nor an address such as redis://host:6379/0"
+        )
+    return file_to_write(text)
+
+
+def check_files(inputs: dict, outputs: list) -> None:
+    """InputError if an output would replace a file that is read, or another output.
+
+    inputs: {what it is: [paths]}; outputs: [(option, path or None)].
+    """
+    taken = {Path(path).resolve(): name for name, paths in inputs.items() for path in paths if Path(path).is_file()}
+    for option, path in outputs:
+        if path is None:
+            continue
+        other = taken.setdefault(Path(path).resolve(), option)
+        if other in inputs:
+            raise InputError(f"{option} {path} is also {other} and would be lost: name another file")
+        if other != option:
+            raise InputError(f"{option} and {other} are the same file {path}: name two")
 
 
 def as_image_size(text: str) -> list:

@@ -6,7 +6,6 @@ onnxruntime, which this needs. Input size and layout are read from the file.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import shutil
 from pathlib import Path
@@ -22,7 +21,7 @@ from utils.deploy.pixels import REID_PIXELS, as_pixels
 from utils.deploy.reid_net import Embedder
 from utils.deploy.runtime import load
 from utils.errors import InputError
-from utils.files import atomic_folder
+from utils.files import atomic_folder, digest
 
 PERSON_OF = {1: 0, 80: 0, 91: 1}  # the class of a person by the number of classes: of people alone, COCO's two forms
 DETECTOR_PIXELS = {"yolo": "bgr", "yolox": "bgr", "detr": "imagenet"}  # YOLOX, RF-DETR
@@ -114,7 +113,7 @@ def describe_file(path):
     tensors = describe(path)
     about = {
         "format": FORMAT,
-        "source": {"onnx": str(path), "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()},
+        "source": {"onnx": str(path), "sha256": digest(path)},
         **tensors,
         "colour_order": "RGB",
         "engine": "onnxruntime",

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from utils import resnet
-from utils.checkpoint import load_embedding_net, stored_threshold, strip_suffix
+from utils.checkpoint import DATA_SUFFIX, load_embedding_net, stored_threshold, strip_suffix
 from utils.deploy import check, trt
 from utils.deploy.cut import NotCut, cut_detector
 from utils.deploy.detections import PERSON
@@ -36,7 +36,7 @@ from utils.deploy.reid_net import Embedder
 from utils.deploy.saved_model import SERVING, describe_signature, detector_input, load_saved_model
 from utils.device import device_name, gpu_name
 from utils.errors import InputError
-from utils.files import replace_folder, temporary_folder
+from utils.files import digest, replace_folder, temporary_folder
 from utils.json_files import read_json
 
 PLAIN = "plain"
@@ -79,6 +79,7 @@ def freeze_reid(prefix, target, images, options=DEFAULTS, batch=8, image_size=No
         "kind": "reid",
         "source": {
             "checkpoint": strip_suffix(prefix),
+            "sha256": digest(f"{strip_suffix(prefix)}{DATA_SUFFIX}"),
             "width": args["width"],
             "embedding_size": args["embedding_size"],
         },

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 from utils.errors import InputError
-from utils.files import write_json
+from utils.files import digest, write_json
 from utils.json_files import each, mapping, number, one_of, optional, read_json, several, text, whole
 
 MANIFEST = "manifest.json"
@@ -38,7 +40,7 @@ FIELDS = {
     "form": text,
     "threshold": optional(number(-1, 1)),
     "threshold_from": text,
-    "source": mapping({"checkpoint": text, "saved_model": text}),
+    "source": mapping({"checkpoint": text, "saved_model": text, "sha256": text}),
     "preprocessing": mapping(
         {
             "layout": one_of("NHWC", "NCHW"),
@@ -82,6 +84,17 @@ def read_manifest(folder, kind: str) -> dict:
     if not model.is_file():
         raise InputError(f"{folder} does not hold a frozen {KINDS[kind]}: {model.name} is missing; {PREPARE}")
     return manifest
+
+
+def fingerprint(folder, manifest: dict) -> str:
+    """What frozen re-id nets have in common if their embeddings can be compared: 16 hexadecimal digits.
+
+    It depends on the weights, the image size and the preprocessing, but not on the engine or its precision. A manifest
+    of an earlier version does not tell the weights: the file of the model counts then.
+    """
+    weights = manifest.get("source", {}).get("sha256") or digest(Path(folder) / MODEL_FILES[manifest["engine"]])
+    about = [weights, manifest.get("image_size"), manifest.get("preprocessing")]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def batch_sizes(manifest: dict) -> list:

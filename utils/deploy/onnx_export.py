@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from utils.checkpoint import load_embedding_net, stored_threshold, strip_suffix
+from utils.checkpoint import DATA_SUFFIX, load_embedding_net, stored_threshold, strip_suffix
 from utils.deploy import check
 from utils.deploy.board import HALF
 from utils.deploy.cut import NotCut, cut_detector
@@ -24,7 +24,7 @@ from utils.deploy.manifest import FORMAT, MODEL_FILES, usual_batches, write_mani
 from utils.deploy.parity import CERTAIN
 from utils.device import is_jetson
 from utils.errors import InputError, first_line
-from utils.files import atomic_folder
+from utils.files import atomic_folder, digest
 
 EXTRAS = ("tf2onnx", "onnxruntime")
 OPSET = 13  # TensorRT 8.0 reads it
@@ -64,7 +64,10 @@ def export_reid(prefix, target, images, images_from, batch=8, image_size=None) -
 
     about = {
         "kind": "reid",
-        "source": {"checkpoint": strip_suffix(prefix)},
+        "source": {
+            "checkpoint": strip_suffix(prefix),
+            "sha256": digest(f"{strip_suffix(prefix)}{DATA_SUFFIX}"),
+        },
         "image_size": size,
         "batches": usual_batches(batch),
         "inputs": {"images": {"shape": [-1, *size, 3], "dtype": "float32"}},

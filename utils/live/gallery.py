@@ -16,7 +16,8 @@ from utils.errors import InputError
 from utils.files import IMAGE_SUFFIXES, write_whole
 from utils.folders import list_images, list_people
 from utils.image_files import read_bgr
-from utils.live.identities import MAX_CROPS, clean_name
+from utils.live.identities import clean_name
+from utils.live.person import MAX_CROPS
 
 SAVED_NAME = "seen-{}.jpg"  # files of save_people, so that it never touches a user's own images
 MAX_CROP_HEIGHT = 192  # pixels; taller crops are scaled down
@@ -91,7 +92,7 @@ def enrol(folder, detector, embedder, identities) -> list:
         if not usable:
             raise InputError(f"{paths[0].parent} has no usable image, {note}; add others, or remove the folder")
         crops = [crop_person(image, box, embedder.image_size) for image, box in usable]
-        person = identities.add(embedder.embed(np.stack(crops)), name)
+        person = identities.enrol(embedder.embed(np.stack(crops)), name)
         for image, box in usable:
             person.keep_best_crop(cut(image, box))
         images = "image" if len(usable) == 1 else "images"

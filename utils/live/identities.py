@@ -12,8 +12,11 @@ from collections import deque
 from statistics import NormalDist
 from typing import NamedTuple
 
-import cv2
 import numpy as np
+
+from utils.errors import InputError
+from utils.live.people import Later, MemoryPeople
+from utils.live.person import Person
 
 # Chosen on simulated scenes of odd seeds and on frames 1 to 400 of vtest.avi, as those of utils/live/tracks.py.
 FALSE_ACCEPTS = 0.2  # share of decisions about a new person that give the number of one of the n people known
@@ -24,10 +27,9 @@ MAX_MEMORY = 2**30  # bytes for the embeddings of people; beyond that, the perso
 COARSE_FROM = 5000  # people from which a search compares COARSE_SIZE numbers first
 COARSE_SIZE = 256  # numbers of the coarse search
 COARSE_BEST = 64  # people of a coarse search who are compared exactly
+ENROL_SECONDS = 10.0  # to wait for the number of a person of the gallery
 MAX_NAME_LENGTH = 40  # characters
 DEFAULT_THRESHOLD = 0.6  # cosine similarity; a guess for models without a measured threshold
-MAX_CROPS = 4  # crops kept of a person with a name; one is kept of all others
-CROP_INTERVAL = 2.0  # seconds between two crops of a person; sooner they look the same
 
 
 class Request(NamedTuple):
@@ -36,66 +38,6 @@ class Request(NamedTuple):
     action: str
     person_id: int = 0  # for "name" and "forget"
     name: str = ""  # for "name"; a result of clean_name
-
-
-class Person:
-    """One person: id, name, appearance, best crops, and where the person was last seen.
-
-    Attributes:
-        person_id: number from 1 up.
-        name: str, None if the person has no name.
-        looks: how many embeddings the mean was taken of.
-        crops: [(clarity, image (h, w, 3) uint8 RGB)], clearest first.
-        camera: name of the camera that saw the person last, None before that.
-        last_seen: time.monotonic() of that, None for a person who was only enrolled.
-        merged_into: the Person that this one turned out to be, else None.
-        forgotten: whether the person was deleted at the user's request or for lack of room.
-        row: place in Identities.people; mean: (E,) mean of the embeddings.
-    """
-
-    def __init__(self, person_id: int, row: int, mean: np.ndarray, looks: int, name=None):
-        """mean: (E,) of `looks` embeddings."""
-        self.person_id = person_id
-        self.row = row
-        self.name = name
-        self.mean = mean
-        self.looks = looks
-        self.crops = []
-        self.camera = None
-        self.last_seen = None
-        self.merged_into = None
-        self.forgotten = False
-        self._last_crop = -np.inf  # time.monotonic() of the last crop that was considered
-
-    @property
-    def label(self) -> str:
-        """The name, or the id as text."""
-        return self.name or str(self.person_id)
-
-    def merge(self, other: Person) -> None:
-        """Takes over the crops and the last sighting of `other`, who turned out to be this person."""
-        kept = len(self.crops) or 1
-        self.crops = sorted(self.crops + other.crops, key=lambda crop: -crop[0])[:kept]
-        if (self.last_seen or 0) < (other.last_seen or 0):
-            self.last_seen = other.last_seen
-            self.camera = other.camera
-        other.merged_into = self
-
-    @property
-    def wants_crop(self) -> bool:
-        """Whether CROP_INTERVAL seconds have passed since the last crop."""
-        return not self.crops or time.monotonic() - self._last_crop >= CROP_INTERVAL
-
-    def keep_best_crop(self, image: np.ndarray) -> None:
-        """Keeps a crop (h, w, 3) uint8 RGB if it is among the clearest ones of the person."""
-        self._last_crop = time.monotonic()
-        count = MAX_CROPS if self.name else 1
-        self.crops = sorted([*self.crops, (clarity(image), image)], key=lambda crop: -crop[0])[:count]
-
-    @property
-    def best_crop(self):
-        """The clearest crop, (h, w, 3) uint8 RGB, None if there is none."""
-        return self.crops[0][1] if self.crops else None
 
 
 class Identities:
@@ -111,12 +53,13 @@ class Identities:
     new person exceeds with a chance of FALSE_ACCEPTS when compared with everybody known.
     """
 
-    def __init__(self, threshold: float = DEFAULT_THRESHOLD, learn: bool = False, unnamed: str = "number"):
-        """Starts without people.
+    def __init__(self, threshold: float = DEFAULT_THRESHOLD, learn: bool = False, unnamed: str = "number", store=None):
+        """Starts with the people of the store.
 
         threshold: cosine similarity, -1 to 1.
         learn: whether `threshold` is only the first one and is then learned from the scene.
         unnamed: "number" gives each new person an id; "unknown" recognises only people who were added with a name.
+        store: as in utils/live/people.py, which is told of all changes; None keeps the people in memory only.
         """
         self.unnamed = unnamed
         self.people = []
@@ -130,6 +73,9 @@ class Identities:
         self._coarse = None  # (capacity, COARSE_SIZE) of the same, if there are many
         self._projection = None  # (E, COARSE_SIZE)
         self._sum = 0.0  # (E,) of the rows
+        self._seen = set()  # ids of all people whom a camera saw
+        self.store = store or MemoryPeople()
+        self.store.start(self)
 
     # ---- similarity ----
 
@@ -180,15 +126,37 @@ class Identities:
     # ---- people ----
 
     def add(self, embeddings: np.ndarray, name=None) -> Person:
-        """Adds a new person with embeddings (K, E) of norm 1, K from 1 up."""
-        self.last_id += 1
+        """Adds a new person with embeddings (K, E) of norm 1, K from 1 up; Later if the store has no number yet."""
         mean = np.mean(embeddings, axis=0)
-        person = Person(self.last_id, len(self.people), mean, len(embeddings), name)
+        self.last_id = self.store.new_number(self.last_id + 1, mean, len(embeddings), name)
+        return self._insert(self.last_id, mean, len(embeddings), name)
+
+    def _insert(self, person_id: int, mean: np.ndarray, looks: int, name) -> Person:
+        person = Person(person_id, len(self.people), mean, looks, name)
         self.people.append(person)
-        self._by_id[person.person_id] = person
+        self._by_id[person_id] = person
         if person.row >= len(self._rows):
             self._grow(len(mean))
         self._write(person)
+        return person
+
+    def enrol(self, embeddings: np.ndarray, name: str) -> Person:
+        """Adds a person with a name, as `add`; one whom the store has under this name learns the embeddings."""
+        deadline = time.monotonic() + ENROL_SECONDS
+        while True:
+            person = self.find_name(name)
+            if person is not None:
+                self.learn(person, np.mean(embeddings, axis=0), len(embeddings))
+                break
+            try:
+                person = self.add(embeddings, name)
+                break
+            except Later:
+                if time.monotonic() > deadline:
+                    raise InputError(f"{name} got no number in {ENROL_SECONDS:.0f} s: is --people in reach?") from None
+                time.sleep(0.01)
+                self.store.sync()
+        self.store.enrolled(person)
         return person
 
     def add_unnamed(self, embeddings: np.ndarray):
@@ -200,6 +168,7 @@ class Identities:
         person.looks += looks
         person.mean = person.mean + (embedding - person.mean) * (looks / person.looks)
         self._write(person)
+        self.store.learned(person, embedding, looks)
 
     def _grow(self, size: int) -> None:
         capacity = max(64, 3 * len(self._rows) // 2)
@@ -254,7 +223,7 @@ class Identities:
 
     def count_seen(self) -> int:
         """The number of people that a camera has seen, including those merged or forgotten later."""
-        return self.last_id - sum(person.last_seen is None for person in self.people)
+        return len(self._seen)
 
     def find(self, person_id: int):
         """The person with this id, None if there is none."""
@@ -275,14 +244,48 @@ class Identities:
         others = [other for other in self.people if other.name == name and other is not person]
         if not others:
             person.name = name
+            self.store.named(person)
             return person
-        self.learn(others[0], person.mean, person.looks)
-        others[0].merge(person)
-        self._remove(person)
+        self.merge(person, others[0])
         return others[0]
 
+    def merge(self, person: Person, into: Person) -> None:
+        """Two people turned out to be one: `into` stays, and learns what was known of `person`."""
+        self.learn(into, person.mean, person.looks)
+        self.join(person, into)
+        self.store.merged(person, into)
+
     def forget(self, person_id: int):
-        """Deletes all data of a person; returns the person, None if there is no such person."""
+        """Deletes all data of a person, here and in the store; returns the person, None if there is no such person."""
+        person = self.drop(person_id)
+        if person is not None:
+            self.store.forgotten(person)
+        return person
+
+    # ---- for the store, which is not told of these changes ----
+
+    def restore(self, known, last_seen) -> Person:
+        """Adds or updates a person from a Known with a mean; last_seen: time.monotonic() of it, None before that."""
+        person = self.find(known.person_id)
+        if person is None:
+            person = self._insert(known.person_id, known.mean, known.looks, known.name)
+        else:
+            person.mean = known.mean
+            person.looks = known.looks
+            person.name = known.name
+            self._write(person)
+        if last_seen is not None and (person.last_seen is None or last_seen > person.last_seen):
+            person.last_seen = last_seen
+            person.camera = known.camera
+        return person
+
+    def join(self, person: Person, into: Person) -> None:
+        """Removes a person who turned out to be `into`."""
+        into.merge(person)
+        self._remove(person)
+
+    def drop(self, person_id: int):
+        """Deletes all data of a person here; returns the person, None if there is no such person."""
         person = self.find(person_id)
         if person is not None:
             person.forgotten = True
@@ -295,6 +298,8 @@ class Identities:
         """Notes that a camera sees the person now."""
         person.last_seen = time.monotonic()
         person.camera = camera
+        self._seen.add(person.person_id)
+        self.store.seen(person)
 
     def forget_oldest(self) -> None:
         """Bounds the memory: beyond MAX_MEMORY, forgets the unnamed people who were not seen for longest."""
@@ -314,12 +319,6 @@ def centered(vectors: np.ndarray, center: np.ndarray) -> np.ndarray:
 def normalised(vector: np.ndarray) -> np.ndarray:
     """(E,) -> (E,) of norm 1."""
     return vector / max(np.linalg.norm(vector), 1e-12)
-
-
-def clarity(crop: np.ndarray) -> float:
-    """The sharpness of a crop (h, w, 3) uint8 RGB: the variance of its Laplacian at 64x128, low if small or blurred."""
-    gray = cv2.cvtColor(cv2.resize(crop, (64, 128), interpolation=cv2.INTER_LINEAR), cv2.COLOR_RGB2GRAY)
-    return float(cv2.Laplacian(gray, cv2.CV_32F).var())
 
 
 def clean_name(text) -> str:

@@ -24,6 +24,22 @@ def execute(request: Request, recogniser, save_gallery=None, gallery=None) -> st
     return _name(person, request.name, recogniser, save_gallery)
 
 
+def follow(identities, save_gallery=None) -> list:
+    """Takes in what other demos changed since the last frame; returns lines that say whom they forgot."""
+    lines = []
+    for person in identities.store.sync():
+        line = f"forgot {person.label}, as another demo was asked to"
+        if person.name and save_gallery:
+            try:
+                removed = delete_saved(save_gallery, person.name)
+            except InputError as error:
+                removed = 0
+                line += f"\nnote: {error}"
+            line += f" and {removed} saved images" if removed else ""
+        lines.append(line)
+    return lines
+
+
 def _name(person, name: str, recogniser, save_gallery) -> str:
     identities = recogniser.identities
     label = person.label

@@ -45,6 +45,16 @@ class Timer:
         }
 
 
+def expected_frames(lengths: list, limit: int):
+    """The number of frames until the longest source ends, or until `limit` if that is not 0; None if unknown.
+
+    lengths: frames of each source, None if unknown.
+    """
+    if None in lengths:
+        return limit or None
+    return min(max(lengths), limit) if limit else max(lengths)
+
+
 class RunStats:
     """Counts of a run, and its progress line.
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from utils.boxes import assign, iou, overlaps_of
 from utils.live.identities import Identities, normalised
+from utils.live.people import Later
 from utils.live.track import Track, nearness
 
 # As published (ByteTrack); the noise of the Kalman filter in utils/live/motion.py is DeepSORT's.
@@ -293,7 +294,12 @@ class Tracker:
                 continue
             looks = np.concatenate([member.embeddings for member in group])
             if len(group) == 1 or not self._is_known(looks):
-                person = self.identities.add_unnamed(looks)
+                try:
+                    person = self.identities.add_unnamed(looks)
+                except Later:  # somebody else is known in the next frame, and may be this person
+                    for member in group:
+                        member.waits = False
+                    continue
                 for member in sorted(group, key=lambda member: member.last):
                     self._settle(member, person, np.nan)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 import time
 
 import numpy as np
@@ -10,6 +12,7 @@ from utils.live import window
 from utils.live.draw import dimmed, draw_caption, draw_fps, draw_people, draw_places, side_by_side
 from utils.live.identities import Request
 
+MAX_LISTED = 500  # people on the page: those with a name, then those seen last
 SILENT_SECONDS = 1.0  # without a frame, after which a camera is shown as silent
 
 
@@ -91,8 +94,11 @@ class View:
         return [] if request is None else [request]
 
     def _describe_people(self, results, person_ids: set) -> list:
-        """All people known, as Page.show takes them."""
+        """The people known, as Page.show takes them; MAX_LISTED at most, as a store may hold many."""
         now = time.monotonic()
+        people = self.identities.people
+        if len(people) > MAX_LISTED:
+            people = heapq.nlargest(MAX_LISTED, people, key=_prominence)
         similarities = {}
         for result in results:
             if result is not None:
@@ -107,5 +113,9 @@ class View:
                 "seconds_ago": 0.0 if person.last_seen is None else now - person.last_seen,
                 "crop": person.best_crop,
             }
-            for person in self.identities.people
+            for person in people
         ]
+
+
+def _prominence(person) -> tuple:
+    return person.name is not None, -math.inf if person.last_seen is None else person.last_seen
