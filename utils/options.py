@@ -11,6 +11,7 @@ from pathlib import Path
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 VAL_DISTRACTORS = 4000  # training images in the gallery of the validation by default
+DATA_DIR = "data/Market-1501-v15.09.15"  # of both trainings by default
 VAL_IDENTITIES = 50  # identities that both trainings hold out for validation by default
 AUGMENTATIONS = ("flip", "pad", "random_erasing", "color_jitter")  # options, and arguments of utils.dataset.augment
 
@@ -159,6 +160,29 @@ def add_run_options(parser, kind: str, num_steps: int, save_every: int, num_step
         help="seed of splits, image order, mining, augmentation and initial weights; "
              "results of equal seeds differ by rounding only")
     # fmt: on
+
+
+def add_data_dir(add) -> None:
+    """Adds --data_dir, which a training takes once for each data set; pass the parsed options to settle_data_dir.
+
+    add: add_argument of the parser or of a group.
+    """
+    add("--data_dir", action="append",
+        help="folder that contains bounding_box_train; give the option again for each further data set, whose "
+             f"identities and cameras are kept apart (default: {DATA_DIR})")  # fmt: skip
+
+
+def settle_data_dir(parser, args: argparse.Namespace) -> argparse.Namespace:
+    """Makes args.data_dir a path, or a list of several. A folder that is given twice ends the script."""
+    given = args.data_dir or [DATA_DIR]
+    seen = set()
+    for folder in given:
+        place = Path(folder).resolve()
+        if place in seen:
+            parser.error(f"argument --data_dir: {folder} is given twice: name each data set once")
+        seen.add(place)
+    args.data_dir = given[0] if len(given) == 1 else given
+    return args
 
 
 def add_hardware_options(parser) -> None:

@@ -296,7 +296,12 @@ def differing_options(given: dict, defaults: dict) -> str:
 
 
 def format_option(name: str, value) -> str:
-    """image_size, [96, 48] -> '--image_size=96x48', quoted for a shell if necessary."""
+    """image_size, [96, 48] -> '--image_size=96x48', quoted for a shell if necessary.
+
+    A list of texts is an option that was given several times: data_dir, ['a', 'b'] -> '--data_dir=a --data_dir=b'.
+    """
+    if isinstance(value, (list, tuple)) and value and all(isinstance(part, str) for part in value):
+        return " ".join(format_option(name, part) for part in value)
     text = "x".join(str(part) for part in value) if isinstance(value, (list, tuple)) else value
     return shlex.quote(f"--{name}={text}")
 
