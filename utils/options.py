@@ -120,6 +120,7 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
             extra = message.partition("unrecognized arguments: ")[2].split()
             if extra and all(map(os.path.exists, extra)):
                 message += ': if they come from a pattern, put it in quotes, as in --source "walk/*.jpg"'
+            message = " ".join(message.splitlines())  # of a value with line breaks
             self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
 
     parser = Parser(description=docstring, formatter_class=Formatter, allow_abbrev=False)
