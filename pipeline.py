@@ -21,12 +21,14 @@ TensorRT.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from utils.deploy.pixels import FORMS, REID_PIXELS, as_pixels
 from utils.deploy.trt import PRECISIONS, WORKSPACE
 from utils.device import describe_machine, leave_gpu_to_others
 from utils.errors import InputError, explained_imports, run_main
+from utils.folders import data_dirs
 from utils.options import add_old_name, as_image_size, as_seed, fraction, make_parser, non_negative_int, positive_int
 
 DETECTOR = "models/downloads/detector/saved_model"
@@ -218,10 +220,10 @@ def find_named(name: str) -> str:
 
 def find_people(args, checkpoint) -> PersonImages:
     """The images of --images, else of the data set that the checkpoint was trained on, else drawn people."""
-    trained_on = read_args(checkpoint).get("data_dir")
-    if args.images is None and trained_on and Path(trained_on).is_dir():
+    trained_on = [] if args.images is not None else data_dirs(read_args(checkpoint).get("data_dir"))
+    for folder in filter(os.path.isdir, trained_on):
         try:
-            return PersonImages(trained_on, args.seed)
+            return PersonImages(folder, args.seed)
         except InputError:  # an empty folder, which the user did not name
             pass
     return PersonImages(args.images, args.seed, draw_people)

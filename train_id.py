@@ -4,8 +4,9 @@
     python3 train_id.py --data_dir=data/Market-1501-v15.09.15
     python3 train_id.py --restore=True --id=1          resumes models/id/m1
 
-Reads <data_dir>/bounding_box_train. Writes models/id/m<N>/: model.ckpt-<step>, args.json, validation.json (with the
-step where the validation loss became flat) and the TensorBoard runs train and val.
+Reads <data_dir>/bounding_box_train, of several data sets if data_dir is given more than once. Writes models/id/m<N>/:
+model.ckpt-<step>, args.json, validation.json (with the step where the validation loss became flat) and the TensorBoard
+runs train and val.
 """
 
 import sys
@@ -17,6 +18,7 @@ from utils.options import (
     VAL_DISTRACTORS,
     VAL_IDENTITIES,
     add_augmentation_options,
+    add_data_dir,
     add_hardware_options,
     add_run_options,
     as_image_size,
@@ -28,6 +30,7 @@ from utils.options import (
     non_negative_int,
     positive_float,
     positive_int,
+    settle_data_dir,
 )
 
 # Options that a resumed run must keep: the weights would not fit otherwise, or the curves could not be compared.
@@ -49,7 +52,7 @@ def parse_args(argv=None):
     add_run_options(parser, "id", 12000, 500, "12000 steps of 64 images are 60 passes over Market-1501")
     # fmt: off
     add = parser.add_argument_group("data").add_argument
-    add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that contains bounding_box_train")
+    add_data_dir(add)
     add("--val_images", type=positive_int, default=1,
         help="images of each identity held out for the validation loss; at least two of each stay in training")
     add("--val_identities", type=non_negative_int, default=VAL_IDENTITIES,
@@ -87,7 +90,7 @@ def parse_args(argv=None):
              "prevents an overconfident classifier; 0 is off")
     # fmt: on
     add_hardware_options(parser)
-    return parser.parse_args(argv)
+    return settle_data_dir(parser, parser.parse_args(argv))
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once

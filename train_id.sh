@@ -15,7 +15,7 @@ cd "$(dirname "$0")"
 restore=False                             # True resumes models/id/m$id; False starts a new run in the next free m<N>
 id=0                                      # number of the run to resume
 recipe=default                            # original takes the values of the original page, see below
-data_dir=data/Market-1501-v15.09.15       # folder that contains bounding_box_train
+data_dir=(data/Market-1501-v15.09.15)     # folder that contains bounding_box_train; several: (data/first data/second)
 pretrained=imagenet                       # imagenet, none (random weights), or the path of a checkpoint
 val_identities=50                         # identities held out from both trainings for validation; 0 trains on all
 image_size=256x128                        # pixels, height first
@@ -30,6 +30,8 @@ label_smoothing=0.1                       # share of each target that is spread 
 save_every=500                            # steps between two checkpoints
 keep=5                                    # number of newest checkpoints to keep
 
+[[ " $*" != *" --data_dir"* ]] || data_dir=()  # an option after the name replaces it, as it does all others
+
 case $recipe in
   default) ;;
   original) neck=False ;;
@@ -42,7 +44,7 @@ python=.venv/bin/python
 exec "$python" train_id.py \
   --restore="$restore" \
   --id="$id" \
-  --data_dir="$data_dir" \
+  ${data_dir[@]+"${data_dir[@]/#/--data_dir=}"} \
   --pretrained="$pretrained" \
   --val_identities="$val_identities" \
   --image_size="$image_size" \

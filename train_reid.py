@@ -6,16 +6,15 @@ different people dissimilar.
     python3 train_reid.py --id_model=models/id/m1/model.ckpt-1500
     python3 train_reid.py --restore=True --id=0                  resumes models/reid/m0
 
-Reads <data_dir>/bounding_box_train. Writes models/reid/m<N>/: reid_model-<step>.ckpt, args.json, validation.json and
-the TensorBoard runs train and val. Step 0 is the ID model itself, with the new layer. The image size and the shape of
-the network are those of the ID model.
+Reads <data_dir>/bounding_box_train, of several data sets if data_dir is given more than once. Writes
+models/reid/m<N>/: reid_model-<step>.ckpt, args.json, validation.json and the TensorBoard runs train and val. Step 0 is
+the ID model itself, with the new layer. The image size and the shape of the network are those of the ID model.
 """
 
 import argparse
 import functools
 import math
 import sys
-from pathlib import Path
 
 from utils.errors import explained_imports, run_main
 from utils.options import (
@@ -23,6 +22,7 @@ from utils.options import (
     VAL_DISTRACTORS,
     VAL_IDENTITIES,
     add_augmentation_options,
+    add_data_dir,
     add_hardware_options,
     add_run_options,
     as_sample_num,
@@ -32,6 +32,7 @@ from utils.options import (
     non_negative_int,
     positive_float,
     positive_int,
+    settle_data_dir,
 )
 
 # Options that a resumed run must keep: the weights would not fit otherwise, or the curves could not be compared.
@@ -45,7 +46,7 @@ def parse_args(argv=None):
     )
     # fmt: off
     add = parser.add_argument_group("data").add_argument
-    add("--data_dir", default="data/Market-1501-v15.09.15", help="folder that contains bounding_box_train")
+    add_data_dir(add)
     add("--val_identities", type=non_negative_int, default=None,
         help="identities held out for validation, 2 or more; default: those that the ID model held out "
              f"(its val_identities), or {VAL_IDENTITIES} if it held out none and so was trained on all")
@@ -98,7 +99,7 @@ def parse_args(argv=None):
              "0 is off (Hermans et al. train on triplets without it)")
     # fmt: on
     add_hardware_options(parser)
-    return parser.parse_args(argv)
+    return settle_data_dir(parser, parser.parse_args(argv))
 
 
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
@@ -112,6 +113,7 @@ with explained_imports():
     from utils.embed import compile_embed, pick_queries
     from utils.evaluation.ranked import choose_queries, rank, ranked_grid
     from utils.evaluation.threshold import training_threshold
+    from utils.folders import data_dirs, same_folders
     from utils.metrics import score_queries
     from utils.mining import draw_pool, mine_triplets
     from utils.training.hardware import prepare
@@ -153,7 +155,7 @@ def inherit_options(args, before):
 
 def note_seen_identities(args, id_options) -> None:
     """Prints a note if the ID model may have been trained on identities that validation uses."""
-    another_set = Path(id_options.get("data_dir", args.data_dir)).resolve() != Path(args.data_dir).resolve()
+    another_set = not same_folders(id_options.get("data_dir", args.data_dir), args.data_dir)
     if another_set or args.val_identities > id_options.get("val_identities", 0):
         print(
             "note: the ID model held out fewer identities, or those of another data set, so it may have been trained "
@@ -268,8 +270,8 @@ def build_nets(num_classes, args) -> tuple:
 def start_run(training_net, images, train, id_model, args) -> Run:
     """A new run, which starts with the weights of the ID model."""
     options = checkpoint.read_args(id_model)
-    same_set = Path(options.get("data_dir", "")).resolve() == Path(args.data_dir).resolve()
-    same_identities = same_set and options.get("num_classes") == len(np.unique(train.identities))
+    same_sets = same_folders(options.get("data_dir"), args.data_dir)
+    same_identities = same_sets and options.get("num_classes") == len(np.unique(train.identities))
     sample = draw_pool(train.identities, args.num_images, np.random.default_rng(args.seed))
     taken = start_from(training_net, id_model, bool(args.id_weight) and same_identities, images, sample)
     about = {**vars(args), "started_from": id_model}
@@ -377,7 +379,8 @@ def finish(run, suggested, steps, given) -> None:
         sys.exit(130)
     best = run.prefix(suggested["step"])
     print(run.table(suggested))
-    print(f"next: bash test_reid.sh --model={best}{differing_options({'data_dir': given.data_dir}, defaults)}")
+    tested_on = data_dirs(given.data_dir)[0]  # a test has one data set
+    print(f"next: bash test_reid.sh --model={best}{differing_options({'data_dir': tested_on}, defaults)}")
     print(f"  or to the device: scp {best}* USER@JETSON:")
     if suggested["step"] == 0:
         print("note: no step is better than the ID model: lower learning_rate, or train longer")

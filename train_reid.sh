@@ -17,7 +17,7 @@ restore=False                             # True resumes models/reid/m$id; False
 id=0                                      # number of the run to resume
 recipe=default                            # original takes the values of the original page, see below
 id_model=models/id/m0                     # a run (its suggested step) or a checkpoint: models/id/m1/model.ckpt-1500
-data_dir=data/Market-1501-v15.09.15       # folder that contains bounding_box_train
+data_dir=(data/Market-1501-v15.09.15)     # folder that contains bounding_box_train; several: (data/first data/second)
 id_weight=1                               # factor on the cross-entropy over identities; 0 is triplet loss alone
 margin=0.3                                # how much more similar the positive must be than the negative
 batch_size=24                             # triplets per step, three images each
@@ -32,6 +32,8 @@ decay_start=15000                         # step from which it falls along a cos
 weight_decay=0.0005                       # factor on half the sum of squared kernel weights
 save_every=200                            # steps between two checkpoints
 keep=5                                    # number of newest checkpoints to keep
+
+[[ " $*" != *" --data_dir"* ]] || data_dir=()  # an option after the name replaces it, as it does all others
 
 case $recipe in
   default) ;;
@@ -51,7 +53,7 @@ exec "$python" train_reid.py \
   --restore="$restore" \
   --id="$id" \
   --id_model="$id_model" \
-  --data_dir="$data_dir" \
+  ${data_dir[@]+"${data_dir[@]/#/--data_dir=}"} \
   --id_weight="$id_weight" \
   --margin="$margin" \
   --batch_size="$batch_size" \

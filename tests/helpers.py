@@ -14,6 +14,8 @@ import numpy as np
 from utils.metrics import LabelledSet
 
 ROOT = Path(__file__).resolve().parent.parent
+# How often tests try random input that is damaged: TRIES=1000 .venv/bin/python -m pytest -s tests/test_json_files.py
+TRIES = int(os.environ.get("TRIES", 150))
 
 
 def as_sets(case) -> tuple:

@@ -32,9 +32,9 @@ def person(person_id, **changes):
     return {**described, "seconds_ago": 0.0, "crop": crop(), **changes}
 
 
-def ask(server, path, method="GET", body=None, **headers):
-    """(status, headers, body) that a client of this machine gets; header names with _ for -."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+def ask(server, path, method="GET", body=None, address="127.0.0.1", **headers):
+    """(status, headers, body) that a client at an address of this machine gets; header names with _ for -."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20, source_address=(address, 0))
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body=body, headers=headers)
     answer = connection.getresponse()
@@ -56,15 +56,17 @@ def people(server):
 
 
 class Viewer:
-    """Watches the live image through a plain socket, and reads only when told to."""
+    """Watches the live image through a plain socket, and reads only when told to. address: of this client."""
 
-    def __init__(self, server, receive_buffer=None, path="/live"):
+    def __init__(self, server, receive_buffer=None, path="/live", address="127.0.0.1", token=None):
         self.socket = socket.socket()
+        self.socket.bind((address, 0))
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(20)
         self.socket.connect(("127.0.0.1", server.port))
-        self.socket.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+        cookie = f"Cookie: people_{server.port}={token}\r\n" if token else ""
+        self.socket.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n{cookie}\r\n".encode())
         self.received = b""
 
     def __enter__(self):

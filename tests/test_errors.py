@@ -147,6 +147,47 @@ def test_a_traceback_never_stands_for_ctrl_c_or_kill():
         assert process.returncode == 130 and printed.strip() == "stopped"
 
 
+@pytest.mark.parametrize(
+    "script, module",
+    [
+        *[(script, "numpy") for script in ("train_id.py", "train_reid.py", "test_reid.py", "pipeline.py", "demo.py")],
+        ("train_id.py", "utils.options"),  # before the imports that take long
+        ("train_id.py", "tensorflow.python.framework.ops"),
+    ],
+)
+def test_ctrl_c_while_a_script_starts(script, module):
+    """Pressed when the script imports a certain module: a moment that no clock decides."""
+    early = (
+        "import os, runpy, signal, sys\nclass Finder:\n    @staticmethod\n    def find_spec(name, *_):\n"
+        f"        if name == {module!r}:\n            os.kill(os.getpid(), signal.SIGINT)\n"
+        f"sys.meta_path.insert(0, Finder)\nsys.argv = [{script!r}]\nsys.path.insert(0, '')\n"
+        f"runpy.run_path({script!r}, run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", early], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.strip().splitlines()[-1] == "stopped" and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_that_a_library_turns_into_its_own_error(capsys):
+    """As C++ code does that calls Python; an error without Ctrl-C before it is raised as it is."""
+
+    def main(press):
+        try:
+            if press:
+                os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise SystemError("returned a result with an exception set") from None
+        raise ValueError("a mistake of our own")
+
+    with pytest.raises(SystemExit) as ended:
+        run_main(main, True)
+    assert ended.value.code == 130 and capsys.readouterr().err.strip() == "stopped"
+    with pytest.raises(ValueError, match="of our own"):
+        run_main(main, False)
+
+
 def test_characters_that_the_terminal_cannot_show_are_escaped():
     script = "from utils.errors import run_main\nrun_main(lambda args: print('caf\\udce9', '\u674e'), None)"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from utils.errors import InputError
-from utils.files import AtomicFile, atomic_folder, write_json
+from utils.files import AtomicFile, atomic_folder, remove_half_written, write_json
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):
@@ -67,3 +67,38 @@ def test_atomic_folder_refuses_the_current_folder(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"^\. is the current folder, which cannot be replaced"), atomic_folder("."):
         pass
     assert not os.listdir(tmp_path)
+
+
+def a_dead_process():
+    done = subprocess.Popen(["true"])
+    done.wait()
+    return done.pid
+
+
+def test_what_a_killed_process_left_is_removed_and_a_replacement_is_ended(tmp_path):
+    dead = a_dead_process()
+    running = os.getppid()
+    for name in (f".half-written-{dead}-set", f".half-written-{running}-set", f".half-written-{dead}-my-set"):
+        (tmp_path / name / "images").mkdir(parents=True)
+    (tmp_path / f".half-written-{dead}-set.mp4").write_text("a recording is not removed")
+    (tmp_path / f".old-{dead}-set").mkdir()
+    (tmp_path / f".old-{dead}-set" / "whole").touch()
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "set"):
+        # The process was killed after it had moved the old folder away: it is in its place again.
+        assert os.listdir(tmp_path / "set") == ["whole"]
+        raise ZeroDivisionError
+    left = {f".half-written-{running}-set", f".half-written-{dead}-my-set", f".half-written-{dead}-set.mp4", "set"}
+    assert set(os.listdir(tmp_path)) == left
+    (tmp_path / f".old-{dead}-set").mkdir()
+    with atomic_folder(tmp_path / "set") as folder:
+        (folder / "new").touch()
+    assert os.listdir(tmp_path / "set") == ["new"] and set(os.listdir(tmp_path)) == left
+
+
+def test_a_locked_folder_is_cleared_of_half_written_files(tmp_path):
+    (tmp_path / "val").mkdir()
+    for name in ("half-written-7-model.ckpt-1.index", "val/.half-written-7-sprite.png", "model.ckpt-1.index"):
+        (tmp_path / name).touch()
+    (tmp_path / "half-written-7-model.ckpt-1_temp").mkdir()
+    remove_half_written(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["model.ckpt-1.index", "val"] and not os.listdir(tmp_path / "val")

@@ -52,7 +52,10 @@ def test_main_freezes_both(checkpoint, tmp_path, tiny_set, capsys):
 def test_find_people_prefers_the_training_set_if_it_is_there(tmp_path, tiny_set):
     checkpoint = str(tmp_path / "reid_model-1.ckpt")
     args = pipeline.parse_args([checkpoint])
-    for data_dir, source in ((tiny_set, f"{tiny_set}/bounding_box_query"), (str(tmp_path / "gone"), "drawn people")):
+    gone = str(tmp_path / "gone")
+    queries = f"{tiny_set}/bounding_box_query"
+    several = ([gone, tiny_set], queries)  # trained on several sets: the first that is there
+    for data_dir, source in ((tiny_set, queries), (gone, "drawn people"), several):
         (tmp_path / "args.json").write_text(json.dumps({"data_dir": data_dir}))
         assert pipeline.find_people(args, checkpoint).source.startswith(source)
     args = pipeline.parse_args([checkpoint, "--images", f"{tiny_set}/bounding_box_train"])

@@ -138,6 +138,22 @@ def test_find_resume_point_refuses_what_cannot_be_resumed(tmp_path):
     assert resume_point(tmp_path, seed=None).step == 1
 
 
+def test_a_run_that_was_killed_while_it_saved(tmp_path):
+    """Between checkpoint and validation.json: the row comes from the checkpoint; what was half-written is removed."""
+    net = TinyNet()
+    run = new_run(tmp_path)
+    run.save(net, built_optimizer(net), 1, {"loss": 2.0}, first_plateau)
+    before = (run.folder / "validation.json").read_text()
+    run.save(net, built_optimizer(net), 2, {"loss": 1.0, "rank1": 40.0}, first_plateau)
+    (run.folder / "validation.json").write_text(before)
+    (run.folder / "half-written-7-model.ckpt-3.index").touch()
+    history = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "rank1": 40.0}]
+    for _ in range(2):
+        point = resume_point(tmp_path)
+        assert point.step == 2 and point.history == history
+    assert not list(run.folder.glob("*half-written*"))
+
+
 def test_find_resume_point_notes_what_has_changed(tmp_path, capsys):
     net = TinyNet()
     new_run(tmp_path).save(net, built_optimizer(net), 1, {"loss": 1.0}, first_plateau)

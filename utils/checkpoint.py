@@ -19,7 +19,7 @@ import tensorflow as tf
 from utils import resnet
 from utils.errors import InputError, first_line
 from utils.files import WriteError, write_json, writing
-from utils.json_files import mapping, number, one_of, optional, read_json, several, text, whole
+from utils.json_files import mapping, number, one_of, one_or_several, optional, read_json, several, text, whole
 
 ID_PATTERN = "model.ckpt-{step}"
 REID_PATTERN = "reid_model-{step}.ckpt"
@@ -41,7 +41,7 @@ POOLING = "variant/pooling"  # index into resnet.POOLINGS
 ARGS_FIELDS = {
     "image_size": optional(several(whole(32, 2**16), lengths=(2,))),
     "width": optional(number(0, 2**20)),
-    "data_dir": optional(text),
+    "data_dir": optional(one_or_several(text)),
     "val_identities": optional(whole(0)),
     "num_classes": optional(whole(1)),
     "seed": optional(whole(0)),

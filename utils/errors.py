@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import sys
+import threading
 
 # What ends a script as Ctrl-C does: kill, and a terminal that is closed.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
@@ -30,9 +31,10 @@ def run_main(main, args) -> None:
     SIGTERM, a terminal that is closed and a reader of the output that ends (`| head`) all act as Ctrl-C does. Memory
     that runs out is one sentence. stdout is flushed first, because it is buffered in a pipe and stderr is not.
     """
+    _interrupts.clear()
     for number in STOP_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and that stays
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, interrupt)
     sys.stdout = Output(sys.stdout)
     sys.stderr = Output(sys.stderr)
     try:
@@ -43,10 +45,37 @@ def run_main(main, args) -> None:
     except KeyboardInterrupt:
         _end("\nstopped", 130)
     except Exception as error:
+        if _interrupts:  # a library has made an error of its own of it
+            _end("\nstopped", 130)
         sentence = out_of_memory(error, args)
         if not sentence:
             raise
         _end(f"error: {sentence}", 2)
+
+
+_interrupts = []  # the signals that interrupt() was called for
+
+
+def interrupt(number=signal.SIGINT, *_) -> None:
+    """Raises KeyboardInterrupt: the handler of signals that end a script. run_main knows that it was called."""
+    _interrupts.append(number)
+    raise KeyboardInterrupt
+
+
+def _stop_at_once(*_) -> None:
+    """Ends the process while there is nothing to complete: half-imported libraries may not survive an orderly end."""
+    os.write(2, b"\nstopped\n")
+    os._exit(130)
+
+
+def _report(kind, error, traceback) -> None:
+    """As Python reports an exception that nothing catches, but Ctrl-C before run_main is "stopped"."""
+    if issubclass(kind, KeyboardInterrupt):
+        _stop_at_once()
+    sys.__excepthook__(kind, error, traceback)
+
+
+sys.excepthook = _report
 
 
 def _end(line: str, code: int) -> None:
@@ -111,15 +140,22 @@ def out_of_memory(error: Exception, args=None) -> str:
 
 @contextlib.contextmanager
 def explained_imports():
-    """Ends the script with one sentence if an import in the block fails for a known reason, or after Ctrl-C."""
+    """Ends the script with one sentence if an import in the block fails for a known reason, or after Ctrl-C.
+
+    Ctrl-C raises nothing there: libraries try imports, and take a KeyboardInterrupt for one that fails.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    is_usual = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if is_usual:
+        signal.signal(signal.SIGINT, _stop_at_once)
     try:
         yield
     except (ImportError, AttributeError) as error:
         print(f"error: {import_advice(error)}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        os._exit(130)  # a library that was imported by half may not survive an orderly end
+    finally:
+        if is_usual:
+            signal.signal(signal.SIGINT, before)
 
 
 def import_advice(error: Exception) -> str:

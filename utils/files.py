@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 from pathlib import Path
@@ -106,16 +107,48 @@ def atomic_folder(target):
 def temporary_folder(target):
     """Gives a new empty folder beside `target`, on the same disk; it is removed at the end of the block.
 
-    An OSError of the block becomes a WriteError that names `target`.
+    An OSError of the block becomes a WriteError that names `target`. What a killed process left of such a folder is
+    removed first.
     """
     target = Path(target)
     folder = _temporary(target.resolve())
+    _clear_after_kills(target.resolve())
     try:
         with writing(target):
             folder.mkdir(parents=True)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_after_kills(target: Path) -> None:
+    """Removes the temporary folders of `target` whose processes were killed, and ends a replacement that was begun."""
+    for path in target.parent.glob(".*-*-*"):
+        match = re.fullmatch(rf"\.(half-written|old)-(\d+)-{re.escape(target.name)}", path.name)
+        if match and path.is_dir() and not _is_running(int(match.group(2))):
+            if match.group(1) == "old" and not target.exists():
+                os.replace(path, target)  # the process was killed just before the new one took its place
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def remove_half_written(folder) -> None:
+    """Removes what a killed process left half-written in a folder, which this process has locked."""
+    for path in list(Path(folder).rglob("*half-written-*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def replace_folder(folder, target) -> None:

@@ -48,6 +48,19 @@ def nobody(name: str) -> int | None:
     return -1 if name.startswith("-") else 0
 
 
+def data_dirs(given) -> list:
+    """The folders of an option data_dir as args.json has it: one path, a list of several, or None."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def same_folders(one, other) -> bool:
+    """Whether two options data_dir name the same folders, in any order and by any path."""
+    places = [{Path(folder).resolve() for folder in data_dirs(given)} for given in (one, other)]
+    return places[0] == places[1]
+
+
 EXAMPLES = 5  # named with each kind of what was left out
 
 

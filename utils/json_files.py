@@ -95,6 +95,11 @@ def several(check: Callable, lengths=range(10**9)) -> Callable:
     return check_all
 
 
+def one_or_several(check: Callable) -> Callable:
+    """What the check accepts, or a list of it."""
+    return lambda value: several(check)(value) if isinstance(value, list) else check(value)
+
+
 def mapping(fields: dict, needed=()) -> Callable:
     """An object with these keys, each of which passes its check; those in `needed` must be there."""
 

@@ -13,6 +13,7 @@ from utils.errors import InputError
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 VAL_DISTRACTORS = 4000  # training images in the gallery of the validation by default
+DATA_DIR = "data/Market-1501-v15.09.15"  # of both trainings by default
 VAL_IDENTITIES = 50  # identities that both trainings hold out for validation by default
 AUGMENTATIONS = ("flip", "pad", "random_erasing", "color_jitter")  # options, and arguments of utils.dataset.augment
 
@@ -151,6 +152,7 @@ def make_parser(docstring: str) -> argparse.ArgumentParser:
             extra = message.partition("unrecognized arguments: ")[2].split()
             if extra and all(map(os.path.exists, extra)):
                 message += ': if they come from a pattern, put it in quotes, as in --source "walk/*.jpg"'
+            message = " ".join(message.splitlines())  # of a value with line breaks
             self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
 
     parser = Parser(description=docstring, formatter_class=Formatter, allow_abbrev=False)
@@ -191,6 +193,29 @@ def add_run_options(parser, kind: str, num_steps: int, save_every: int, num_step
         help="seed of splits, image order, mining, augmentation and initial weights; "
              "results of equal seeds differ by rounding only")
     # fmt: on
+
+
+def add_data_dir(add) -> None:
+    """Adds --data_dir, which a training takes once for each data set; pass the parsed options to settle_data_dir.
+
+    add: add_argument of the parser or of a group.
+    """
+    add("--data_dir", action="append",
+        help="folder that contains bounding_box_train; give the option again for each further data set, whose "
+             f"identities and cameras are kept apart (default: {DATA_DIR})")  # fmt: skip
+
+
+def settle_data_dir(parser, args: argparse.Namespace) -> argparse.Namespace:
+    """Makes args.data_dir a path, or a list of several. A folder that is given twice ends the script."""
+    given = args.data_dir or [DATA_DIR]
+    seen = set()
+    for folder in given:
+        place = Path(folder).resolve()
+        if place in seen:
+            parser.error(f"argument --data_dir: {folder} is given twice: name each data set once")
+        seen.add(place)
+    args.data_dir = given[0] if len(given) == 1 else given
+    return args
 
 
 def add_hardware_options(parser) -> None:

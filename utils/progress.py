@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from utils.errors import STOP_SIGNALS
+from utils.errors import STOP_SIGNALS, interrupt
 
 SECONDS_ON_A_TERMINAL = 3  # between two lines
 SECONDS_IN_A_LOG = 10
@@ -80,9 +80,9 @@ class StopRequest:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _receive(self, *_) -> None:
+    def _receive(self, *signal_and_frame) -> None:
         if self.requested:
-            raise KeyboardInterrupt
+            interrupt(*signal_and_frame)
         self.requested = True
         if self.message:
             with contextlib.suppress(RuntimeError):  # the signal came in the middle of another print

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from utils.errors import STOP_SIGNALS
+from utils.errors import STOP_SIGNALS, interrupt
 
 
 class StopSignal:
@@ -21,9 +21,9 @@ class StopSignal:
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and that stays
                 signal.signal(number, self._handle)
 
-    def _handle(self, *_):
+    def _handle(self, *signal_and_frame):
         if not self.running or self.asked:  # the second signal ends a loop that waits for a frame
-            raise KeyboardInterrupt
+            interrupt(*signal_and_frame)
         self.asked = True
 
     def ask(self) -> None:

@@ -20,7 +20,7 @@ import tensorflow as tf
 from utils import checkpoint
 from utils.device import compute_device
 from utils.errors import InputError
-from utils.files import lock_folder, write_json, writing
+from utils.files import lock_folder, remove_half_written, write_json, writing
 from utils.training.steps import step_table
 
 OF_A_STEP = ("step", "validation")  # keys of <prefix>.json that args.json does not have
@@ -240,10 +240,13 @@ def find_resume_point(models_dir, kind: str, pattern: str, number: int, asked: d
     if not steps:
         raise InputError(f"{folder} has no checkpoint to resume from: start a new run with restore=False")
     lock_folder(folder)  # a run that is still training deletes what would be read here
+    remove_half_written(folder)
     step = steps[-1]
     about = checkpoint.read_args(folder / pattern.format(step=step))
-    history = checkpoint.read_validation(folder)["history"]
-    point = ResumePoint(folder, pattern, step, about, [row for row in history if row["step"] <= step])
+    history = [row for row in checkpoint.read_validation(folder)["history"] if row["step"] <= step]
+    if "loss" in about.get("validation", {}) and step not in [row["step"] for row in history]:
+        history.append({"step": step, **about["validation"]})  # killed between the checkpoint and validation.json
+    point = ResumePoint(folder, pattern, step, about, history)
     check_unchanged(point, asked, fixed)
     changes = describe_changes(point, asked)
     if changes:
@@ -296,7 +299,12 @@ def differing_options(given: dict, defaults: dict) -> str:
 
 
 def format_option(name: str, value) -> str:
-    """image_size, [96, 48] -> '--image_size=96x48', quoted for a shell if necessary."""
+    """image_size, [96, 48] -> '--image_size=96x48', quoted for a shell if necessary.
+
+    A list of texts is an option that was given several times: data_dir, ['a', 'b'] -> '--data_dir=a --data_dir=b'.
+    """
+    if isinstance(value, (list, tuple)) and value and all(isinstance(part, str) for part in value):
+        return " ".join(format_option(name, part) for part in value)
     text = "x".join(str(part) for part in value) if isinstance(value, (list, tuple)) else value
     return shlex.quote(f"--{name}={text}")
 

@@ -1,7 +1,8 @@
-"""The training images of a data set, split by identity into those to train on and those held out for validation."""
+"""The training images of one data set or several, split by identity into those to train on and those held out."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +10,14 @@ import numpy as np
 from utils import dataset, dataset_checks
 from utils.dataset import LabelledImages
 from utils.errors import InputError
+from utils.folders import data_dirs
 
 
 class IdentitySplit(NamedTuple):
-    """bounding_box_train in two parts. left_out: the number of junk images and distractors in neither part."""
+    """bounding_box_train in two parts, for training and for validation.
+
+    folder: its path, or the paths of several in words. left_out: the number of junk images and distractors in neither.
+    """
 
     folder: str
     train: LabelledImages
@@ -20,19 +25,43 @@ class IdentitySplit(NamedTuple):
     left_out: int
 
 
+def read_people(data_dir) -> tuple:
+    """(images of known identities, folders in words, number of other images) of bounding_box_train in data_dir.
+
+    data_dir: a path, or a list of several. Then the identities and cameras of each data set get numbers of their own,
+    which do not depend on the order of the list. Prints notes; InputError if a data set has an error.
+    """
+    opened = []
+    for folder in sorted(data_dirs(data_dir), key=lambda folder: (Path(folder).name, str(Path(folder).resolve()))):
+        data = dataset.open_split(folder, "train")
+        dataset.check_images(data.paths)
+        dataset_checks.check_quickly(train=data)
+        opened.append(data)
+    parts = []
+    for data in opened:
+        part = LabelledImages(np.array(data.paths), data.identities, data.cameras).take(data.people())
+        parts.append(_after(parts[-1], part) if parts else part)
+    images = LabelledImages(*(np.concatenate(columns) for columns in zip(*parts)))
+    return images, " and ".join(str(data.folder) for data in opened), sum(map(len, opened)) - len(images.paths)
+
+
+def _after(before: LabelledImages, images: LabelledImages) -> LabelledImages:
+    """The images with identities and cameras above all those of `before`; no camera is then the number of a camera."""
+    _, identities = np.unique(images.identities, return_inverse=True)  # counted, so that no number can become too large
+    return images._replace(
+        identities=before.identities.max() + 1 + identities, cameras=before.cameras.max() + 1 + images.cameras
+    )
+
+
 def split_identities(data_dir, val_identities: int, seed: int) -> IdentitySplit:
-    """Reads <data_dir>/bounding_box_train, checks its files, and holds out `val_identities` identities.
+    """Reads bounding_box_train with read_people, and holds out `val_identities` identities.
 
     Equal data sets and seeds give equal splits, so that both trainings hold out the same identities. InputError
-    if the data set has an error.
+    if a data set has an error.
     """
-    data = dataset.open_split(data_dir, "train")
-    dataset.check_images(data.paths)
-    dataset_checks.check_quickly(train=data)
-    people = data.people()
-    images = LabelledImages(np.array(data.paths), data.identities, data.cameras).take(people)
+    images, folder, left_out = read_people(data_dir)
     held_out = dataset.hold_out_identities(images.identities, val_identities, seed)  # (N,) bool
-    return IdentitySplit(str(data.folder), images.take(~held_out), images.take(held_out), len(data) - len(people))
+    return IdentitySplit(folder, images.take(~held_out), images.take(held_out), left_out)
 
 
 def split_for_triplets(data_dir, val_identities, seed) -> tuple:

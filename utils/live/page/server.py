@@ -1,7 +1,8 @@
 """The web server of the page: who may see it, and which requests are valid. Standard library only.
 
 It serves images of people, so it is strict. On a loopback address it answers only to the names of this machine, so that
-a foreign web site cannot reach it under its own name (DNS rebinding). On other addresses every path needs the token.
+a foreign web site cannot reach it under its own name (DNS rebinding). On other addresses every path needs the token,
+and a client that tries tokens is delayed.
 Requests must be JSON from the page itself, and the page loads no third-party content.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import re
 import secrets
 import select
@@ -16,6 +18,7 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from hmac import compare_digest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,9 +26,12 @@ from urllib.parse import parse_qs, quote, unquote
 
 from utils.errors import InputError, first_line
 from utils.live.identities import Request, clean_name
+from utils.live.page.clients import Connections, Guesses, Viewer, Viewers
 from utils.live.page.page import MAX_FPS, Page
 
 MAX_VIEWERS = 8  # of the live image
+MAX_VIEWERS_PER_CLIENT = 4  # on a loopback address, where all clients have one address, MAX_VIEWERS
+MAX_CONNECTIONS_PER_CLIENT = 32  # a browser opens 6 at a time
 TIMEOUT = 10  # seconds for a client to send or to take some data
 SEND_BUFFER = 128 * 1024  # bytes on the way to a viewer; the larger, the older the image that a slow viewer sees
 MAX_PERSON_ID = 2**31
@@ -60,6 +66,7 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False  # a client that sends or takes nothing keeps its thread for up to TIMEOUT seconds
+    request_queue_size = 128  # with the usual 5, a burst of connections makes other clients wait for seconds
 
     def __init__(self, page: Page, port: int, host: str = "127.0.0.1", token: str | None = None):
         """port: 0 takes any free one; token: made here if it is None or empty and the address is not loopback.
@@ -68,7 +75,7 @@ class PageServer(ThreadingHTTPServer):
         """
         self.page = page
         self.closing = threading.Event()
-        self.viewers = threading.BoundedSemaphore(MAX_VIEWERS)
+        self.connections = Connections(MAX_CONNECTIONS_PER_CLIENT)
         folder = Path(__file__).parent
         self.files = {path: ((folder / name).read_bytes(), kind) for path, (name, kind) in FILES.items()}
         self._bind(port, host)
@@ -80,6 +87,9 @@ class PageServer(ThreadingHTTPServer):
             self.hosts = {"localhost", "127.0.0.1", "::1", str(address), host.lower()}
         elif self.token is None:
             self.token = secrets.token_urlsafe(16)
+        self.viewers = Viewers(MAX_VIEWERS, MAX_VIEWERS if address.is_loopback else MAX_VIEWERS_PER_CLIENT)
+        self.guesses = None if self.token is None else Guesses(self.token)
+        self.session = secrets.token_urlsafe(16)  # what the cookies of viewers with the right token begin with
         if address.is_unspecified:
             host = network_address()
         shown_host = f"[{host}]" if ":" in host else host
@@ -104,6 +114,18 @@ class PageServer(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         socketserver.TCPServer.server_bind(self)  # HTTPServer's own looks up a name in the DNS, which can take long
+
+    def process_request(self, request, client_address) -> None:
+        if self.connections.admit(request, client_address[0]):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request, client_address) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.connections.leave(request, client_address[0])
 
     def handle_error(self, request, client_address) -> None:
         if not isinstance(sys.exc_info()[1], OSError):  # those are viewers who left
@@ -131,6 +153,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
+        self.server.connections.request_arrived(self.connection, self.client_address[0])
         try:
             self._check_host()
             self._check_token(query)
@@ -155,6 +178,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         try:
             body = self._read_body()
+            self.server.connections.request_arrived(self.connection, self.client_address[0])
             self._check_host()
             self._check_token("")
             self._check_origin()
@@ -174,14 +198,22 @@ class Handler(BaseHTTPRequestHandler):
             raise HttpError(403, "This page answers only to the names localhost and 127.0.0.1.")
 
     def _check_token(self, query: str) -> None:
-        """Accepts the token from the query of the address, or from the cookie that _send sets."""
-        token = self.server.token
-        if token is None:
+        """Accepts the token from the query of the address, or the cookie that _send sets.
+
+        Its first part shows that this server has let the viewer in, and no delay applies. The token in it lets the
+        viewer in again after a restart.
+        """
+        if self.server.token is None:
             return
-        given = parse_qs(query, errors="replace").get("token", [])
         cookies = dict(cookie.strip().partition("=")[::2] for cookie in self.headers.get("Cookie", "").split(";"))
-        given.append(unquote(cookies.get(self._cookie_name(), "")))
-        if not any(compare_digest(text.encode("utf-8", "replace"), token.encode()) for text in given):
+        session, _, token = cookies.get(self._cookie_name(), "").rpartition(":")
+        if compare_digest(session.encode("utf-8", "replace"), self.server.session.encode()):
+            return
+        given = parse_qs(query, errors="replace").get("token", [unquote(token)])[0]  # more than one would be guessing
+        is_right, seconds = self.server.guesses.check(given, self.client_address[0]) if given else (False, 0)
+        if seconds:
+            raise HttpError(429, f"Too many wrong tokens: try again in {math.ceil(seconds)} seconds.")
+        if not is_right:
             raise HttpError(403, "Open the address that the demo has printed: it contains the token of this page.")
 
     def _check_origin(self) -> None:
@@ -230,7 +262,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         token = self.server.token
         if set_cookie and token:
-            value = f"{self._cookie_name()}={quote(token, safe='')}"
+            value = f"{self._cookie_name()}={self.server.session}:{quote(token, safe='')}"
             self.send_header("Set-Cookie", f"{value}; Path=/; HttpOnly; SameSite=Strict")
         self.end_headers()
         self.wfile.write(content)
@@ -246,8 +278,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_live(self) -> None:
         """Sends the newest image again and again, until the viewer leaves or takes no data for TIMEOUT seconds."""
-        if not self.server.viewers.acquire(blocking=False):
-            raise HttpError(503, f"{MAX_VIEWERS} viewers are watching the live image already: close one of them.")
+        viewer = Viewer(self.connection, self.client_address[0])
+        if not self.server.viewers.enter(viewer):
+            raise HttpError(
+                503,
+                f"{MAX_VIEWERS} viewers are watching the live image already, or {MAX_VIEWERS_PER_CLIENT} on this"
+                " computer: close one of them.",
+            )
         try:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             self.send_response(200)
@@ -260,12 +297,14 @@ class Handler(BaseHTTPRequestHandler):
                 jpeg = self.server.page.live_image()
                 if jpeg is not sent:
                     # Chromium shows an image once it has the header of the next one, so that header is sent at once.
+                    viewer.since = time.monotonic()
                     self.wfile.write(jpeg + NEXT_IMAGE)
+                    viewer.since = None
                     sent = jpeg
                 # A viewer sends nothing more: a readable connection is one that was closed.
                 left, _, _ = select.select([self.connection], [], [], 1 / MAX_FPS)
         finally:
-            self.server.viewers.release()
+            self.server.viewers.leave(viewer)
 
     def log_message(self, *_) -> None:
         pass  # the terminal belongs to the demo
