@@ -119,7 +119,7 @@ with explained_imports():
     from utils.deploy.detector import Detector
     from utils.deploy.reid_net import Embedder
     from utils.device import device_name, power_mode
-    from utils.files import write_json
+    from utils.files import real_path, write_json
     from utils.live import window
     from utils.live.boxes_file import BoxesFile
     from utils.live.camera import Camera, default_source
@@ -193,11 +193,11 @@ def check_outputs(args) -> None:
     places = [("--line", place) for place in args.line] + [("--zone", place) for place in args.zone]
     places += [("--ignore", place) for place in args.ignore]
     check_places(places, len(args.source or [0]))
-    taken = {Path(path).resolve(): name for name, paths in inputs.items() for path in paths if Path(path).is_file()}
+    taken = {real_path(path): name for name, paths in inputs.items() for path in paths if Path(path).is_file()}
     for option, path in outputs:
         if path is None:
             continue
-        other = taken.setdefault(Path(path).resolve(), option)
+        other = taken.setdefault(real_path(path), option)
         if other in inputs:
             raise InputError(f"{option} {path} is also {other} and would be lost: name another file")
         if other != option:
