@@ -115,7 +115,6 @@ def parse_args(argv=None):
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
 import functools
-from pathlib import Path
 
 with explained_imports():
     import numpy as np
@@ -131,7 +130,7 @@ with explained_imports():
     from utils.evaluation.rerank import rerank_blocks
     from utils.evaluation.similarity_histogram import similarity_chart
     from utils.evaluation.tables import ROWS, letters, print_camera_pairs, print_figures
-    from utils.files import AtomicFile, write_json
+    from utils.files import AtomicFile, real_path, write_json
     from utils.image_grid import write_png
     from utils.metrics import LabelledSet
 
@@ -189,7 +188,7 @@ def check_output_options(args) -> None:
     if args.ranked:
         if not args.ranked.lower().endswith(".png"):
             raise InputError(f"--ranked {args.ranked}: the image is written as PNG: use a name that ends in .png")
-        if not Path(args.ranked).resolve().parent.is_dir():
+        if not real_path(args.ranked).parent.is_dir():
             raise InputError(f"--ranked {args.ranked}: there is no such folder: make it, or use another path")
 
 
@@ -286,8 +285,8 @@ def compare(model, result, results, embeddings) -> dict:
     If it has an original, also the cosines between their embeddings of the queries. result: of this model; results: of
     all models; embeddings: {model name: (Q, E)} of the queries.
     """
-    measured = {Path(each["model"]).resolve(): each for each in results}
-    original = measured.get(Path(model.original).resolve()) if model.original else None
+    measured = {real_path(each["model"]): each for each in results}
+    original = measured.get(real_path(model.original)) if model.original else None
     other = original or results[0]
     found = {"model": other["model"], **{key: result[key] - other[key] for _, key in ROWS}}
     if original:

@@ -89,7 +89,7 @@ with explained_imports():
     from data.trees import describe_matlab
     from utils import dataset, dataset_checks
     from utils.dataset_checks import count_noun
-    from utils.files import atomic_folder, write_json
+    from utils.files import atomic_folder, real_path, write_json
     from utils.folders import is_foreign
     from utils.progress import Progress
     from utils.unpack import require_space, unpack
@@ -145,7 +145,7 @@ def describe_source(source: Path, args, plan) -> dict:
     else:
         stamp = f"{source.stat().st_size} bytes, {source.stat().st_mtime_ns}"
     options = ("kind", "boxes", "test_share", "camera_pattern", "single_camera", "seed")
-    about = {"source": str(source.resolve()), "stamp": stamp, **{name: getattr(args, name) for name in options}}
+    about = {"source": str(real_path(source)), "stamp": stamp, **{name: getattr(args, name) for name in options}}
     if args.first_folder != "auto" or args.count_from_zero:  # layouts of earlier versions lack these
         about.update(first_folder=args.first_folder, count_from_zero=args.count_from_zero)
     return about
@@ -241,10 +241,10 @@ def prepare(source: Path, output: Path, args) -> tuple:
     else:
         plan = make_plan(source, args)
         require_images(plan, source)
-        if plan.root.resolve() == output.resolve():
+        if real_path(plan.root) == real_path(output):
             print(f"{output} has the layout already: there is nothing to make")
             return plan.kind, plan.problems
-        if source.resolve() in (output.resolve(), *output.resolve().parents):
+        if real_path(source) in (real_path(output), *real_path(output).parents):
             raise InputError(f"--output {output} lies inside {source}: name a folder beside it")
         wanted = describe_source(source, args, plan)
         prepared = find_prepared(output, wanted)

@@ -12,9 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
+from data import sample
 from tests.drawn_layouts import arrange, prepared
+from tests.helpers import write_video
 from tests.test_recorder import read_rows, sighting, track_of
 from utils.files import WriteError, room_for, temporary_folder, write_json
+from utils.live.gallery import save_people
 from utils.live.recorder import Outputs, VideoFile
 from utils.live.tracks_file import TracksFile
 
@@ -123,6 +126,53 @@ def test_layouts_json_and_models_on_a_full_disk(drawn, tmp_path):
     assert (tmp_path / "figures.json").read_text() == "[\n  1\n]\n"
     assert sorted(os.listdir(tmp_path / "run")) == before
     assert sorted(os.listdir(tmp_path)) == ["figures.json", "run", "source"]
+
+
+def test_harvest_on_a_full_disk(tmp_path):
+    from tests.test_harvest import call, walk
+
+    write_video(tmp_path / "monday.avi", walk(0, 20, 20))
+    with disk_of(100), pytest.raises(WriteError, match="people.* cannot be written .File too large.: make room"):
+        call(tmp_path, tmp_path / "monday.avi")
+    assert os.listdir(tmp_path) == ["monday.avi"]
+
+
+def test_drawn_people_and_saved_crops_on_a_full_disk(tmp_path):
+    options = ["--identities=2", "--test_identities=2", f"--output={tmp_path}/drawn"]
+    anna = SimpleNamespace(name="Anna", last_seen=0.0, crops=[(1.0, noise(0))] * 3)
+    gallery = tmp_path / "gallery" / "Anna"
+    gallery.mkdir(parents=True)
+    (gallery / "seen-0.jpg").write_bytes(b"an older crop")
+    with disk_of(600):
+        with pytest.raises(WriteError, match="drawn cannot be written .File too large.: make room"):
+            sample.main(sample.parse_args(options))
+        with pytest.raises(WriteError, match="Anna/seen-0.jpg cannot be written .File too large.: make room"):
+            save_people(tmp_path / "gallery", [anna])
+    assert (gallery / "seen-0.jpg").read_bytes() == b"an older crop"
+    assert os.listdir(tmp_path) == ["gallery"] and os.listdir(gallery) == ["seen-0.jpg"]
+
+
+def test_a_run_on_a_full_disk_keeps_its_checkpoints(tmp_path):
+    """Its curves, args.json and validation.json; a new run is refused."""
+    from tests.test_run import TinyNet, built_optimizer, new_run, resume_point
+    from utils import checkpoint
+    from utils.training.run import first_plateau
+
+    net = TinyNet()
+    optimizer = built_optimizer(net)
+    run = new_run(tmp_path)
+    run.save(net, optimizer, 3, {"loss": 1.0}, first_plateau)
+    size = max(path.stat().st_size for path in (run.folder / "train").iterdir())
+    with disk_of(size + 50):  # the curves cannot grow
+        with pytest.raises(WriteError, match="m0 cannot be written .*: make room, or name another place"):
+            for step in range(4, 40):
+                run.log("train", step, {"loss": 1.0})
+        with pytest.raises(WriteError, match="cannot be written"):
+            run.save(net, optimizer, 6, {"loss": 0.5, "why": "x" * 10000}, first_plateau)
+        with pytest.raises(WriteError, match="cannot be written"):
+            new_run(tmp_path, more="x" * 10000)
+    assert not list(tmp_path.rglob("*half-written*"))
+    assert resume_point(tmp_path).step == 3 and checkpoint.read_validation(run.folder)["suggested"]["step"] == 3
 
 
 def test_room_is_that_of_the_disk_or_of_the_limit(tmp_path):

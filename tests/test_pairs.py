@@ -10,7 +10,7 @@ import pytest
 import test_reid
 from tests.helpers import draw_set
 from utils import checkpoint
-from utils.dataset import load_image
+from utils.dataset import image_batches, load_image
 from utils.deploy.reid_net import crop_person
 from utils.errors import InputError
 from utils.evaluation import pairs
@@ -105,3 +105,13 @@ def test_a_folder_stands_for_its_images_and_those_of_linked_folders(tmp_path):
     (tmp_path / "all" / "loop").symlink_to(tmp_path / "all")
     found = [str(Path(path).relative_to(tmp_path)) for path in pairs.list_images([tmp_path / "all"])]
     assert found == ["all/a.jpg", "all/deep/b.PNG", "all/linked/c.jpg"]
+
+
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
+    class Reader:
+        def embed_paths(self, paths, desc):
+            return list(image_batches(paths, (64, 32), 4))
+
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(InputError, match="empty.jpg cannot be decoded"):
+        pairs.embed_files(Reader(), [str(tmp_path / "empty.jpg")] * 2)

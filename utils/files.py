@@ -18,6 +18,11 @@ from utils.errors import InputError, first_line
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")  # of the images that are read, in lower case
 
 
+def real_path(path) -> Path:
+    """The path without links. Path.resolve raises RuntimeError for a link that leads to itself, before Python 3.13."""
+    return Path(os.path.realpath(path))
+
+
 class WriteError(InputError):
     """Something could not be written: the disk is full, or the place is read-only. What was there before is safe."""
 
@@ -96,7 +101,7 @@ def atomic_folder(target):
     OSError becomes a WriteError that names the folder.
     """
     target = Path(target)
-    if target.resolve() == Path.cwd():
+    if real_path(target) == Path.cwd():
         raise InputError(f"{target} is the current folder, which cannot be replaced: name another one")
     with temporary_folder(target) as folder:
         yield folder
@@ -111,8 +116,8 @@ def temporary_folder(target):
     removed first.
     """
     target = Path(target)
-    folder = _temporary(target.resolve())
-    _clear_after_kills(target.resolve())
+    folder = _temporary(real_path(target))
+    _clear_after_kills(real_path(target))
     try:
         with writing(target):
             folder.mkdir(parents=True)
@@ -153,7 +158,7 @@ def remove_half_written(folder) -> None:
 
 def replace_folder(folder, target) -> None:
     """Moves the complete `folder` to `target`. At no moment is there an incomplete `target`; OSError leaves the old."""
-    target = Path(target).resolve()
+    target = real_path(target)
     old = target.with_name(f".old-{os.getpid()}-{target.name}")
     if target.exists():
         os.replace(target, old)
@@ -171,7 +176,7 @@ _locks = {}  # {folder: its open descriptor}: a lock lasts as long as the descri
 
 def lock_folder(folder) -> None:
     """Makes this process the only one that may write into a folder, until it ends; InputError if another one may."""
-    path = Path(folder).resolve()
+    path = real_path(folder)
     if path in _locks:
         return
     with writing(folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from utils.errors import InputError
-from utils.files import IMAGE_SUFFIXES
+from utils.files import IMAGE_SUFFIXES, real_path
 
 # Folders that other programs leave among images, in lower case: thumbnails, recycle bins, archives of a Mac.
 FOREIGN = {
@@ -57,7 +57,7 @@ def data_dirs(given) -> list:
 
 def same_folders(one, other) -> bool:
     """Whether two options data_dir name the same folders, in any order and by any path."""
-    places = [{Path(folder).resolve() for folder in data_dirs(given)} for given in (one, other)]
+    places = [{real_path(folder) for folder in data_dirs(given)} for given in (one, other)]
     return places[0] == places[1]
 
 

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from utils.errors import InputError
+from utils.files import real_path
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 VAL_DISTRACTORS = 4000  # training images in the gallery of the validation by default
@@ -79,11 +80,11 @@ def as_path(text: str) -> str:
 def file_to_write(text: str) -> str:
     """The path of a file in an existing folder. It is checked at the start, before minutes of work."""
     text = as_path(text)
-    if not Path(text).resolve().parent.is_dir():
+    if not real_path(text).parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text}: there is no such folder: make it, or use another path")
     if Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder: name a file")
-    if not os.access(Path(text).resolve().parent, os.W_OK | os.X_OK):
+    if not os.access(real_path(text).parent, os.W_OK | os.X_OK):
         raise argparse.ArgumentTypeError(f"{text}: its folder cannot be written: use another path")
     return text
 
@@ -112,11 +113,11 @@ def check_files(inputs: dict, outputs: list) -> None:
 
     inputs: {what it is: [paths]}; outputs: [(option, path or None)].
     """
-    taken = {Path(path).resolve(): name for name, paths in inputs.items() for path in paths if Path(path).is_file()}
+    taken = {real_path(path): name for name, paths in inputs.items() for path in paths if Path(path).is_file()}
     for option, path in outputs:
         if path is None:
             continue
-        other = taken.setdefault(Path(path).resolve(), option)
+        other = taken.setdefault(real_path(path), option)
         if other in inputs:
             raise InputError(f"{option} {path} is also {other} and would be lost: name another file")
         if other != option:
@@ -210,7 +211,7 @@ def settle_data_dir(parser, args: argparse.Namespace) -> argparse.Namespace:
     given = args.data_dir or [DATA_DIR]
     seen = set()
     for folder in given:
-        place = Path(folder).resolve()
+        place = real_path(folder)
         if place in seen:
             parser.error(f"argument --data_dir: {folder} is given twice: name each data set once")
         seen.add(place)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Callable, NamedTuple
 
-from utils.errors import InputError
+from utils.errors import InputError, first_line
 from utils.progress import Progress
 
 SPARE = 500 * 2**20  # bytes of the disk that stay free
@@ -60,7 +60,8 @@ def unpack(archive: Path, folder: Path, wanted=None) -> int:
     except (*DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # gzip and bz2 raise OSError without a number
             raise InputError(f"{archive} cannot be unpacked into {folder.parent} ({error.strerror})") from None
-        raise InputError(f"{archive} is damaged, cut short or not a .zip or .tar ({error}): get it again") from None
+        reason = first_line(error)
+        raise InputError(f"{archive} is damaged, cut short or not a .zip or .tar ({reason}): get it again") from None
 
 
 def _zip_members(file: zipfile.ZipFile) -> list:

@@ -19,6 +19,7 @@ from utils.deploy.manifest import MANIFEST, read_manifest
 from utils.deploy.reid_net import Embedder, read_person
 from utils.embed import BATCH, compile_embed, embed_batches
 from utils.errors import InputError
+from utils.files import real_path
 
 
 class Model(NamedTuple):
@@ -75,7 +76,7 @@ def find_models(names) -> list:
         else:
             paths = [find_trained(name)]
         for path in filter(None, paths):
-            found.setdefault(Path(path).resolve(), path)
+            found.setdefault(real_path(path), path)
     return list(found.values())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.checkpoint import read_args, stored_threshold
+from utils.dataset import decode_errors_named
 from utils.deploy.manifest import read_manifest
 from utils.deploy.reid_net import crop_person
 from utils.errors import InputError
@@ -51,7 +52,8 @@ def embed_files(model, paths, detector=None) -> np.ndarray:
     model: a Model of utils.evaluation.models. InputError for a file that cannot be read, or shows nobody.
     """
     if detector is None:
-        return model.embed_paths(paths, "images" if len(paths) > 100 else None)
+        with decode_errors_named(paths):
+            return model.embed_paths(paths, "images" if len(paths) > 100 else None)
     people = [_most_certain_person(detector, path, model.about["image_size"]) for path in paths]
     return np.concatenate([model.embed(person[np.newaxis]) for person in people])
 

@@ -10,6 +10,7 @@ import numpy as np
 from utils import dataset, dataset_checks
 from utils.dataset import LabelledImages
 from utils.errors import InputError
+from utils.files import real_path
 from utils.folders import data_dirs
 
 
@@ -32,7 +33,7 @@ def read_people(data_dir) -> tuple:
     which do not depend on the order of the list. Prints notes; InputError if a data set has an error.
     """
     opened = []
-    for folder in sorted(data_dirs(data_dir), key=lambda folder: (Path(folder).name, str(Path(folder).resolve()))):
+    for folder in sorted(data_dirs(data_dir), key=lambda folder: (Path(folder).name, str(real_path(folder)))):
         data = dataset.open_split(folder, "train")
         dataset.check_images(data.paths)
         dataset_checks.check_quickly(train=data)
