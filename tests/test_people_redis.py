@@ -27,6 +27,13 @@ HOUR = 3600.0
 pytestmark = needs_redis
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A busy machine is not a server that is away."""
+    monkeypatch.setattr(people_redis, "WAIT_SECONDS", 20.0)
+    monkeypatch.setattr(redis_link, "TIMEOUT", 20.0)
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
