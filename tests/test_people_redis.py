@@ -27,6 +27,13 @@ HOUR = 3600.0
 pytestmark = needs_redis
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A busy machine is not a server that is away."""
+    monkeypatch.setattr(people_redis, "WAIT_SECONDS", 20.0)
+    monkeypatch.setattr(redis_link, "TIMEOUT", 20.0)
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
@@ -64,6 +71,8 @@ def sync(identities) -> list:
     forgotten = []
     for _ in range(2):  # one may be under way
         store._next_exchange = 0.0
+        if store._pull is not None:
+            wait_until(store._pull.done)
         forgotten += store.sync()
         wait_until(store._exchange.done)
         forgotten += store._finish()
@@ -395,6 +404,29 @@ def test_a_server_that_hangs_does_not_hold_up_a_frame(server, board, monkeypatch
     sync(front)
     (person,) = front.people  # the number that came too late for its frame
     np.testing.assert_array_equal(person.mean, A)
+
+
+def test_what_others_changed_may_come_too_late_for_a_frame(server, board, monkeypatch):
+    front, back = board(server), board(server)
+    add(front, A)
+    monkeypatch.setattr(people_redis, "WAIT_SECONDS", 0.05)
+    pull, go_on = back.store._link.pull, threading.Event()
+    monkeypatch.setattr(back.store._link, "pull", lambda: go_on.wait(20) and pull())
+    back.store._next_exchange = np.inf
+
+    def hears_of_it():  # the number is refused in time, unless this machine is slow
+        with pytest.raises(Later):
+            back.add(A[np.newaxis])
+        return back.store._pull is not None
+
+    wait_until(hears_of_it)
+    back.store.sync()
+    assert not back.people
+    go_on.set()
+    wait_until(back.store._pull.done)
+    back.store.sync()
+    assert numbers(back) == [1]
+    np.testing.assert_array_equal(back.find(1).mean, A)
 
 
 def test_who_missed_too_many_changes_reads_everybody_anew(server, board):

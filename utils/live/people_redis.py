@@ -12,7 +12,6 @@ the people whom others added meanwhile; those who are the same are merged, the r
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import time
 
 import numpy as np
@@ -46,7 +45,7 @@ class RedisPeople(LastingPeople):
         self._is_away = False
         self._stored_until = {}  # person_id -> when the person expires in the server
         self._added = 0  # people ever added, as far as they are known here
-        self._arrived = []  # Pulled that are taken in before the next frame
+        self._pull = None  # the Future of what others changed, which is taken in before the next frame
         self._spare = []
         self._next_exchange = 0.0
         # Not sent yet, by number: sums of embeddings and how many, people who changed or have another name, ...
@@ -83,7 +82,7 @@ class RedisPeople(LastingPeople):
     def new_number(self, next_number: int, mean: np.ndarray, looks: int, name) -> int:
         if self._is_away:
             return self._spare_number()
-        if self._arrived or self._claim is not None and not self._claim.done():
+        if self._pull is not None or self._claim is not None and not self._claim.done():
             raise Later
         known = Known(0, mean, looks, name, None, self.now(), self.now() + self.seconds)
         self._claim = self._worker.submit(self._link.add, [known], self._added)
@@ -95,8 +94,8 @@ class RedisPeople(LastingPeople):
             self._say_away(error)
             return self._spare_number()
         if numbers is None:
-            with contextlib.suppress(concurrent.futures.TimeoutError, self._link.errors.RedisError, OSError):
-                self._arrived.append(self._worker.submit(self._link.pull).result(WAIT_SECONDS))
+            self._pull = self._worker.submit(self._link.pull)
+            concurrent.futures.wait([self._pull], WAIT_SECONDS)
             raise Later
         self._added += 1
         self._until[numbers[0]] = known.until
@@ -148,14 +147,18 @@ class RedisPeople(LastingPeople):
     # ---- between two frames ----
 
     def sync(self) -> list:
-        forgotten = self._finish()
-        arrived = self._arrived
-        self._arrived = []
-        for pulled in arrived:
-            forgotten += self._take(pulled)
+        has_pulled = self._pull is not None and self._pull.done()
+        forgotten = self._finish()  # before the pull, which was asked for later
+        if has_pulled:
+            pull = self._pull
+            self._pull = None
+            try:
+                forgotten += self._take(pull.result())
+            except (self._link.errors.RedisError, OSError) as error:
+                self._say_away(error)
         for person_id in self.expire():
             self._leave(person_id)
-        if self._exchange is None and time.monotonic() >= self._next_exchange:
+        if self._exchange is None and self._pull is None and time.monotonic() >= self._next_exchange:
             self._next_exchange = time.monotonic() + SYNC_SECONDS
             self._outgoing = self._collect()
             self._exchange = self._worker.submit(self._link.exchange, self._outgoing)
@@ -287,6 +290,7 @@ class RedisPeople(LastingPeople):
         mean = ((known.mean * known.looks + total) / (known.looks + looks)).astype(np.float32)
         known = known._replace(mean=mean, looks=known.looks + looks)
         self._stored_until[known.person_id] = known.until
+        self._new.discard(known.person_id)
         before = self.identities.find(known.person_id)
         if before is not None and known.person_id in self._renamed:
             known = known._replace(name=before.name)
@@ -331,7 +335,8 @@ class RedisPeople(LastingPeople):
                 break
             self._next_exchange = 0.0
             self.sync()
-            concurrent.futures.wait([self._exchange], max(deadline - time.monotonic(), 0.0))
+            under_way = [future for future in (self._pull, self._exchange) if future is not None]
+            concurrent.futures.wait(under_way, max(deadline - time.monotonic(), 0.0))
             self._finish()
         self._worker.shutdown(wait=False)
         lost = len(self._new)
