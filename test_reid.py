@@ -115,6 +115,7 @@ def parse_args(argv=None):
 ARGS = parse_args() if __name__ == "__main__" else None  # before TensorFlow is imported: --help answers at once
 
 import functools
+from pathlib import Path
 
 with explained_imports():
     import numpy as np
