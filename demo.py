@@ -72,11 +72,11 @@ def parse_args(argv=None):
     add("--gallery", default=None, metavar="FOLDER",
         help="people to recognise from the start: a folder of image folders, one per person: people/Anna/1.jpg")
     add("--people", type=people_store, default=None, metavar="PLACE",
-        help="where to keep the people who are known, with numbers, names and embeddings: a file such as people.npz, "
-             "for the next start, or a Redis server such as redis://host:6379/0, which several demos share; "
-             "default: only in memory")
+        help="keep the known people here, as numbers, names and embeddings: in a file such as people.npz, for the next "
+             "start, or in a Redis server such as redis://host:6379/0, which several demos share; default: in memory "
+             "only")
     add("--people_hours", type=positive_float, default=24.0,
-        help="hours after the last sighting after which a person in --people is forgotten")
+        help="a person in --people is forgotten this many hours after the last sighting")
     add("--save_gallery", default=None, metavar="FOLDER",
         help="save crops of people with a name to this folder, in the layout of --gallery; default: save none")
     add = parser.add_argument_group("counting").add_argument

@@ -3,10 +3,12 @@
 import json
 
 import numpy as np
+import pytest
 
 from benchmarks import boards, footage
 from tests.redis_server import RedisServer, needs_redis
 from tests.test_tracks import LEFT, NUMBERED
+from utils.live import people_redis, redis_link
 
 BOX = np.array([0.1, 0.1, 0.5, 0.2], np.float32)
 OTHER = np.array([0.1, 0.6, 0.5, 0.7], np.float32)
@@ -25,6 +27,13 @@ def test_people_of_both_halves_have_one_number_or_two(monkeypatch):
     shown = [{0: (both, np.array([4, 5]))}, {1: (both, np.array([4, 6])), 2: (BOX[np.newaxis], np.array([8]))}]
     figures = boards.score(shown)
     assert (figures["in_both"], figures["same"], figures["people"], figures["numbers"]) == (2, 1, 3, 4)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A busy machine is not a server that is away."""
+    monkeypatch.setattr(people_redis, "WAIT_SECONDS", 20.0)
+    monkeypatch.setattr(redis_link, "TIMEOUT", 20.0)
 
 
 @needs_redis

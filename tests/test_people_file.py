@@ -56,6 +56,7 @@ def test_people_are_known_after_a_restart(tmp_path):
     use(path, lambda people: [people.find(1).looks, people.add(C[np.newaxis]).person_id] == [5, 5] or pytest.fail())
     assert [place.name for place in tmp_path.iterdir()] == ["people.npz"]
     assert use(path, lambda people: [person.name for person in people.people], unnamed="unknown") == ["Jürgen"]
+    assert use(path, lambda people: people.find(1).looks) == 5  # who has no name is still in the file
 
 
 def test_who_is_forgotten_or_named_is_so_in_the_file_at_once(tmp_path):

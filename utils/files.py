@@ -117,9 +117,9 @@ def temporary_folder(target):
     """
     target = Path(target)
     folder = _temporary(real_path(target))
-    _clear_after_kills(real_path(target))
     try:
         with writing(target):
+            _clear_after_kills(real_path(target))
             folder.mkdir(parents=True)
             yield folder
     finally:
@@ -130,7 +130,9 @@ def _clear_after_kills(target: Path) -> None:
     """Removes the temporary folders of `target` whose processes were killed, and ends a replacement that was begun."""
     for path in target.parent.glob(".*-*-*"):
         match = re.fullmatch(rf"\.(half-written|old)-(\d+)-{re.escape(target.name)}", path.name)
-        if match and path.is_dir() and not _is_running(int(match.group(2))):
+        process = int(match.group(2)) if match else 0
+        # A container gives the same number to each of its runs, so what has the own number is left over as well.
+        if match and path.is_dir() and (process == os.getpid() or not _is_running(process)):
             if match.group(1) == "old" and not target.exists():
                 os.replace(path, target)  # the process was killed just before the new one took its place
             else:

@@ -98,7 +98,7 @@ def people_store(text: str) -> str:
     """The address of a Redis server, or the path of a .npz file in an existing folder."""
     scheme, is_address, rest = text.partition("://")
     if is_address and (scheme not in ("redis", "rediss", "unix") or not rest):
-        raise argparse.ArgumentTypeError(f"'{text.split('@')[-1]}' is no address such as redis://host:6379/0")
+        raise argparse.ArgumentTypeError(f"'{text.split('@')[-1]}' is not an address such as redis://host:6379/0")
     if is_address:
         return text
     if not text.endswith(".npz"):

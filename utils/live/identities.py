@@ -153,7 +153,10 @@ class Identities:
                 break
             except Later:
                 if time.monotonic() > deadline:
-                    raise InputError(f"{name} got no number in {ENROL_SECONDS:.0f} s: is --people in reach?") from None
+                    raise InputError(
+                        f"{name} got no number within {ENROL_SECONDS:.0f} s: check that the server of --people can be "
+                        "reached"
+                    ) from None
                 time.sleep(0.01)
                 self.store.sync()
         self.store.enrolled(person)

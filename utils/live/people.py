@@ -15,7 +15,7 @@ import numpy as np
 
 from utils.deploy.manifest import fingerprint
 
-EXPIRY_SECONDS = 10.0  # between two looks for people who are out of date
+EXPIRY_SECONDS = 10.0  # between two searches for people who have expired
 
 
 class Known(NamedTuple):
@@ -96,7 +96,7 @@ class LastingPeople(MemoryPeople):
     """What the stores that outlast the demo have in common: people expire, and are described as Known."""
 
     def __init__(self, seconds: float):
-        """seconds: after the last sighting, after which a person is forgotten."""
+        """seconds: how long after the last sighting a person is forgotten."""
         self.seconds = seconds
         self._until = {}  # person_id -> when the person expires
         self._in_gallery = set()  # ids of people who do not
@@ -135,7 +135,7 @@ class LastingPeople(MemoryPeople):
         return Known(person.person_id, person.mean, person.looks, person.name, person.camera, seen, until)
 
     def expire(self) -> list:
-        """Drops the people who are out of date; returns their ids, [] if it is too early to look again."""
+        """Drops the people who have expired; returns their ids, [] if it is too early to look again."""
         if time.monotonic() < self._next_expiry:
             return []
         self._next_expiry = time.monotonic() + min(EXPIRY_SECONDS, self.seconds)
@@ -149,7 +149,7 @@ class LastingPeople(MemoryPeople):
 def open_people(place, folder, manifest: dict, hours: float) -> MemoryPeople:
     """The store of --people: None for memory, the address of a Redis server, or the path of a .npz file.
 
-    folder, manifest: of the frozen re-id net; hours: after the last sighting, after which a person is forgotten.
+    folder, manifest: of the frozen re-id net; hours: how long after the last sighting a person is forgotten.
     InputError if the store cannot be used.
     """
     if place is None:

@@ -49,6 +49,7 @@ class FilePeople(LastingPeople):
         self._worker = ThreadPoolExecutor(1)
         self._failed = False
         self._is_read = False
+        self._others = []  # people without a name, where only names count: they stay in the file
 
     def start(self, identities) -> None:
         super().start(identities)
@@ -57,8 +58,8 @@ class FilePeople(LastingPeople):
             last_number, people = read_people(self.path, self._fingerprint)
             identities.last_id = last_number
             for known in people:
-                if known.until > self.now():
-                    self.take_in(known)
+                if known.until > self.now() and self.take_in(known) is None:
+                    self._others.append(known)
         self._is_read = True
         self._write(self._content())  # whether that is possible is said now, not at the end
 
@@ -124,6 +125,7 @@ class FilePeople(LastingPeople):
     def _content(self) -> dict:
         """The arrays of the file."""
         people = [self.describe(person) for person in self.identities.people]
+        people += [known for known in self._others if known.until > self.now()]
         means = [known.mean for known in people]
         return {
             "format": FORMAT,
@@ -159,7 +161,7 @@ def lock(path):
     except BlockingIOError:
         opened.close()
         raise InputError(
-            f"--people {path} is in use by another demo: several demos share people by --people redis://host:6379/0"
+            f"--people {path} is in use by another demo: to share people between demos, use --people redis://host:6379/0"
         ) from None
     except OSError:  # a network disk without locks
         pass

@@ -37,6 +37,7 @@ class RedisPeople(LastingPeople):
         super().__init__(seconds)
         self.name = without_password(url)
         self._link = RedisLink(url, fingerprint, seconds)
+        self._failures = (self._link.errors.RedisError, OSError, ValueError, TypeError, KeyError)  # or damaged data
         self._worker = concurrent.futures.ThreadPoolExecutor(1)  # all calls of the server, one after the other
         self._exchange = None  # the Future of the exchange under way, and what it sends
         self._outgoing = None
@@ -70,7 +71,7 @@ class RedisPeople(LastingPeople):
             raise InputError(
                 f"--people {self.name} refuses the password ({first_line(error)}): redis://USER:PASSWORD@host:6379/0"
             ) from None
-        except (self._link.errors.RedisError, OSError, ValueError, TypeError) as error:
+        except self._failures as error:
             raise InputError(
                 f"--people {self.name} cannot be used ({first_line(error)}): start redis-server there, version 5 or "
                 "later, or correct the address"
@@ -84,13 +85,14 @@ class RedisPeople(LastingPeople):
             return self._spare_number()
         if self._pull is not None or self._claim is not None and not self._claim.done():
             raise Later
-        known = Known(0, mean, looks, name, None, self.now(), self.now() + self.seconds)
+        seen = None if name else self.now()  # who has a name at once is of the gallery
+        known = Known(0, mean, looks, name, None, seen, self.now() + self.seconds)
         self._claim = self._worker.submit(self._link.add, [known], self._added)
         try:
             numbers = self._claim.result(WAIT_SECONDS)
-        except concurrent.futures.TimeoutError:  # it is among the people pulled if it succeeds yet
+        except concurrent.futures.TimeoutError:  # if the call still succeeds, the person comes with the next pull
             raise Later from None
-        except (self._link.errors.RedisError, OSError) as error:
+        except self._failures as error:
             self._say_away(error)
             return self._spare_number()
         if numbers is None:
@@ -154,7 +156,7 @@ class RedisPeople(LastingPeople):
             self._pull = None
             try:
                 forgotten += self._take(pull.result())
-            except (self._link.errors.RedisError, OSError) as error:
+            except self._failures as error:
                 self._say_away(error)
         for person_id in self.expire():
             self._leave(person_id)
@@ -199,7 +201,7 @@ class RedisPeople(LastingPeople):
         self._exchange = None
         try:
             exchanged = future.result()
-        except (self._link.errors.RedisError, OSError) as error:
+        except self._failures as error:
             self._send_again(outgoing)
             self._removed = outgoing.removed + self._removed
             self._merged = outgoing.merged + self._merged
@@ -236,7 +238,7 @@ class RedisPeople(LastingPeople):
         if not self._is_away:
             print(
                 f"note: {self.name} does not answer ({first_line(error)}): the people known so far stay known, new "
-                f"ones get numbers from {SPARE_FROM:,} on, and it is tried again",
+                f"ones get numbers from {SPARE_FROM:,} on; the demo keeps trying to reach it",
                 flush=True,
             )
         self._is_away = True
@@ -249,7 +251,12 @@ class RedisPeople(LastingPeople):
         if pulled.is_full:
             there = {known.person_id for known in people}
             missing = [person.person_id for person in self.identities.people if person.person_id not in there]
-            if pulled.is_new:  # it holds nobody or a part of those who were in it
+            if pulled.is_new:  # it holds nobody, a part of those who were in it, or others with their numbers
+                for known in people:
+                    person = self.identities.find(known.person_id)
+                    if person is not None and not self._looks_like(person, known):
+                        self._leave(known.person_id)
+                        self.drop(known.person_id)
                 self._new.update(missing)
                 self._added = 0
             else:
@@ -259,6 +266,12 @@ class RedisPeople(LastingPeople):
         self._added = max(self._added, pulled.added)
         self._find_again(strangers)
         return forgotten
+
+    def _looks_like(self, person, known: Known) -> bool:
+        if known.mean is None:
+            return True
+        cosine = np.dot(person.mean, known.mean) / (np.linalg.norm(person.mean) * np.linalg.norm(known.mean))
+        return bool(cosine >= self.identities.threshold)
 
     def _take_people(self, people: list) -> list:
         forgotten = []
@@ -341,4 +354,4 @@ class RedisPeople(LastingPeople):
         self._worker.shutdown(wait=False)
         lost = len(self._new)
         if lost:
-            print(f"note: {lost} people who were met while {self.name} was away are not in it", flush=True)
+            print(f"note: people who are not stored, since {self.name} was away when they were met: {lost}", flush=True)

@@ -54,7 +54,7 @@ class VideoFile:
             frame = self._queue.get()
             if frame is None:
                 return
-            with contextlib.suppress(cv2.error):  # `commit` says so if the video cannot be opened
+            with contextlib.suppress(Exception):  # `commit` says so if the video cannot be opened
                 self._writer.write(frame)
             self._queue.task_done()
 
@@ -72,10 +72,10 @@ class VideoFile:
 
     def write(self, frame: np.ndarray, seconds: float) -> None:
         """frame: (H, W, 3) uint8 BGR; seconds: time since the start of the recording, for a live source."""
-        frame = frame.copy()  # the window's caption is drawn on it later
         copies = 1
         if self._live:
             copies = max(int(seconds * self._fps) + 1 - self.frames, 0)
+        frame = frame.copy() if copies else frame  # the window's caption is drawn on it later
         for _ in range(copies):
             if self._room() < self._frame_bytes:  # OpenCV would go on and leave a file that nothing opens
                 raise WriteError(f"{self.target} cannot grow (the disk is full): make room")

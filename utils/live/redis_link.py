@@ -13,6 +13,7 @@ New people, and numbers with them, are added by compare-and-set: only if nobody 
 
 from __future__ import annotations
 
+import secrets
 import time
 import uuid
 from typing import NamedTuple
@@ -93,8 +94,9 @@ class RedisLink:
         self.merge(outgoing.merged)
         updated = self.update(outgoing.changes)
         added = bool(outgoing.new) and self.add(outgoing.new, outgoing.added) is not None
+        pulled = self.pull()  # makes the state that take_spare needs
         spare = self.take_spare() if outgoing.needs_spare else []
-        return Exchanged(self.pull(), updated, added, spare)
+        return Exchanged(pulled, updated, added, spare)
 
     # ---- reading ----
 
@@ -131,7 +133,8 @@ class RedisLink:
     def _create(self) -> None:
         """Makes the state unless it is there."""
         with self.redis.pipeline() as pipe:
-            state = {"born": uuid.uuid4().hex, "last": 0, "added": 0, "spare": SPARE_FROM}
+            spare = SPARE_FROM + SPARE_COUNT * secrets.randbelow(10**6)  # boards keep numbers of a store that was lost
+            state = {"born": uuid.uuid4().hex, "last": 0, "added": 0, "spare": spare}
             for field, value in state.items():
                 pipe.hsetnx(self._state, field, value)
             pipe.xadd(self._changes, {"by": "", "ids": ""})
@@ -278,8 +281,8 @@ def connect(url: str) -> tuple:
         return redis.Redis.from_url(url, **options), redis.exceptions
     except (ValueError, TypeError, OSError) as error:
         raise InputError(
-            f"--people {without_password(url)} is no address of a Redis server ({first_line(error)}): give one such as "
-            "redis://host:6379/0"
+            f"--people {without_password(url)} is not the address of a Redis server ({first_line(error)}): give one "
+            "such as redis://host:6379/0"
         ) from None
 
 

@@ -28,15 +28,15 @@ def follow(identities, save_gallery=None) -> list:
     """Takes in what other demos changed since the last frame; returns lines that say whom they forgot."""
     lines = []
     for person in identities.store.sync():
-        line = f"forgot {person.label}, as another demo was asked to"
+        line = f"forgot {person.label}"
+        note = ""
         if person.name and save_gallery:
             try:
                 removed = delete_saved(save_gallery, person.name)
+                line += f" and {removed} saved images" if removed else ""
             except InputError as error:
-                removed = 0
-                line += f"\nnote: {error}"
-            line += f" and {removed} saved images" if removed else ""
-        lines.append(line)
+                note = f"\nnote: {error}"
+        lines.append(f"{line}, as another demo was asked to{note}")
     return lines
 
 

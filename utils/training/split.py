@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +32,7 @@ def read_people(data_dir) -> tuple:
     which do not depend on the order of the list. Prints notes; InputError if a data set has an error.
     """
     opened = []
-    for folder in sorted(data_dirs(data_dir), key=lambda folder: (Path(folder).name, str(real_path(folder)))):
+    for folder in sorted(data_dirs(data_dir), key=lambda folder: (real_path(folder).name, str(real_path(folder)))):
         data = dataset.open_split(folder, "train")
         dataset.check_images(data.paths)
         dataset_checks.check_quickly(train=data)

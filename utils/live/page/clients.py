@@ -104,7 +104,8 @@ class Viewers:
 
 
 class Guesses:
-    """Delays clients that try tokens: after FREE_GUESSES wrong ones by 1 second, then by 2, 4, ... LONGEST_DELAY.
+    """Delays clients that try tokens: FREE_GUESSES wrong ones cost nothing, the next 1 second, then 2, 4, ... up to
+    LONGEST_DELAY.
 
     A wrong token that a client repeats is no guess: a page that was left open repeats the token of an earlier run.
     """

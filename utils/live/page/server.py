@@ -282,8 +282,8 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.viewers.enter(viewer):
             raise HttpError(
                 503,
-                f"{MAX_VIEWERS} viewers are watching the live image already, or {MAX_VIEWERS_PER_CLIENT} on this"
-                " computer: close one of them.",
+                f"{MAX_VIEWERS} viewers are watching the live image already, or as many on this computer as one may"
+                " have: close one of them.",
             )
         try:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
