@@ -20,6 +20,7 @@ from utils.errors import InputError
 from utils.evaluation import similarity_histogram as chart
 from utils.evaluation import threshold
 from utils.evaluation.models import Model
+from utils.live.people import MemoryPeople
 from utils.metrics import LabelledSet
 from utils.resnet import build_id_net
 
@@ -192,7 +193,7 @@ def test_manifest_and_demo_use_the_measured_threshold(measured, tmp_path, capsys
     assert manifest["threshold"] == figures["threshold"]
     assert json.loads((tmp_path / "frozen" / "manifest.json").read_text())["threshold"] == figures["threshold"]
     asked = SimpleNamespace(similarity_threshold=None, unnamed="number")
-    assert demo.make_identities(asked, manifest).threshold == figures["threshold"]
+    assert demo.make_identities(asked, manifest, MemoryPeople()).threshold == figures["threshold"]
     assert "measured: equal error rate on " in capsys.readouterr().out
 
 
