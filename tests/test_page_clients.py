@@ -106,7 +106,7 @@ def test_a_client_takes_only_a_part_of_the_places(patient):
     for viewer in watching:
         viewer.image()
     status, _, sentence = ask(patient, "/live?token=word")
-    assert status == 503 and b"4 on this computer" in sentence
+    assert status == 503 and b"as many on this computer as one may have" in sentence
     with Viewer(patient, path="/live?token=word", address=OTHER) as other:
         assert other.image().shape == (96, 160, 3)
     for viewer in watching:

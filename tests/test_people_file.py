@@ -120,7 +120,7 @@ def test_a_file_of_another_net_or_in_use_is_refused(tmp_path):
     assert "was made with another re-id net" in refusal_of(path, net="f" * 16)
 
     def work(people):
-        assert "in use by another demo: several demos share people by --people redis://" in refusal_of(path)
+        assert "in use by another demo: to share people between demos, use --people redis://" in refusal_of(path)
         people.forget(1)
         people.store.sync()
         wait_until(people.store._job.done)
