@@ -75,7 +75,7 @@ def main(args) -> None:
     sizes = {}
     for width in args.width:
         for size in args.image_size:
-            name = f"{size[0]}x{size[1]}_width{width:g}"
+            name = f"{size[0]}x{size[1]}_width{width:g}".replace(".", "_")  # a key of the results has no dot
             nets[name] = build_embedding_net(size, width, args.embedding_size, last_stride=args.last_stride)
             sizes[name] = size
     times = measure({name: compile_embed(net) for name, net in nets.items()}, sizes, args.runs)

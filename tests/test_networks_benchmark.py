@@ -26,8 +26,9 @@ def test_a_short_run(tmp_path, capsys):
     words = ["--width", "0.125", "--image_size", "64x32", "32x32", "--embedding_size", "16", "--runs", "1"]
     networks.main(networks.parse_args([*words, "--json", str(tmp_path / "n.json")]))
     found = json.loads((tmp_path / "n.json").read_text())
-    small, large = found["32x32_width0.125"], found["64x32_width0.125"]
+    small = found["32x32_width0_125"]
+    large = found["64x32_width0_125"]
     assert small["million_weights"] == large["million_weights"] < 1
     assert large["gflops"] == pytest.approx(2 * small["gflops"], rel=0.05)
     assert large["images_per_second"] == pytest.approx(8000 / large["milliseconds_8"])
-    assert "64x32_width0.125" in capsys.readouterr().out
+    assert "64x32_width0_125" in capsys.readouterr().out
