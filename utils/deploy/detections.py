@@ -89,11 +89,11 @@ def suppress(boxes: np.ndarray, iou_threshold: float, limit: int = MAX_PEOPLE) -
 
     A box goes if its IoU with a better one that stays is above the threshold. At most `limit` stay.
     """
-    left = np.arange(len(boxes))
+    apart = iou(boxes, boxes) <= iou_threshold  # (A, A)
+    left = np.ones(len(boxes), bool)
     stay = []
-    while len(left) and len(stay) < limit:
-        best = left[0]
-        stay.append(best)
-        left = left[1:]
-        left = left[iou(boxes[best : best + 1], boxes[left])[0] <= iou_threshold]
+    for index in range(len(boxes)):
+        if left[index] and len(stay) < limit:
+            stay.append(index)
+            left &= apart[index]
     return np.array(stay, int)
