@@ -11,13 +11,9 @@ from pathlib import Path
 from utils.errors import run_main
 from utils.options import make_parser
 
-RESULTS = "benchmarks/results/market1501.json"
-
 
 def parse_args(argv=None):
-    parser = make_parser(__doc__)
-    parser.add_argument("--results", default=RESULTS, help="the figures, with the curves")
-    return parser.parse_args(argv)
+    return make_parser(__doc__).parse_args(argv)
 
 
 ARGS = parse_args() if __name__ == "__main__" else None
@@ -64,7 +60,8 @@ def draw(curves: dict) -> Canvas:
 
 
 def main(args) -> None:
-    draw(json.loads(Path(args.results).read_text())["curves"]).write("Curves.PNG")
+    results = Path(__file__).parent.parent / "benchmarks/results/market1501.json"
+    draw(json.loads(results.read_text())["curves"]).write("Curves.PNG")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ boards: so many boards at once as above; KB per second and board, and the share 
 
 import sys
 
-from utils.errors import InputError, run_main
+from utils.errors import run_main
 from utils.options import file_to_write, make_parser, positive_float, positive_int
 
 
@@ -44,9 +44,6 @@ def parse_args(argv=None):
 ARGS = parse_args() if __name__ == "__main__" else None
 
 import contextlib
-import shutil
-import socket
-import subprocess
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -58,6 +55,7 @@ import numpy as np
 
 from benchmarks import footage
 from benchmarks.matching import draw
+from benchmarks.redis_server import RedisServer
 from utils.device import origin
 from utils.files import write_json
 from utils.live.identities import DEFAULT_THRESHOLD, Identities
@@ -81,34 +79,8 @@ HOUR = 3600.0
 @contextlib.contextmanager
 def redis_server():
     """Runs a redis-server that keeps nothing, and gives its address."""
-    program = shutil.which("redis-server")
-    if program is None:
-        raise InputError("redis-server is not installed: apt-get install redis-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            url = f"redis://127.0.0.1:{port}/0"
-            deadline = time.monotonic() + 10
-            while not answers(url):
-                if time.monotonic() > deadline:
-                    raise InputError("redis-server does not start: run it by hand to see why")
-            yield url
-        finally:
-            process.kill()
-            process.wait()
-
-
-def answers(url: str) -> bool:
-    link = RedisLink(url, NET, HOUR)
-    try:
-        return link.redis.ping()
-    except link.errors.RedisError:
-        time.sleep(0.05)
-        return False
+    with tempfile.TemporaryDirectory() as folder, RedisServer(folder) as server:
+        yield server.url
 
 
 # ---- footage ---------------------------------------------------------------------------------------------------------
@@ -264,14 +236,19 @@ def quantiles(values) -> dict:
     return {"median": float(np.median(values)), "p99": float(np.percentile(values, 99)), "max": float(np.max(values))}
 
 
+def remember(identities, people) -> None:
+    """Adds people (P, E) with the numbers 1 to P, without the store."""
+    for number, mean in enumerate(people, 1):
+        identities.restore(Known(number, mean, 1), None)
+    identities.last_id = max(identities.last_id, len(people))
+
+
 def measure_store(make, looks: np.ndarray, seconds: float, people=()) -> dict:
     """The times of the store that `make` returns; looks: (N, E) of new people; people: (P, E) to begin with."""
     begun = time.perf_counter()
     store = make()
     identities = Identities(store=store)
-    for number, mean in enumerate(people, 1):
-        identities.restore(Known(number, mean, 1), None)
-    identities.last_id = max(identities.last_id, len(people))
+    remember(identities, people)
     figures = {"start_s": time.perf_counter() - begun}
     figures["frame_ms"] = quantiles(run_boards([identities], seconds))
     times = []
@@ -308,10 +285,7 @@ def measure_stores(args, folder) -> dict:
             fill(url, people)
             own = {"redis_mb": (client.info("memory")["used_memory"] - empty) / 2**20}
             with FilePeople(path, NET, HOUR) as store:
-                identities = Identities(store=store)
-                for number, mean in enumerate(people, 1):
-                    identities.restore(Known(number, mean, 1), None)
-                identities.last_id = count
+                remember(Identities(store=store), people)
             own["file_mb"] = path.stat().st_size / 2**20
             own["memory"] = measure_store(MemoryPeople, looks, args.seconds, people)
             own["file"] = measure_store(lambda shown=path: FilePeople(shown, NET, HOUR), looks, args.seconds)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import boards, footage
-from tests.redis_server import RedisServer, needs_redis
+from benchmarks.redis_server import RedisServer
+from tests.redis_server import needs_redis
 from tests.test_tracks import LEFT, NUMBERED
 from utils.live import people_redis, redis_link
 

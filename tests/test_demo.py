@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import demo
+from benchmarks.redis_server import RedisServer
 from tests.fakes import picture, write_checkpoint, write_tf2_detector
 from tests.helpers import ROOT, wait_until, write_video
-from tests.redis_server import RedisServer, needs_redis
+from tests.redis_server import needs_redis
 from utils.deploy.freeze import FreezeOptions, freeze_detector, freeze_reid
 from utils.errors import InputError
 from utils.live.timing import STAGES

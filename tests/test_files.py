@@ -95,6 +95,17 @@ def test_what_a_killed_process_left_is_removed_and_a_replacement_is_ended(tmp_pa
     assert os.listdir(tmp_path / "set") == ["new"] and set(os.listdir(tmp_path)) == left
 
 
+def test_what_is_left_by_an_earlier_process_of_the_same_number_is_removed(tmp_path):
+    """As in a container, which counts its processes anew at each start."""
+    for kind in ("half-written", "old"):
+        (tmp_path / f".{kind}-{os.getpid()}-set").mkdir()
+        (tmp_path / f".{kind}-{os.getpid()}-set" / "left").touch()
+    (tmp_path / "set").mkdir()
+    with atomic_folder(tmp_path / "set") as folder:
+        (folder / "new").touch()
+    assert os.listdir(tmp_path) == ["set"] and os.listdir(tmp_path / "set") == ["new"]
+
+
 def test_a_locked_folder_is_cleared_of_half_written_files(tmp_path):
     (tmp_path / "val").mkdir()
     for name in ("half-written-7-model.ckpt-1.index", "val/.half-written-7-sprite.png", "model.ckpt-1.index"):

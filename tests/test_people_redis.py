@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 
+from benchmarks.redis_server import RedisServer, free_port
 from tests.helpers import refusal, run, unit, wait_until
-from tests.redis_server import RedisServer, free_port, needs_redis
+from tests.redis_server import needs_redis
 from tests.test_tracks import LEFT, NUMBERED, RIGHT, Scene, towards
 from utils.errors import InputError
 from utils.live import people_redis, redis_link
@@ -386,6 +387,51 @@ def test_a_server_that_comes_back_empty_gets_everybody_again(server, board):
     assert add(back, C).person_id > 2
     sync(front)
     assert len(front.people) == 3
+
+
+def test_a_server_that_lost_its_data_may_have_given_a_number_to_somebody_else(server, board):
+    front = board(server)
+    add(front, A)
+    sync(front)
+    before = front.find(1)
+    server.client().flushall()
+    back = board(server)
+    assert add(back, B).person_id == 1
+    sync(front)
+    sync(front)
+    assert before.forgotten and numbers(front) == [1]
+    np.testing.assert_array_equal(front.find(1).mean, B)
+
+
+def test_spare_numbers_of_a_server_that_lost_its_data_are_others(server, board):
+    """Boards that ran before keep theirs."""
+    front = board(server)
+    server.client().flushall()
+    back = board(server)
+    assert min(front.store._spare + back.store._spare) >= SPARE_FROM
+    assert not set(front.store._spare) & set(back.store._spare)
+
+
+def test_spare_numbers_are_asked_for_after_the_state_is_made(server):
+    link = redis_link.RedisLink(server.url, NET, HOUR)
+    exchanged = link.exchange(redis_link.Outgoing([], [], [], [], 0, True))
+    assert min(exchanged.spare) >= SPARE_FROM
+
+
+def test_damaged_data_is_a_server_that_is_away(server, board, capsys):
+    front = board(server)
+    add(front, A)
+    server.client().hset(f"reid:{NET}:state", "added", "many")
+    sync(front)
+    assert "does not answer (" in capsys.readouterr().out and numbers(front) == [1]
+
+
+def test_people_of_a_gallery_were_not_seen_yet(server, board):
+    front = board(server)
+    add(front, A, "Anna")
+    add(front, B)
+    other = board(server)
+    assert other.find(1).last_seen is None and other.find(2).last_seen is not None
 
 
 def test_a_server_that_hangs_does_not_hold_up_a_frame(server, board, monkeypatch):

@@ -16,8 +16,9 @@ import sys
 import cv2
 import pytest
 
+from benchmarks.redis_server import RedisServer
 from tests.helpers import ROOT, draw_set
-from tests.redis_server import RedisServer, needs_redis
+from tests.redis_server import needs_redis
 from tests.test_readme import DOCS, commands
 
 SET = "data/Market-1501-v15.09.15"

@@ -71,6 +71,17 @@ def test_the_camera_does_not_wait_for_the_compression(tmp_path, monkeypatch):
     assert brightness_of(tmp_path / "v.avi") == [20, 40, 60]
 
 
+def test_frames_that_could_not_be_written_are_counted(tmp_path, capsys):
+    video = VideoFile(tmp_path / "v.avi", (64, 48), fps=10, live=False)
+    video.write(gray(20), 0.0)
+    for _ in range(9):  # more than may wait: the camera does not stand still
+        video.write(np.array([None]), 0.0)
+    video.write(gray(60), 0.0)
+    video.commit()
+    assert f"note: 9 frames of {tmp_path}/v.avi could not be written (" in capsys.readouterr().err
+    assert brightness_of(tmp_path / "v.avi") == [20, 60]
+
+
 @pytest.mark.parametrize("name", ["v.gif", "v", "folder.mp4"])
 def test_videos_that_cannot_be_written(tmp_path, name):
     (tmp_path / "folder.mp4").mkdir()

@@ -17,6 +17,7 @@ import time
 import numpy as np
 
 from utils.errors import InputError, first_line
+from utils.live.identities import normalised
 from utils.live.people import Known, LastingPeople, Later
 from utils.live.redis_link import SPARE_COUNT, SPARE_FROM, Outgoing, Pulled, RedisLink, without_password
 from utils.live.redis_person import Change
@@ -270,8 +271,8 @@ class RedisPeople(LastingPeople):
     def _looks_like(self, person, known: Known) -> bool:
         if known.mean is None:
             return True
-        cosine = np.dot(person.mean, known.mean) / (np.linalg.norm(person.mean) * np.linalg.norm(known.mean))
-        return bool(cosine >= self.identities.threshold)
+        pair = np.stack([normalised(mean) for mean in (person.mean, known.mean)]).astype(np.float32)
+        return bool(self.identities.compare(pair)[0, 1] >= self.identities.threshold)
 
     def _take_people(self, people: list) -> list:
         forgotten = []
@@ -333,8 +334,8 @@ class RedisPeople(LastingPeople):
             others = [other for other in map(self.identities.find, strangers) if other not in (None, person)]
             if person is None or not others:
                 continue
-            mean = person.mean / max(np.linalg.norm(person.mean), 1e-12)
-            similarity = self.identities.similarity(mean[np.newaxis].astype(np.float32))[0]  # (P,)
+            mean = normalised(person.mean).astype(np.float32)
+            similarity = self.identities.similarity(mean[np.newaxis])[0]  # (P,)
             best = max(others, key=lambda other: similarity[other.row])
             if similarity[best.row] >= self.identities.threshold and best.name in (None, person.name):
                 self.identities.merge(person, best)

@@ -11,7 +11,7 @@ from queue import Queue
 import cv2
 import numpy as np
 
-from utils.errors import InputError
+from utils.errors import InputError, first_line
 from utils.files import AtomicFile, WriteError, room_for
 from utils.live.draw import side_by_side
 from utils.live.tracks_file import TracksFile
@@ -38,6 +38,7 @@ class VideoFile:
         self._live = live
         self._file = AtomicFile(target)
         self._queue = Queue(QUEUED)  # frames that wait; None at the end
+        self._lost = []  # the errors of frames that could not be compressed
         self._frame_bytes = size[0] * size[1] * 3  # more than any codec makes of a frame
         if self._room() < self._frame_bytes:
             self._file.discard()
@@ -54,8 +55,10 @@ class VideoFile:
             frame = self._queue.get()
             if frame is None:
                 return
-            with contextlib.suppress(Exception):  # `commit` says so if the video cannot be opened
+            try:
                 self._writer.write(frame)
+            except Exception as error:  # the camera goes on, and `commit` says what is missing
+                self._lost.append(error)
             self._queue.task_done()
 
     def _close(self) -> None:
@@ -95,6 +98,9 @@ class VideoFile:
         if self.frames and not _can_be_opened(self._file.path):
             self._file.discard()
             raise WriteError(f"{self.target} could not be completed (is the disk full?): make room")
+        if self._lost:
+            reason = first_line(self._lost[0])
+            print(f"note: {len(self._lost)} frames of {self.target} could not be written ({reason})", file=sys.stderr)
         self._file.commit(target)
 
     def discard(self) -> None:
