@@ -97,6 +97,8 @@ def check_value(action, text, value):
 def test_every_option_refuses_random_texts_or_understands_them(path):
     parser = parser_of(path)
     actions = values(parser)
+    if not actions:
+        return  # a script without options, which refuses every text
     draw = random.Random(str(path.relative_to(ROOT)))
     taken = 0
     for number in range(TRIES):
